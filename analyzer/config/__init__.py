@@ -1,0 +1,1 @@
+"""What was asked of the analyzer: command line and YAML, as frozen values."""

@@ -1,0 +1,48 @@
+"""The launcher's interface: something that brings a model up under a given configuration.
+
+A launcher owns the server's life; whoever asks it for an endpoint gets one that answers, or
+a LaunchError with the server's own words in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from engine.modelconfig.schema import ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server that answers: ``host:port`` of each protocol, and its process where it is ours.
+
+    ``pid`` is None for a server on another machine: nothing is then known of its CPU and RAM.
+    """
+
+    http: str
+    grpc: str | None = None
+    metrics: str | None = None
+    pid: int | None = None
+
+
+class Launcher(Protocol):
+    """Serves one variant at a time."""
+
+    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+        """Serve ``model`` under ``config`` (None: as the repository has it), and wait for ready.
+
+        What was served before is stopped or replaced first. ``variant`` names logs and folders.
+
+        Raises:
+            LaunchError: it did not come up; the text holds the server's own explanation.
+        """
+        ...
+
+    def log_tail(self) -> str:
+        """Return the last lines of the server's log, or "" where there is none to see."""
+        ...
+
+    def close(self) -> None:
+        """Stop what was started. May be called twice."""
+        ...

@@ -1,0 +1,1 @@
+"""The load client: what it sends, when, and until when."""

@@ -1,0 +1,1 @@
+"""Looking at a server while it is under load."""

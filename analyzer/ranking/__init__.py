@@ -1,0 +1,1 @@
+"""Which row is better: objectives, constraints, order, Pareto front. Pure."""

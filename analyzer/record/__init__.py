@@ -1,0 +1,1 @@
+"""What is kept: rows, and the journal they are written to."""

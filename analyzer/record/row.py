@@ -1,0 +1,181 @@
+"""A row: one candidate, measured once. Written once, never changed.
+
+Owns the row's form and its one-line JSON spelling, both ways. ``RunHead`` is the journal's
+first line: what is true of every row below it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from analyzer.errors import JournalError
+from analyzer.space import Candidate
+
+SCHEMA = 1
+
+
+class Phase(Enum):
+    """What a measurement was taken for."""
+
+    SEARCH = "search"
+    CURVE = "curve"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What to measure: a candidate, what for, and which repetition it is (from 0)."""
+
+    candidate: Candidate
+    phase: Phase = Phase.SEARCH
+    repetition: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """How the load client loaded the server."""
+
+    protocol: str = "http"
+    concurrency: int = 1
+    batch_size: int = 1
+    window_seconds: float = 1.0
+    max_windows: int = 10
+    tolerance: float = 0.1
+    warmup_requests: int = 0
+    data: str = "random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why there are no metrics: where it happened (launch, load, measure), and the text."""
+
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One trial and what came of it.
+
+    ``metrics`` maps a tag to its value; one that was not measured is absent, never 0.
+    ``window_rates`` are the throughputs of the windows behind ``perf_throughput``, in order.
+    ``gpus`` maps a GPU's UUID to its own metrics. ``config`` is the complete config.pbtxt
+    that was served, and ``settings`` what the report shows of it.
+    """
+
+    number: int
+    taken_at: str
+    seconds: float
+    model: str
+    variant: str
+    digest: str
+    trial: Trial
+    load: LoadSpec
+    stable: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    window_rates: tuple[float, ...] = ()
+    requests: int = 0
+    gpus: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    config: str = ""
+    runtime: Mapping[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHead:
+    """What is true of every row of a journal.
+
+    ``options`` are those that change what a measurement means; ``options_digest`` tells
+    whether a journal may be resumed under the options given now.
+    """
+
+    schema: int
+    run: str
+    model: str
+    started_at: str
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    options: Mapping[str, Any]
+    options_digest: str
+
+
+def head_to_line(head: RunHead) -> str:
+    """Spell a journal's first line."""
+    return json.dumps({"kind": "head", **{name: getattr(head, name) for name in _HEAD}})
+
+
+def row_to_line(row: Row) -> str:
+    """Spell a row as one line of JSON, without its line end."""
+    plain = {name: getattr(row, name) for name in _ROW}
+    plain["trial"] = {
+        "candidate": dict(row.trial.candidate.items),
+        "phase": row.trial.phase.value,
+        "repetition": row.trial.repetition,
+    }
+    plain["load"] = {name: getattr(row.load, name) for name in LoadSpec.__slots__}
+    if row.failure is not None:
+        plain["failure"] = {"stage": row.failure.stage, "message": row.failure.message}
+    return json.dumps({"kind": "row", **plain})
+
+
+def line_to_head(line: str) -> RunHead:
+    """Read a journal's first line.
+
+    Raises:
+        JournalError: it is not one, or it is of a schema this version does not know.
+    """
+    plain = _load(line, "head")
+    if plain.get("schema") != SCHEMA:
+        message = f"the journal has schema {plain.get('schema')!r}; this version reads {SCHEMA}"
+        raise JournalError(message)
+    try:
+        return RunHead(**plain)
+    except TypeError as error:
+        message = f"not a journal's first line: {error}"
+        raise JournalError(message) from error
+
+
+def line_to_row(line: str) -> Row:
+    """Read a row.
+
+    Raises:
+        JournalError: the line is not a whole row.
+    """
+    plain = _load(line, "row")
+    try:
+        trial, load, failure = plain.pop("trial"), plain.pop("load"), plain.pop("failure")
+        plain["window_rates"] = tuple(plain["window_rates"])
+        return Row(
+            **plain,
+            trial=Trial(
+                candidate=Candidate.of(**trial["candidate"]),
+                phase=Phase(trial["phase"]),
+                repetition=trial["repetition"],
+            ),
+            load=LoadSpec(**load),
+            failure=None if failure is None else Failure(**failure),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"not a whole row: {error!r}"
+        raise JournalError(message) from error
+
+
+_HEAD = tuple(RunHead.__slots__)
+_ROW = tuple(name for name in Row.__slots__ if name not in {"trial", "load"})
+
+
+def _load(line: str, kind: str) -> dict[str, Any]:
+    try:
+        plain = json.loads(line)
+    except json.JSONDecodeError as error:
+        message = f"not JSON: {error}"
+        raise JournalError(message) from error
+    if not isinstance(plain, dict) or plain.pop("kind", None) != kind:
+        message = f"not a {kind} line"
+        raise JournalError(message)
+    return plain

@@ -1,0 +1,112 @@
+"""What can be tried: dimensions, candidates, outcomes. Pure.
+
+A *setting* dimension changes the model's configuration (a new variant, so a reload); a *load*
+dimension changes only what the client does. Values are ordered: neighbours in the list are
+neighbours in the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+
+Value = int | str | bool
+
+
+class Axis(Enum):
+    """What a dimension changes."""
+
+    SETTING = "setting"
+    LOAD = "load"
+
+
+#: the names that dimensions may have; ``variant`` gives each its meaning
+INSTANCE_COUNT = "instance_count"
+MAX_BATCH_SIZE = "max_batch_size"
+#: -1: no dynamic batching; 0 and up: dynamic batching with that queue delay, in microseconds
+QUEUE_DELAY = "max_queue_delay_microseconds"
+INTRA_OP_THREADS = "intra_op_thread_count"
+CONCURRENCY = "concurrency"
+BATCH_SIZE = "batch_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of a space: sorted pairs of a dimension's name and its value.
+
+    The default configuration is the candidate that has load dimensions only.
+    """
+
+    items: tuple[tuple[str, Value], ...]
+
+    @staticmethod
+    def of(**values: Value) -> Candidate:
+        """Make a candidate from names and values, in whatever order."""
+        return Candidate(tuple(sorted(values.items())))
+
+    def get(self, name: str) -> Value | None:
+        """Return the value of a dimension, or None where the candidate leaves it alone."""
+        return next((value for key, value in self.items if key == name), None)
+
+    def replaced(self, **values: Value) -> Candidate:
+        """Return this candidate with some values changed or added."""
+        return Candidate.of(**{**dict(self.items), **values})
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.items) or "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One thing that can be varied, and the ordered values it may take (at least one)."""
+
+    name: str
+    values: tuple[Value, ...]
+    axis: Axis = Axis.SETTING
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) != len(self.values):
+            message = f"dimension {self.name}: expected distinct values, at least one"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The product of its dimensions."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Yield every candidate; the last dimension varies fastest."""
+        names = [dimension.name for dimension in self.dimensions]
+        for values in product(*(dimension.values for dimension in self.dimensions)):
+            yield Candidate.of(**dict(zip(names, values, strict=True)))
+
+    def __len__(self) -> int:
+        size = 1
+        for dimension in self.dimensions:
+            size *= len(dimension.values)
+        return size
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        given = dict(candidate.items)
+        return len(given) == len(self.dimensions) and all(
+            dimension.name in given and given[dimension.name] in dimension.values
+            for dimension in self.dimensions
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a strategy learns of a candidate.
+
+    ``score`` is better when higher; None: it could not be measured. ``feasible`` is False
+    when a constraint is broken, and ``violation`` says by how much, relative, 0 when it holds.
+    """
+
+    candidate: Candidate
+    score: float | None
+    feasible: bool = True
+    violation: float = 0.0

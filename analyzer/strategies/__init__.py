@@ -1,0 +1,1 @@
+"""The search strategies: pure, one module each."""

@@ -1,0 +1,112 @@
+"""The backend's interface, and how a backend is found by the name in ``config.pbtxt``.
+
+A backend is one module in ``engine.backends`` that defines ``BACKEND``, or an entry point in
+the group ``engine.backends`` of another distribution. Nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol, cast
+
+from engine.errors import NotFound
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.modelconfig.schema import ModelConfig
+    from engine.types import Array, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one instance runs: ``device`` None is the CPU, a number is that GPU.
+
+    ``threads`` is the instance's fair share of the machine's cores, for a backend whose
+    configuration names no thread count of its own.
+    """
+
+    device: int | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model file says of itself: full shapes, -1 where a dimension may vary.
+
+    ``batchable`` is true when the first dimension of every input and output may vary.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batchable: bool
+
+
+class Runnable(Protocol):
+    """One loaded copy of a model, used by one thread at a time."""
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+        """Compute ``outputs`` from ``inputs``; arrays have the batch dimension in front."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """Say what really runs: provider, threads, precision ... (shown in logs and reports)."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+class Backend(Protocol):
+    """A runtime that can load models."""
+
+    def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
+        """Read a model file's own signature; None where the format has none.
+
+        ``directory`` is the version's folder.
+
+        Raises:
+            EngineError: the file is missing or cannot be read.
+        """
+        ...
+
+    def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:
+        """Load one instance of the model in the version's folder ``directory``.
+
+        Raises:
+            EngineError: what is missing or wrong, where, and what to do.
+        """
+        ...
+
+
+GROUP = "engine.backends"
+
+
+def builtin() -> tuple[str, ...]:
+    """Name the backends that come with the engine; none of them is imported."""
+    package = import_module(GROUP)
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(package.__path__)))
+
+
+def known() -> tuple[str, ...]:
+    """Name every backend that can be found here."""
+    return tuple(sorted({*builtin(), *(entry.name for entry in entry_points(group=GROUP))}))
+
+
+def find(name: str) -> Backend:
+    """Find a backend by its name; another distribution's comes before a built-in one.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    for entry in entry_points(group=GROUP, name=name):
+        return cast("Backend", entry.load())
+    if name in builtin():
+        return cast("Backend", import_module(f"{GROUP}.{name}").BACKEND)
+    message = f"no backend named {name!r}; there are: {', '.join(known())}"
+    raise NotFound(message)

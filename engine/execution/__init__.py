@@ -1,0 +1,1 @@
+"""Where decisions are carried out: batches, instances, the pump, served models."""

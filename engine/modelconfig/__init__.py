@@ -1,0 +1,1 @@
+"""``config.pbtxt``: the model configuration as frozen values, read, written and completed."""

@@ -1,0 +1,1 @@
+"""Model repositories: what lies on disk, what should be loaded, and what is."""

@@ -1,0 +1,94 @@
+"""The scheduler's interface: events in, effects out.
+
+A scheduler never waits, sleeps, locks or reads a clock. Every event carries the time at
+which it happened, and every answer says what to do now and when to ask again; a pump, a
+simulator and a test can therefore drive the same object. Tensors never enter: a scheduler
+sees an id, a number of rows, a shape key, a priority and a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class Refusal(Enum):
+    """Why a request leaves the queue without having run; the value is Triton's text."""
+
+    EXPIRED = "Request timeout expired"
+    FULL = "Exceeds maximum queue size"
+    STOPPING = (
+        "Server is stopping, scheduler for model has stopped accepting new inference requests"
+    )
+    CANCELLED = "Request cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a scheduler needs to know of a request, and no more.
+
+    ``rows`` is the request's batch size (at least 1). ``shape`` is equal for requests that may
+    share a batch. ``priority`` 1 is the highest; 0 asks for the default level.
+    """
+
+    id: int
+    rows: int
+    arrived_ns: int
+    deadline_ns: int | None = None
+    shape: Hashable = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Run these tickets, together, on that instance."""
+
+    instance: int
+    tickets: tuple[Ticket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Answer this ticket with that refusal."""
+
+    ticket: Ticket
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The effects of one event, for the caller to carry out.
+
+    ``wake_ns`` is when to call ``tick`` if nothing else happens before; None means that only
+    another event can change anything.
+    """
+
+    dispatches: tuple[Dispatch, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    wake_ns: int | None = None
+
+
+class Scheduler(Protocol):
+    """Decides which requests run together, where and when."""
+
+    def offer(self, tickets: Sequence[Ticket], now_ns: int) -> Step:
+        """Take the requests that arrived in one turn of the event loop."""
+        ...
+
+    def free(self, instance: int, now_ns: int) -> Step:
+        """Learn that an instance has finished what it ran."""
+        ...
+
+    def cancel(self, ticket_id: int, now_ns: int) -> Step:
+        """Take a queued request back; one that runs already, or is unknown, is left alone."""
+        ...
+
+    def tick(self, now_ns: int) -> Step:
+        """Do what is due at this time."""
+        ...
+
+    def stop(self, now_ns: int) -> Step:
+        """Refuse all that comes from now on, and let what is queued leave at once."""
+        ...

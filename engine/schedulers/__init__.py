@@ -1,0 +1,1 @@
+"""The schedulers: pure machines, one module each."""

@@ -1,0 +1,1 @@
+"""What the engine says about its own work: statistics and metrics."""

@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: sockets for the V2 protocol."""

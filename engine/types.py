@@ -1,0 +1,142 @@
+"""The words the whole engine speaks: data types, tensors, requests, responses.
+
+Nothing here knows of a protocol, a file or a runtime. Arrays are numpy's; elements of
+``BYTES`` tensors are Python ``bytes`` in object arrays, and ``BF16`` tensors are carried as
+``uint16`` arrays holding the bits, since numpy has no such type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+Parameter = bool | int | float | str
+
+
+class DType(Enum):
+    """A tensor's element type; the value is the word of the V2 protocol."""
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    UINT16 = "UINT16"
+    UINT32 = "UINT32"
+    UINT64 = "UINT64"
+    INT8 = "INT8"
+    INT16 = "INT16"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP16 = "FP16"
+    FP32 = "FP32"
+    FP64 = "FP64"
+    BYTES = "BYTES"
+    BF16 = "BF16"
+
+    if TYPE_CHECKING:
+        # Set below as plain attributes: they are read for every tensor of every request.
+        numpy: np.dtype[Any]
+        size: int
+        config_name: str
+
+
+_NUMPY = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+    "BF16": np.uint16,
+}
+
+for _dtype in DType:
+    #: numpy's type of an array that carries this one; little-endian
+    _dtype.numpy = np.dtype(_NUMPY[_dtype.value])
+    #: bytes an element takes on the wire; 0 for BYTES, whose elements differ
+    _dtype.size = 0 if _dtype is DType.BYTES else _dtype.numpy.itemsize
+    #: the word of ``config.pbtxt``
+    _dtype.config_name = "TYPE_STRING" if _dtype is DType.BYTES else f"TYPE_{_dtype.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a model says of one input or output.
+
+    ``shape`` is as a client sees it: with the leading -1 of a batching model, and -1 for
+    every dimension that may vary.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named array. ``array.shape`` is the tensor's shape, batch dimension included."""
+
+    name: str
+    dtype: DType
+    array: Array
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output the client asks for by name, and the form it wants it in.
+
+    ``binary`` matters to HTTP only (gRPC tensors are always raw bytes). ``classification``
+    above 0 asks for the top k classes as strings.
+    """
+
+    name: str
+    binary: bool = False
+    classification: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferRequest:
+    """One inference request, whatever protocol it came by.
+
+    An empty ``outputs`` asks for every output of the model, ``binary_default`` saying in
+    which form. ``timeout_us`` bounds the time in the queue; 0 means no bound. A
+    ``sequence_id`` of 0 or "" means that it belongs to no sequence.
+    """
+
+    inputs: tuple[Tensor, ...]
+    id: str = ""
+    outputs: tuple[RequestedOutput, ...] = ()
+    binary_default: bool = False
+    priority: int = 0
+    timeout_us: int = 0
+    sequence_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferResponse:
+    """What a model answered. ``outputs`` stand in the order in which the model gave them."""
+
+    model: str
+    version: str
+    outputs: tuple[Tensor, ...]
+    id: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)

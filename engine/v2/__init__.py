@@ -1,0 +1,1 @@
+"""The V2 protocol without a socket: bytes to values and back."""
