@@ -1,0 +1,229 @@
+"""Which variant is best, by how much, and which rows nothing beats. Pure.
+
+Rules:
+
+1. A variant stands by its best row: the best that keeps the constraints, else the one that
+   breaks them least. Variants that keep them come first.
+2. Only rows of the search and of the load curves rank. Verification repeats two variants
+   many times; were those rows ranked, whoever is measured most often would look best, and
+   the choice and its proof would share their luck. They count for ``gain`` alone.
+3. Equal digests are one variant, whatever they are called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analyzer.metrics import BY_TAG, Direction
+from analyzer.ranking.goal import Goal, log_ratio
+from analyzer.ranking.interval import Interval, paired, welch
+from analyzer.record.row import Phase, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One variant, and how it did. ``rows`` are its measured ones, by load."""
+
+    variant: str
+    digest: str
+    is_default: bool
+    best: Row
+    rows: tuple[Row, ...]
+    satisfies: bool
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """How much better the best variant is than the default: percent, and its 95 % interval.
+
+    Positive is better: higher for a metric of which more is better, lower for the others.
+    ``tag`` is the objective's, or several joined by ``+`` (then the weighted ratio counts).
+    ``low`` and ``high`` are None where one measurement of each is all there is. ``pairs``
+    counts the interleaved repetitions; ``method`` says in words how the interval was made.
+    """
+
+    tag: str
+    percent: float
+    low: float | None
+    high: float | None
+    pairs: int
+    method: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low is not None and self.low > 0.0
+
+
+def is_default(row: Row) -> bool:
+    """Whether a row measured the default configuration."""
+    return row.variant == f"{row.model}_config_default"
+
+
+def reference(rows: Sequence[Row]) -> Row | None:
+    """Return the row that several objectives are measured against: the default's first."""
+    return next((row for row in rows if row.failure is None and is_default(row)), None)
+
+
+def failures(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Return the rows that could not be measured."""
+    return tuple(row for row in rows if row.failure is not None)
+
+
+def rank(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
+    """Order the variants, the best first; those never measured are left out."""
+    against = reference(rows)
+    origin: Mapping[str, float] = {} if against is None else against.metrics
+    groups: dict[tuple[str, str], list[tuple[float, Row]]] = {}
+    for row in _ranked(rows):
+        score = goal.score(row.metrics, origin)
+        if score is not None:
+            groups.setdefault(_identity(row), []).append((score, row))
+    standings = []
+    for scored in groups.values():
+        score, best = min(scored, key=lambda pair: _order(goal, *pair))
+        named = next((row for _, row in scored if is_default(row)), scored[0][1])
+        standings.append(
+            Standing(
+                variant=named.variant,
+                digest=best.digest,
+                is_default=is_default(named),
+                best=best,
+                rows=tuple(sorted((row for _, row in scored), key=_by_load)),
+                satisfies=goal.satisfied(best.metrics),
+                score=score,
+            )
+        )
+    return tuple(sorted(standings, key=lambda each: _order(goal, each.score, each.best)))
+
+
+def pareto(
+    rows: Sequence[Row], x: str = "perf_latency_p99", y: str = "perf_throughput"
+) -> tuple[Row, ...]:
+    """Return the rows that no other row beats in both metrics, by ``x`` from its better end.
+
+    Of rows that are equal in both the first one stays.
+
+    Raises:
+        KeyError: there is no metric of that tag.
+    """
+    signs = BY_TAG[x].direction.value, BY_TAG[y].direction.value
+    points = [
+        (signs[0] * row.metrics[x], signs[1] * row.metrics[y], row)
+        for row in _ranked(rows)
+        if x in row.metrics and y in row.metrics
+    ]
+    front: list[Row] = []
+    best_y = -math.inf
+    for _, point_y, row in sorted(points, key=lambda point: (-point[0], -point[1])):
+        if point_y > best_y:
+            front.append(row)
+            best_y = point_y
+    return tuple(front)
+
+
+def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None:
+    """Compare the best variant with the default, each at its own best load.
+
+    By ``goal``'s objectives, or by the metric ``tag``. From the verification's pairs if there
+    are two or more at these loads; else from the throughput of the windows of each one's
+    best row; else without an interval. None if the best is the default, or the default was
+    never measured, or neither has the metric.
+    """
+    standings = rank(rows, goal)
+    default = next((each for each in standings if each.is_default), None)
+    if default is None or standings[0] is default:
+        return None
+    weights = goal.objectives if tag is None else ((BY_TAG[tag].tag, 1.0),)
+    best_row, default_row = standings[0].best, default.best
+    # A metric of which less is better is told as its own ratio: 10 ms to 5 ms is 50 % better.
+    less = len(weights) == 1 and BY_TAG[weights[0][0]].direction is Direction.LESS
+    plain = _advantage(best_row, default_row, weights)
+    if plain is None:
+        return None
+    ratios = _verified(rows, best_row, default_row, weights)
+    interval = paired(ratios)
+    if interval is not None:
+        pairs, method = len(ratios), f"paired t interval over {len(ratios)} interleaved repetitions"
+    elif (interval := _by_windows(best_row, default_row, weights)) is not None:
+        pairs, method = 0, "Welch interval over the windows of one measurement each, not verified"
+    else:
+        pairs, method = 0, "one measurement each, no interval"
+    middle = plain if interval is None else interval.middle
+    return Gain(
+        tag="+".join(name for name, _ in weights),
+        percent=_percent(middle, less=less),
+        low=None if interval is None else _percent(interval.low, less=less),
+        high=None if interval is None else _percent(interval.high, less=less),
+        pairs=pairs,
+        method=method,
+    )
+
+
+def _percent(advantage: float, *, less: bool) -> float:
+    """Tell a log advantage as percent: of growth, or of shrinking."""
+    return -100.0 * math.expm1(-advantage) if less else 100.0 * math.expm1(advantage)
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.failure is None and row.trial.phase is not Phase.VERIFY]
+
+
+def _identity(row: Row) -> tuple[str, str]:
+    return row.model, row.digest or row.variant
+
+
+def _by_load(row: Row) -> tuple[int, int, int]:
+    return row.load.batch_size, row.load.concurrency, row.number
+
+
+def _order(goal: Goal, score: float, row: Row) -> tuple[float, float, bool, int]:
+    """Sort key, the best first; of equals the default, then what was measured earlier."""
+    return goal.violation(row.metrics), -score, not is_default(row), row.number
+
+
+def _advantage(best: Row, default: Row, weights: Sequence[tuple[str, float]]) -> float | None:
+    """Return the weighted log ratio towards the better side; None if a metric is missing."""
+    if any(tag not in row.metrics for tag, _ in weights for row in (best, default)):
+        return None
+    return sum(
+        weight * BY_TAG[tag].direction.value * log_ratio(best.metrics[tag], default.metrics[tag])
+        for tag, weight in weights
+    )
+
+
+def _verified(
+    rows: Sequence[Row], best: Row, default: Row, weights: Sequence[tuple[str, float]]
+) -> list[float]:
+    """Return the log advantage of each pair of verification rows at these two loads."""
+
+    def repeats(of: Row) -> dict[int, Row]:
+        return {
+            row.trial.repetition: row
+            for row in rows
+            if row.trial.phase is Phase.VERIFY
+            and row.failure is None
+            and _identity(row) == _identity(of)
+            and _by_load(row)[:2] == _by_load(of)[:2]
+        }
+
+    ours, theirs = repeats(best), repeats(default)
+    advantages = (
+        _advantage(ours[number], theirs[number], weights)
+        for number in sorted(ours.keys() & theirs.keys())
+    )
+    return [each for each in advantages if each is not None]
+
+
+def _by_windows(best: Row, default: Row, weights: Sequence[tuple[str, float]]) -> Interval | None:
+    if [tag for tag, _ in weights] != ["perf_throughput"]:
+        return None
+    if min((*best.window_rates, *default.window_rates), default=0.0) <= 0.0:
+        return None
+    return welch(
+        [math.log(rate) for rate in best.window_rates],
+        [math.log(rate) for rate in default.window_rates],
+    )
