@@ -1,0 +1,195 @@
+"""From a YAML file and flags to options: every error at once, each with its place.
+
+Owns the names of the options and their precedence (flag, then YAML, then default). The keys
+are Model Analyzer's, so its users' files are read; what one of them asks that this version
+does not do is an error that says so, never silently dropped.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analyzer.config import values
+from analyzer.config.schema import LaunchMode, ProfileOptions, SearchLimits
+from analyzer.errors import UsageError
+
+#: key -> (field of ProfileOptions or of SearchLimits, how its value is read)
+KEYS: Mapping[str, tuple[str, values.Parse]] = {
+    "profile_models": ("model", values.names),
+    "model_repository": ("model_repository", values.paths),
+    "export_path": ("export_path", values.path),
+    "run_config_search_mode": ("search_mode", values.text),
+    "run_config_search_min_instance_count": ("min_instance_count", values.whole()),
+    "run_config_search_max_instance_count": ("max_instance_count", values.whole()),
+    "run_config_search_min_model_batch_size": ("min_model_batch_size", values.whole()),
+    "run_config_search_max_model_batch_size": ("max_model_batch_size", values.whole()),
+    "run_config_search_min_concurrency": ("min_concurrency", values.whole()),
+    "run_config_search_max_concurrency": ("max_concurrency", values.whole()),
+    "concurrency": ("concurrencies", values.wholes()),
+    "queue_delays": ("queue_delays_us", values.wholes(-1)),
+    "intra_op_threads": ("intra_op_threads", values.wholes()),
+    "batch_sizes": ("batch_size", values.single()),
+    "client_protocol": ("protocol", values.one_of("http", "grpc")),
+    "objectives": ("objectives", values.objectives),
+    "constraints": ("constraints", values.constraints),
+    "latency_budget": ("latency_budget", values.number()),
+    "min_throughput": ("min_throughput", values.number()),
+    "triton_launch_mode": ("launch_mode", values.member(LaunchMode)),
+    "triton_http_endpoint": ("http_endpoint", values.text),
+    "triton_grpc_endpoint": ("grpc_endpoint", values.text),
+    "search_time": ("search_seconds", values.number(1)),
+    "verify_pairs": ("verify_pairs", values.whole(0)),
+    "measurement_interval": ("window_seconds", values.milliseconds(50)),
+    "stability_percentage": ("tolerance", values.number()),
+    "max_trials": ("max_windows", values.whole(3)),
+    "input_data": ("input_data", values.one_of("random", "zero")),
+    "seed": ("seed", values.whole(0)),
+}
+
+#: Model Analyzer's keys that this version knows of and does not do yet
+LATER = frozenset({
+    "checkpoint_directory", "monitoring_interval", "duration_seconds", "collect_cpu_metrics",
+    "gpus", "always_report_gpu_metrics", "dcgm_disable", "skip_summary_reports",
+    "skip_detailed_reports", "model_type", "output_model_repository_path",
+    "override_output_model_repository", "client_max_retries", "perf_analyzer_flags",
+    "genai_perf_flags", "triton_server_flags", "triton_server_environment", "triton_docker_args",
+    "weighting", "request_rate", "reload_model_disable", "bls_composing_models",
+    "ensemble_composing_models", "cpu_only_composing_models", "perf_analyzer_timeout",
+    "perf_analyzer_cpu_util", "perf_analyzer_path", "perf_output", "perf_output_path",
+    "perf_analyzer_max_auto_adjusts", "triton_docker_image", "triton_metrics_url",
+    "triton_server_path", "triton_output_path", "triton_docker_mounts", "triton_docker_labels",
+    "triton_docker_shm_size", "triton_install_path", "early_exit_enable",
+    "run_config_search_max_request_rate", "run_config_search_min_request_rate",
+    "run_config_search_max_binary_search_steps", "min_percentage_of_search_space",
+    "max_percentage_of_search_space", "optuna_min_trials", "optuna_max_trials",
+    "optuna_early_exit_threshold", "use_concurrency_formula", "run_config_search_disable",
+    "run_config_profile_models_concurrently_enable", "request_rate_search_enable",
+    "concurrency_sweep_disable", "filename_model_inference", "filename_model_gpu",
+    "filename_server_only", "num_configs_per_model", "num_top_model_configs",
+    "inference_output_fields", "gpu_output_fields", "server_output_fields",
+    "model_config_parameters", "cpu_only", "parameters", "plots",
+})  # fmt: skip
+
+#: what a model of its own may set under ``profile_models``
+PER_MODEL = ("objectives", "constraints")
+
+
+class _Problems:
+    """Collects what is wrong, to say it all at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def read(self, place: str, key: str, value: object) -> dict[str, Any]:
+        """Read one key's value as ``{field: typed value}``; {} where it is wrong."""
+        if key not in KEYS:
+            self.found.append(f"{place}: {key}: {_unknown(key)}")
+            return {}
+        name, parse = KEYS[key]
+        try:
+            return {name: parse(value)}
+        except ValueError as error:
+            self.found.append(f"{place}: {key}: {error}")
+            return {}
+
+
+def load_options(file: Path | None, flags: Mapping[str, Any]) -> tuple[ProfileOptions, ...]:
+    """Make the options of every model to be profiled.
+
+    ``flags`` holds what the command line set, by key; it may also hold values of fields that
+    have no key (``fresh``, ``server_flags``).
+
+    Raises:
+        UsageError: every problem found, a line each.
+    """
+    problems = _Problems()
+    options: dict[str, Any] = {}
+    models: dict[str, dict[str, Any]] = {}
+    if file is not None:
+        for key, value, place in _yaml(file):
+            if key == "profile_models":
+                models = _models(value, place, problems)
+            else:
+                options |= problems.read(place, key, value)
+    for key, value in flags.items():
+        if key == "profile_models":
+            if models:
+                problems.found.append(
+                    "profile_models: given both on the command line and in the file; keep one"
+                )
+            models = {name: {} for name in values.names(value)}
+        elif key in KEYS:
+            options |= problems.read(f"--{key.replace('_', '-')}", key, value)
+        else:
+            options[key] = value
+    if not models:
+        problems.found.append("no model to profile: pass --model NAME, such as --model resnet50")
+    if problems.found:
+        raise UsageError("\n".join(problems.found))
+    return tuple(_build(model, {**options, **own}) for model, own in models.items())
+
+
+def _build(model: str, options: Mapping[str, Any]) -> ProfileOptions:
+    bounds = {field.name for field in fields(SearchLimits)}
+    limits = SearchLimits(**{name: options[name] for name in options if name in bounds})
+    rest = {name: options[name] for name in options if name not in bounds}
+    if "tolerance" in rest:  # the option is in per cent, as Model Analyzer's users write it
+        rest["tolerance"] = rest["tolerance"] / 100
+    return replace(ProfileOptions(model=model, limits=limits), **rest)
+
+
+def _models(value: object, place: str, problems: _Problems) -> dict[str, dict[str, Any]]:
+    """Read ``profile_models``: names, a list that mixes names and mappings, or a mapping."""
+    if isinstance(value, str):
+        return {name: {} for name in values.names(value)}
+    if isinstance(value, list):
+        merged: dict[str, Any] = {}
+        for item in value:
+            own = item if isinstance(item, Mapping) else {item: {}}
+            if again := merged.keys() & own.keys():
+                problems.found.append(f"{place}: profile_models: {again.pop()!r} stands twice")
+            merged |= own
+        value = merged
+    if not isinstance(value, Mapping):
+        problems.found.append(f"{place}: profile_models: expected names, found {value!r}")
+        return {}
+    models: dict[str, dict[str, Any]] = {}
+    for name, settings in value.items():
+        models[str(name)] = {}
+        for key, own in (settings or {}).items():
+            if key in PER_MODEL:
+                models[str(name)] |= problems.read(place, key, own)
+            else:
+                problems.found.append(f"{place}: profile_models.{name}.{key}: {_unknown(key)}")
+    return models
+
+
+def _yaml(file: Path) -> Iterator[tuple[str, Any, str]]:
+    """Yield the top-level keys of a YAML file, their values, and ``file:line``."""
+    try:
+        source = file.read_text(encoding="utf-8")
+        root = yaml.compose(source, Loader=yaml.SafeLoader)
+        plain = yaml.safe_load(source)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file}: not YAML: {error}") from error
+    if root is None:
+        return
+    if not isinstance(root, yaml.MappingNode):
+        raise UsageError(f"{file}:1: expected keys and values, such as `profile_models: resnet50`")
+    for node, _ in root.value:
+        yield node.value, plain[node.value], f"{file}:{node.start_mark.line + 1}"
+
+
+def _unknown(key: str) -> str:
+    if key in LATER:
+        return "known from Model Analyzer, and not available in this version; remove it"
+    near = difflib.get_close_matches(key, [*KEYS, *LATER], n=1)
+    return "no such option" + (f"; did you mean {near[0]}?" if near else "")

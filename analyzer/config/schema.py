@@ -1,0 +1,69 @@
+"""What ``analyze profile`` was asked to do, frozen. Names are Model Analyzer's where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+
+class LaunchMode(Enum):
+    """Who runs the server."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchLimits:
+    """The bounds of the search; None leaves a bound to the machine and the model.
+
+    Explicit lists (``instance_counts`` ... ``concurrencies``) take the place of bounds.
+    Delays are in microseconds; -1 stands for no dynamic batching.
+    """
+
+    min_instance_count: int | None = None
+    max_instance_count: int | None = None
+    min_model_batch_size: int | None = None
+    max_model_batch_size: int | None = None
+    min_concurrency: int | None = None
+    max_concurrency: int | None = None
+    queue_delays_us: tuple[int, ...] | None = None
+    intra_op_threads: tuple[int, ...] | None = None
+    concurrencies: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileOptions:
+    """Everything ``analyze profile`` needs for one model.
+
+    ``search_seconds`` bounds the search itself; load curves and verification come on top.
+    ``tolerance`` is the spread of the last three windows under which a measurement counts as
+    stable (0.1: ten per cent).
+    """
+
+    model: str
+    model_repository: tuple[Path, ...] = ()
+    export_path: Path = Path("results")
+    search_mode: str = "quick"
+    seed: int = 0
+    search_seconds: float = 80.0
+    verify_pairs: int = 4
+    limits: SearchLimits = field(default_factory=SearchLimits)
+    batch_size: int = 1
+    protocol: str = "http"
+    window_seconds: float = 1.0
+    max_windows: int = 8
+    tolerance: float = 0.1
+    input_data: str = "random"
+    objectives: Mapping[str, float] | tuple[str, ...] | None = None
+    constraints: Mapping[str, Mapping[str, float]] | None = None
+    latency_budget: float | None = None
+    min_throughput: float | None = None
+    launch_mode: LaunchMode = LaunchMode.LOCAL
+    http_endpoint: str = "localhost:8000"
+    grpc_endpoint: str | None = None
+    server_flags: tuple[str, ...] = ()
+    startup_timeout_s: float = 120.0
+    fresh: bool = False

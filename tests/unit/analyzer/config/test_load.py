@@ -1,0 +1,150 @@
+"""Options come from flags and YAML; every error is found at once and says where it is."""
+
+from pathlib import Path
+
+import pytest
+
+from analyzer.config.load import KEYS, LATER, load_options
+from analyzer.config.schema import LaunchMode, ProfileOptions
+from analyzer.errors import UsageError
+
+
+def from_yaml(tmp_path: Path, text: str, **flags: object) -> tuple[ProfileOptions, ...]:
+    file = tmp_path / "profile.yaml"
+    file.write_text(text)
+    return load_options(file, flags)
+
+
+def errors(tmp_path: Path, text: str, **flags: object) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        from_yaml(tmp_path, text, **flags)
+    return [line.replace(str(tmp_path) + "/", "") for line in caught.value.message.splitlines()]
+
+
+def test_flags_alone_are_enough() -> None:
+    (options,) = load_options(None, {"profile_models": "resnet50", "concurrency": "1,2,8"})
+    assert options.model == "resnet50"
+    assert options.limits.concurrencies == (1, 2, 8)
+    assert options.search_mode == "quick"
+
+
+def test_a_flag_overrides_the_file_and_the_file_the_default(tmp_path: Path) -> None:
+    text = "profile_models: a\nbatch_sizes: 4\nclient_protocol: grpc\n"
+    (options,) = from_yaml(tmp_path, text, batch_sizes="2")
+    assert (options.batch_size, options.protocol, options.seed) == (2, "grpc", 0)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "profile_models: a,b",
+        "profile_models: [a, b]",
+        "profile_models:\n  - a\n  - b:\n      latency_budget: 1\n".replace(
+            "latency_budget: 1", "objectives: [perf_throughput]"
+        ),
+        "profile_models:\n  a:\n  b:\n    objectives: {perf_throughput: 10}\n",
+    ],
+)
+def test_models_take_all_four_forms(tmp_path: Path, form: str) -> None:
+    assert [options.model for options in from_yaml(tmp_path, form)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("4", (4,)),
+        ('"1,2,4"', (1, 2, 4)),
+        ("[4, 1, 1]", (1, 4)),
+        ("{start: 1, stop: 7, step: 3}", (1, 4, 7)),
+        ("{start: 2, stop: 4}", (2, 3, 4)),
+        ('"1:5:2"', (1, 3, 5)),
+    ],
+)
+def test_lists_take_every_form(tmp_path: Path, value: str, expected: tuple[int, ...]) -> None:
+    (options,) = from_yaml(tmp_path, f"profile_models: m\nconcurrency: {value}\n")
+    assert options.limits.concurrencies == expected
+
+
+def test_a_models_own_goal_replaces_the_global_one(tmp_path: Path) -> None:
+    text = (
+        "objectives: [perf_throughput]\n"
+        "profile_models:\n"
+        "  a:\n"
+        "    objectives: {perf_latency_p99: 2}\n"
+        "    constraints: {gpu_used_memory: {max: 200.5}}\n"
+        "  b:\n"
+    )
+    a, b = from_yaml(tmp_path, text)
+    assert a.objectives == {"perf_latency_p99": 2.0}
+    assert a.constraints == {"gpu_used_memory": {"max": 200.5}}
+    assert b.objectives == ("perf_throughput",)
+    assert b.constraints is None
+
+
+def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
+    text = (
+        "profile_models: m\n"
+        "batch_sizes: eight\n"
+        "\n"
+        "concurency: 4\n"
+        "client_protocol: rest\n"
+        "perf_analyzer_path: /bin/pa\n"
+        "concurrency: {start: 5, stop: 2}\n"
+    )
+    assert errors(tmp_path, text, latency_budget="soon") == [
+        "profile.yaml:2: batch_sizes: expected a whole number, found 'eight'",
+        "profile.yaml:4: concurency: no such option; did you mean concurrency?",
+        "profile.yaml:5: client_protocol: expected one of http, grpc; found 'rest'",
+        "profile.yaml:6: perf_analyzer_path: known from Model Analyzer, and not available in"
+        " this version; remove it",
+        "profile.yaml:7: concurrency: expected stop to be at least start, found 5 to 2",
+        "--latency-budget: latency_budget: expected a number, found 'soon'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a\n", "expected keys and values"),
+        ("profile_models: [a\n", "not YAML"),
+        ("", "no model to profile"),
+        ("profile_models: [a, a]\n", "stands twice"),
+        ("profile_models: {a: {cpu_only: true}}\n", "not available in this version"),
+        ("profile_models: m\nconstraints: {perf_latency_p99: 5}\n", "expected min or max"),
+        ("profile_models: m\nbatch_sizes: [1, 2]\n", "one value at a time"),
+    ],
+)
+def test_what_cannot_be_is_said(tmp_path: Path, text: str, words: str) -> None:
+    assert any(words in line for line in errors(tmp_path, text))
+
+
+def test_models_on_both_sides_are_an_error(tmp_path: Path) -> None:
+    assert "keep one" in errors(tmp_path, "profile_models: a\n", profile_models="b")[0]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_options(tmp_path / "none.yaml", {"profile_models": "m"})
+
+
+def test_comparisons_become_constraints() -> None:
+    flags = {
+        "profile_models": "m",
+        "constraints": ["perf_latency_p99<=12.5", "perf_throughput>=100"],
+        "objectives": ["perf_throughput:3", "cpu_used_ram"],
+        "triton_launch_mode": "remote",
+        "stability_percentage": "5",
+        "measurement_interval": "2500",
+    }
+    (options,) = load_options(None, flags)
+    assert options.constraints == {
+        "perf_latency_p99": {"max": 12.5},
+        "perf_throughput": {"min": 100.0},
+    }
+    assert options.objectives == {"perf_throughput": 3.0, "cpu_used_ram": 1.0}
+    assert options.launch_mode is LaunchMode.REMOTE
+    assert (options.tolerance, options.window_seconds) == (0.05, 2.5)
+
+
+def test_no_key_is_both_done_and_put_off() -> None:
+    assert not LATER & KEYS.keys()
