@@ -6,9 +6,11 @@ forms of it. Does not own the order of variants (``rank``).
 Rules:
 
 1. One objective: the score is its value, negated where less is better.
-2. Several: the score is the weighted sum of log(value / reference value), each counted
-   towards its better side. Weights add up to 1. A ratio counts for at most 1000 either way,
-   so that a metric that happens to be 0 does not decide alone.
+2. Several: the score is the weighted geometric mean of the ratios to the reference, each
+   turned so that more is better: 1 for the reference, 1.2 for a fifth better. (The order is
+   that of the weighted sum of logarithms; but like rule 1's, this score is of a kind that
+   may be compared in percent, which strategies do.) Weights add up to 1. A ratio counts for
+   at most 1000 either way, so that a metric that happens to be 0 does not decide alone.
 3. A constraint is broken by a share of its limit; shares add up. A metric that was not
    measured keeps no constraint: what is not known is not promised.
 """
@@ -90,9 +92,11 @@ class Goal:
         if len(self.objectives) == 1:
             tag = self.objectives[0][0]
             return BY_TAG[tag].direction.value * metrics[tag]
-        return sum(
-            weight * BY_TAG[tag].direction.value * log_ratio(metrics[tag], reference.get(tag))
-            for tag, weight in self.objectives
+        return math.exp(
+            sum(
+                weight * BY_TAG[tag].direction.value * log_ratio(metrics[tag], reference.get(tag))
+                for tag, weight in self.objectives
+            )
         )
 
     def outcome(self, row: Row, reference: Row | None = None) -> Outcome:

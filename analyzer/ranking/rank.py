@@ -57,6 +57,11 @@ class Gain:
         """Whether the whole interval lies above 0."""
         return self.low is not None and self.low > 0.0
 
+    @property
+    def disproven(self) -> bool:
+        """Whether repetitions have put the whole interval below 0."""
+        return self.pairs > 0 and self.high is not None and self.high < 0.0
+
 
 def is_default(row: Row) -> bool:
     """Whether a row measured the default configuration."""
@@ -98,6 +103,20 @@ def rank(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
             )
         )
     return tuple(sorted(standings, key=lambda each: _order(goal, each.score, each.best)))
+
+
+def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
+    """Return the variant to serve, or None where nothing was measured.
+
+    The first in rank; but the default, if it keeps the constraints as well and verification
+    has shown it to be the better one: a choice must not outlive its disproof.
+    """
+    standings = rank(rows, goal)
+    default = next((each for each in standings if each.is_default), None)
+    proof = gain(rows, goal)
+    if default is not None and default.satisfies and proof is not None and proof.disproven:
+        return default
+    return standings[0] if standings else None
 
 
 def pareto(

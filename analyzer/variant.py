@@ -1,0 +1,275 @@
+"""What a candidate makes of a model's configuration, and what there is to try for a model. Pure.
+
+Owns the meaning of the setting dimensions, which of them a model has, when two candidates
+are the same setting, and how a variant is told apart and shown. Does not own files, names of
+variants, or the choice of what to try.
+
+Rules:
+
+1. A candidate without settings leaves the configuration exactly as it is: the default.
+2. Equal settings give equal configurations, so equal digests. A batch of one needs no
+   batcher: with ``max_batch_size`` 1 every delay means no dynamic batching.
+3. What makes no sense is never dropped in silence: ``reason_not_possible`` says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from analyzer.errors import UsageError
+from analyzer.space import (
+    BATCH_SIZE,
+    CONCURRENCY,
+    INSTANCE_COUNT,
+    INTRA_OP_THREADS,
+    MAX_BATCH_SIZE,
+    QUEUE_DELAY,
+    Axis,
+    Candidate,
+    Dimension,
+    Space,
+    Value,
+)
+from engine.modelconfig import convert
+from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
+
+NO_BATCHING = -1
+#: Model Analyzer's bounds
+_MOST_INSTANCES, _LARGEST_BATCH, _MOST_CONCURRENCY = 5, 128, 1024
+_DELAYS_US = (NO_BATCHING, 0, 100, 500, 2000)
+#: how many threads may share a core before a setting is not worth a measurement
+_CROWD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the search needs to know of the machine: usable CPU cores, and GPUs."""
+
+    cores: int
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of what is tried; None leaves a bound to the machine and the model.
+
+    Explicit lists take the place of bounds. Delays are in microseconds, -1 for no dynamic
+    batching. ``batch_size`` is the client's: no smaller ``max_batch_size`` can serve it.
+    """
+
+    min_instance_count: int | None = None
+    max_instance_count: int | None = None
+    min_model_batch_size: int | None = None
+    max_model_batch_size: int | None = None
+    min_concurrency: int | None = None
+    max_concurrency: int | None = None
+    queue_delays_us: tuple[int, ...] | None = None
+    intra_op_threads: tuple[int, ...] | None = None
+    concurrencies: tuple[int, ...] | None = None
+    batch_size: int = 1
+
+
+def space(base: ModelConfig, machine: Machine, limits: Limits) -> Space:
+    """Return what can be tried for a model, the load axis last.
+
+    Raises:
+        UsageError: a lower bound is above its upper bound.
+    """
+    dimensions: list[Dimension] = []
+    if not base.is_ensemble:
+        dimensions.append(_instances(base, machine, limits))
+        if _reads_threads(base) and not _on_gpu(base, machine):
+            threads = limits.intra_op_threads or _doubling(1, machine.cores, exact_end=True)
+            dimensions.append(Dimension(INTRA_OP_THREADS, _distinct(threads)))
+        if base.max_batch_size > 0:
+            dimensions += _batching(base, limits)
+    loads = limits.concurrencies
+    if loads is None:
+        low, high = _bounds(
+            "concurrency", limits.min_concurrency, limits.max_concurrency, 1, _MOST_CONCURRENCY
+        )
+        loads = _doubling(low, high)
+    dimensions.append(Dimension(CONCURRENCY, _distinct(loads), Axis.LOAD))
+    return Space(tuple(dimensions))
+
+
+def canonical(candidate: Candidate) -> Candidate:
+    """Return the one candidate that stands for all that mean the same setting and load."""
+    delay = candidate.get(QUEUE_DELAY)
+    if candidate.get(MAX_BATCH_SIZE) == 1 and delay not in {None, NO_BATCHING}:
+        return candidate.replaced(**{QUEUE_DELAY: NO_BATCHING})
+    return candidate
+
+
+def reason_not_possible(candidate: Candidate, cores: int | None = None) -> str | None:
+    """Say why a candidate is not worth measuring, or None where it is.
+
+    ``cores`` is the number of usable CPU cores; without it crowding is not judged.
+    """
+    largest = candidate.get(MAX_BATCH_SIZE)
+    delay, rows = candidate.get(QUEUE_DELAY), candidate.get(BATCH_SIZE)
+    if largest == 1 and isinstance(delay, int) and delay > 0:
+        return f"a queue delay of {delay} us with max_batch_size 1: there is nobody to wait for"
+    if isinstance(largest, int) and isinstance(rows, int) and rows > max(largest, 1):
+        return f"requests of batch size {rows} with max_batch_size {largest}"
+    instances, threads = candidate.get(INSTANCE_COUNT), candidate.get(INTRA_OP_THREADS)
+    # One instance, or one thread each, is always worth a look: that is how users set it.
+    if (
+        cores is not None
+        and isinstance(instances, int)
+        and isinstance(threads, int)
+        and min(instances, threads) > 1
+        and instances * threads > _CROWD * cores
+    ):
+        return f"{instances} instances of {threads} threads are too many for {cores} cores"
+    return None
+
+
+def make(candidate: Candidate, base: ModelConfig) -> ModelConfig:
+    """Return ``base`` with the candidate's settings; its load dimensions change nothing."""
+    candidate = canonical(candidate)
+    config = base
+    if (count := _whole(candidate, INSTANCE_COUNT)) is not None:
+        config = replace(config, instance_group=_groups(config, count))
+    if (threads := _whole(candidate, INTRA_OP_THREADS)) is not None:
+        parameters = {**config.parameters, INTRA_OP_THREADS: str(threads)}
+        config = replace(config, parameters=dict(sorted(parameters.items())))
+    largest, delay = _whole(candidate, MAX_BATCH_SIZE), _whole(candidate, QUEUE_DELAY)
+    if largest is not None:
+        config = replace(config, max_batch_size=largest)
+    if largest is not None or delay is not None:
+        config = replace(config, dynamic_batching=_batcher(config, delay))
+    return config
+
+
+def digest(config: ModelConfig) -> str:
+    """Return what tells a variant apart: equal digests are the same configuration."""
+    return hashlib.sha256(convert.dumps(config).encode()).hexdigest()[:16]
+
+
+def settings(config: ModelConfig) -> Mapping[str, Any]:
+    """Return what reports show of a configuration; all of it goes into JSON.
+
+    ``instance_group`` is Model Analyzer's cell (``4:GPU``, ``4:GPU + 1:CPU``), and
+    ``instance_count`` its sum, None where the configuration leaves it open.
+    ``max_queue_delay_microseconds`` is None without dynamic batching, and
+    ``intra_op_thread_count`` None where the backend chooses.
+    """
+    counts: dict[str, int] = {}
+    for group in config.instance_group:
+        if not group.passive:
+            kind = group.kind.value.removeprefix("KIND_")
+            counts[kind] = counts.get(kind, 0) + max(group.count, 1) * max(len(group.gpus), 1)
+    batching = config.dynamic_batching
+    threads = config.parameters.get(INTRA_OP_THREADS, "")
+    return {
+        "instance_group": " + ".join(f"{count}:{kind}" for kind, count in counts.items()),
+        INSTANCE_COUNT: sum(counts.values()) or None,
+        MAX_BATCH_SIZE: config.max_batch_size,
+        "dynamic_batching": batching is not None,
+        QUEUE_DELAY: None if batching is None else batching.max_queue_delay_microseconds,
+        "preferred_batch_size": [] if batching is None else list(batching.preferred_batch_size),
+        INTRA_OP_THREADS: int(threads) if threads.isdecimal() else None,
+        "backend": config.backend or config.platform,
+    }
+
+
+def _instances(base: ModelConfig, machine: Machine, limits: Limits) -> Dimension:
+    most = _MOST_INSTANCES
+    if not _on_gpu(base, machine):
+        most = max(1, min(most, machine.cores))
+    low, high = _bounds(
+        "instance count", limits.min_instance_count, limits.max_instance_count, 1, most
+    )
+    return Dimension(INSTANCE_COUNT, tuple(range(low, high + 1)))
+
+
+def _batching(base: ModelConfig, limits: Limits) -> list[Dimension]:
+    low, high = _bounds(
+        "model batch size",
+        limits.min_model_batch_size,
+        limits.max_model_batch_size,
+        1,
+        _LARGEST_BATCH,
+    )
+    sizes = tuple(size for size in _doubling(low, high) if size >= limits.batch_size)
+    largest = Dimension(MAX_BATCH_SIZE, _distinct(sizes or (limits.batch_size,)))
+    if base.has_sequence_batching:
+        return [largest]
+    delays = limits.queue_delays_us
+    return [Dimension(QUEUE_DELAY, _distinct(_DELAYS_US if delays is None else delays)), largest]
+
+
+def _bounds(what: str, low: int | None, high: int | None, least: int, most: int) -> tuple[int, int]:
+    """Fill in the bounds that were left open, never against one that was given."""
+    first = low if low is not None else least if high is None else min(least, high)
+    last = high if high is not None else max(most, first)
+    if not 1 <= first <= last:
+        raise UsageError(f"{what}: expected 1 <= minimum <= maximum, found {first} and {last}")
+    return first, last
+
+
+def _doubling(low: int, high: int, *, exact_end: bool = False) -> tuple[int, ...]:
+    """Return low, twice low, and so on up to ``high``, which is added if it must be there."""
+    values = [low]
+    while values[-1] * 2 <= high:
+        values.append(values[-1] * 2)
+    if exact_end and values[-1] < high:
+        values.append(high)
+    return tuple(values)
+
+
+def _distinct(values: tuple[int, ...]) -> tuple[Value, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _on_gpu(base: ModelConfig, machine: Machine) -> bool:
+    """Whether the instances will run on GPUs: said outright, or left open where there are some."""
+    kinds = {group.kind for group in base.instance_group if not group.passive}
+    open_kinds = {InstanceKind.KIND_AUTO, InstanceKind.KIND_MODEL}
+    return InstanceKind.KIND_GPU in kinds or (
+        machine.gpus > 0 and (not kinds or bool(kinds & open_kinds))
+    )
+
+
+def _reads_threads(base: ModelConfig) -> bool:
+    """Whether the backend reads ``intra_op_thread_count`` (Triton's onnxruntime backend does)."""
+    return "onnxruntime" in {base.backend, base.platform.partition("_")[0]}
+
+
+def _whole(candidate: Candidate, name: str) -> int | None:
+    value = candidate.get(name)
+    return None if value is None else int(value)
+
+
+def _groups(config: ModelConfig, count: int) -> tuple[InstanceGroup, ...]:
+    """Return one active group of ``count`` in place of all; passive ones stay as they are."""
+    active = [group for group in config.instance_group if not group.passive]
+    passive = [group for group in config.instance_group if group.passive]
+    first = active[0] if active else InstanceGroup()
+    return (replace(first, count=count), *passive)
+
+
+def _batcher(config: ModelConfig, delay: int | None) -> DynamicBatching | None:
+    """Return the dynamic batching of a configuration whose ``max_batch_size`` is set already."""
+    present = config.dynamic_batching
+    if delay is None and present is None:
+        return None
+    # What a batcher does besides batching: taking it away would change more than the batches.
+    kept = present is not None and bool(
+        present.priority_levels or present.preserve_ordering or present.default_queue_policy
+    )
+    off = delay == NO_BATCHING or config.max_batch_size <= 1
+    if off and not kept:
+        return None
+    present = present or DynamicBatching()
+    sizes = tuple(size for size in present.preferred_batch_size if size <= config.max_batch_size)
+    if delay is not None:
+        present = replace(present, max_queue_delay_microseconds=max(delay, 0))
+    if off:
+        # As near to no batching as this model's queue rules allow.
+        return replace(present, preferred_batch_size=(), max_queue_delay_microseconds=0)
+    return replace(present, preferred_batch_size=sizes)
