@@ -1,1 +1,37 @@
-"""The schedulers: pure machines, one module each."""
+"""The schedulers, and which one a model's configuration asks for.
+
+Each module is one pure machine of the form ``engine.scheduler.Scheduler``; none knows another.
+"""
+
+from __future__ import annotations
+
+from engine.modelconfig.schema import ModelConfig
+from engine.scheduler import Scheduler
+from engine.schedulers.direct import Direct
+from engine.schedulers.dynamic import BatchRules, Dynamic
+
+
+def rules(config: ModelConfig) -> BatchRules | None:
+    """What the configuration's dynamic batcher keeps to; None if it has none.
+
+    A model without a batch dimension takes one request at a time, whatever its batcher.
+    """
+    batching = config.dynamic_batching
+    if batching is None:
+        return None
+    policy = batching.default_queue_policy
+    max_rows = max(1, config.max_batch_size)
+    return BatchRules(
+        max_rows=max_rows,
+        max_delay_ns=batching.max_queue_delay_microseconds * 1000,
+        preferred=frozenset(batching.preferred_batch_size)
+        if config.max_batch_size
+        else frozenset(),
+        max_queue=policy.max_queue_size if policy is not None else 0,
+    )
+
+
+def make(config: ModelConfig, instances: int) -> Scheduler:
+    """Make the scheduler that the configuration asks for, for instances 0 to ``instances`` - 1."""
+    batching = rules(config)
+    return Direct(instances) if batching is None else Dynamic(batching, instances)

@@ -1,0 +1,162 @@
+"""Triton's batching rules, as a table of cases (spec 7.2 to 7.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from engine.scheduler import Refusal, Scheduler, Step, Ticket
+from engine.schedulers.dynamic import BatchRules, Dynamic
+
+US = 1000
+
+
+@dataclass(frozen=True)
+class Case:
+    law: str
+    rules: BatchRules
+    queued: Sequence[int | tuple[int, str]]
+    batches: Sequence[int]
+    waiting: int = 0
+    age_us: int = 0
+
+
+CASES = (
+    Case("no delay: all that waits leaves, up to the maximum", BatchRules(max_rows=4), (1,) * 6,
+         (4, 2)),
+    Case("no delay: an instance never waits for a full batch", BatchRules(max_rows=8), (1, 1),
+         (2,)),
+    Case("rows count, not requests", BatchRules(max_rows=8), (3, 3, 3), (6, 3)),
+    Case("a request is never split", BatchRules(max_rows=4), (3, 3), (3, 3)),
+    Case("a request of the maximum leaves alone", BatchRules(max_rows=4), (4, 1), (4, 1)),
+    Case("the largest preferred size that is reached",
+         BatchRules(max_rows=16, preferred=frozenset((2, 4, 8))), (1,) * 7, (4, 2, 1)),
+    Case("a preferred size goes before all that fits, even without a delay",
+         BatchRules(max_rows=8, preferred=frozenset((4,))), (1,) * 6, (4, 2)),
+    Case("no preferred size reachable: what is there leaves before it would pass them all",
+         BatchRules(max_rows=8, preferred=frozenset((4,))), (3, 3, 1), (3, 4)),
+    Case("a request above every preferred size leaves at once",
+         BatchRules(max_rows=8, preferred=frozenset((4,)), max_delay_ns=100 * US), (6,), (6,)),
+    Case("with a delay, less than a preferred size waits",
+         BatchRules(max_rows=8, preferred=frozenset((4,)), max_delay_ns=100 * US), (1, 1), (),
+         waiting=2),
+    Case("with a delay, a preferred size does not wait",
+         BatchRules(max_rows=8, preferred=frozenset((4,)), max_delay_ns=100 * US), (1,) * 5,
+         (4,), waiting=1),
+    Case("with a delay and no preferred size, a full batch does not wait",
+         BatchRules(max_rows=4, max_delay_ns=100 * US), (1,) * 5, (4,), waiting=1),
+    Case("with a delay, a batch that the next request overfills does not wait",
+         BatchRules(max_rows=4, max_delay_ns=100 * US), (3, 3), (3,), waiting=3),
+    Case("another shape closes the batch, and order is kept",
+         BatchRules(max_rows=8, max_delay_ns=100 * US), ((1, "a"), (1, "a"), (1, "b"), (1, "a")),
+         (2, 1), waiting=1),
+    Case("another shape after a preferred size: the preferred part first, then the rest",
+         BatchRules(max_rows=8, preferred=frozenset((2, 8)), max_delay_ns=100 * US),
+         ((1, "a"), (1, "a"), (1, "a"), (1, "b")), (2, 1), waiting=1),
+    Case("past the delay, all that fits leaves, preferred or not",
+         BatchRules(max_rows=8, preferred=frozenset((4,)), max_delay_ns=100 * US), (1,) * 6,
+         (6,), age_us=100),
+    Case("past the delay, never more than the maximum",
+         BatchRules(max_rows=4, max_delay_ns=100 * US), (1,) * 6, (4, 2), age_us=100),
+    Case("just before the delay, still waiting",
+         BatchRules(max_rows=8, max_delay_ns=100 * US), (1,) * 6, (), waiting=6, age_us=99),
+)  # fmt: skip
+
+
+def _tickets(queued: Sequence[int | tuple[int, str]]) -> list[Ticket]:
+    parts = [(one, "a") if isinstance(one, int) else one for one in queued]
+    return [
+        Ticket(number, rows, arrived_ns=0, shape=shape)
+        for number, (rows, shape) in enumerate(parts, 1)
+    ]
+
+
+def _occupied(rules: BatchRules) -> Scheduler:
+    """A batcher with one instance, which runs something for now."""
+    batcher = Dynamic(rules, 1)
+    ticket = Ticket(0, rules.max_rows, arrived_ns=-1)
+    assert [d.tickets for d in batcher.offer([ticket], -1).dispatches] == [(ticket,)]
+    return batcher
+
+
+def _rows(step: Step) -> list[int]:
+    return [sum(ticket.rows for ticket in dispatch.tickets) for dispatch in step.dispatches]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.law.replace(" ", "-"))
+def test_the_batches_that_leave_when_the_instance_is_free_again(case: Case) -> None:
+    batcher = _occupied(case.rules)
+    assert batcher.offer(_tickets(case.queued), 0).dispatches == ()
+    now_ns, seen = case.age_us * US, []
+    while rows := _rows(batcher.free(0, now_ns)):
+        seen += rows
+    assert seen == list(case.batches)
+    assert sum(ticket.rows for ticket in _tickets(case.queued)) - sum(seen) == case.waiting
+
+
+def test_a_batch_grows_over_many_turns_until_it_is_full() -> None:
+    batcher = Dynamic(BatchRules(max_rows=3, max_delay_ns=1000), 1)
+    first, second, third = _tickets((1, 1, 1))
+    assert batcher.offer([first], 0) == Step(wake_ns=1000)
+    assert batcher.offer([second], 400) == Step(wake_ns=1000)
+    assert [d.tickets for d in batcher.offer([third], 800).dispatches] == [(first, second, third)]
+
+
+def test_the_delay_counts_from_the_arrival_of_the_oldest() -> None:
+    batcher = Dynamic(BatchRules(max_rows=8, max_delay_ns=1000), 1)
+    old, new = Ticket(1, 1, arrived_ns=0), Ticket(2, 1, arrived_ns=900)
+    batcher.offer([old], 0)
+    assert batcher.offer([new], 900).wake_ns == 1000
+    assert [d.tickets for d in batcher.tick(1000).dispatches] == [(old, new)]
+
+
+def test_taking_the_oldest_back_starts_the_delay_of_the_next() -> None:
+    batcher = Dynamic(BatchRules(max_rows=8, max_delay_ns=1000), 1)
+    batcher.offer([Ticket(1, 1, arrived_ns=0)], 0)
+    batcher.offer([Ticket(2, 1, arrived_ns=300)], 300)
+    step = batcher.cancel(1, 500)
+    assert [reject.reason for reject in step.rejects] == [Refusal.CANCELLED]
+    assert step.wake_ns == 1300
+
+
+def test_one_turn_fills_every_idle_instance() -> None:
+    batcher = Dynamic(BatchRules(max_rows=2), 3)
+    step = batcher.offer(_tickets((1,) * 7), 0)
+    assert _rows(step) == [2, 2, 2]
+    assert {dispatch.instance for dispatch in step.dispatches} == {0, 1, 2}
+
+
+def test_a_full_queue_refuses_newcomers_and_keeps_those_it_has() -> None:
+    batcher = _occupied(BatchRules(max_rows=4, max_queue=2))
+    tickets = _tickets((1, 1, 1, 1))
+    step = batcher.offer(tickets, 0)
+    assert [(r.ticket, r.reason) for r in step.rejects] == [
+        (tickets[2], Refusal.FULL),
+        (tickets[3], Refusal.FULL),
+    ]
+    assert [d.tickets for d in batcher.free(0, 1).dispatches] == [(tickets[0], tickets[1])]
+
+
+def test_the_bound_is_on_waiting_so_idle_instances_make_room_first() -> None:
+    batcher = Dynamic(BatchRules(max_rows=2, max_queue=2), 2)
+    step = batcher.offer(_tickets((1,) * 7), 0)
+    assert _rows(step) == [2, 2]
+    assert [reject.ticket.id for reject in step.rejects] == [7]
+
+
+def test_an_expired_request_leaves_though_no_instance_is_free() -> None:
+    batcher = _occupied(BatchRules(max_rows=4))
+    late = Ticket(1, 1, arrived_ns=0, deadline_ns=50)
+    assert batcher.offer([late], 0).wake_ns == 50
+    step = batcher.tick(50)
+    assert [(r.ticket, r.reason) for r in step.rejects] == [(late, Refusal.EXPIRED)]
+    assert step.wake_ns is None
+
+
+def test_impossible_rules_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        BatchRules(max_rows=0)
+    with pytest.raises(ValueError, match=r"\[9\] are not in 1..8"):
+        BatchRules(max_rows=8, preferred=frozenset((4, 9)))
