@@ -1,0 +1,148 @@
+"""What the analyzer and its load client say to one another: one JSON object a line. Pure.
+
+To the client: a ``Job``, then perhaps the line ``stop``. From it: ``Alive`` every second,
+``Warmed`` once, each ``WindowSample`` as its window ends, and last either ``Driven`` or
+``Failed``. Owns the spelling, both ways; does not own the pipes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analyzer.launcher import Endpoint
+from analyzer.load.driven import Driven
+from analyzer.load.window import WindowSample
+from analyzer.metrics import ServerTimes
+from analyzer.record.row import LoadSpec
+from engine.types import DType, TensorSpec
+
+STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to load, and how. The shapes of ``inputs`` are settled."""
+
+    endpoint: Endpoint
+    model: str
+    load: LoadSpec
+    inputs: tuple[TensorSpec, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A sign of life: how many requests were answered so far, and how many are in flight."""
+
+    answered: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """The warm-up is over; what it took is not counted."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The run failed; why."""
+
+    message: str
+
+
+Line = Alive | Warmed | WindowSample | Driven | Failed
+
+
+def job_to_line(job: Job) -> str:
+    """Spell a job as one line, without its line end."""
+    inputs = [
+        {"name": spec.name, "datatype": spec.dtype.value, "shape": spec.shape}
+        for spec in job.inputs
+    ]
+    plain = {
+        "endpoint": asdict(job.endpoint),
+        "model": job.model,
+        "load": asdict(job.load),
+        "inputs": inputs,
+        "seed": job.seed,
+    }
+    return json.dumps(plain)
+
+
+def line_to_job(line: str) -> Job:
+    """Read a job.
+
+    Raises:
+        ValueError: the line is not one.
+    """
+    try:
+        plain = json.loads(line)
+        inputs = tuple(
+            TensorSpec(spec["name"], DType(spec["datatype"]), tuple(spec["shape"]))
+            for spec in plain["inputs"]
+        )
+        return Job(
+            endpoint=Endpoint(**plain["endpoint"]),
+            model=plain["model"],
+            load=LoadSpec(**plain["load"]),
+            inputs=inputs,
+            seed=plain["seed"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a job: {error!r}") from error
+
+
+def to_line(said: Line) -> str:
+    """Spell what the client says, without its line end."""
+    plain = asdict(said)
+    if isinstance(said, Driven):
+        latency = np.ascontiguousarray(said.latency_ns, dtype="<i8").tobytes()
+        plain["latency_ns"] = base64.b64encode(latency).decode()
+    return json.dumps({"kind": _KINDS[type(said)], **plain})
+
+
+def from_line(line: str) -> Line:
+    """Read what the client says.
+
+    Raises:
+        ValueError: the line is nothing that it says.
+    """
+    try:
+        plain = json.loads(line)
+        kind = _BY_KIND[plain.pop("kind")]
+        if kind is Driven:
+            return _driven(plain)
+        said: Line = kind(**plain)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a line of the load client: {error!r}") from error
+    return said
+
+
+_KINDS: dict[type, str] = {
+    Alive: "alive",
+    Warmed: "warmed",
+    WindowSample: "window",
+    Driven: "result",
+    Failed: "failed",
+}
+_BY_KIND: dict[str, Any] = {kind: said for said, kind in _KINDS.items()}
+
+
+def _driven(plain: dict[str, Any]) -> Driven:
+    server = plain.pop("server")
+    return Driven(
+        **{
+            **plain,
+            "latency_ns": np.frombuffer(base64.b64decode(plain["latency_ns"]), dtype="<i8"),
+            "window_rates": tuple(plain["window_rates"]),
+            "server": None if server is None else ServerTimes(**server),
+        }
+    )
