@@ -1,0 +1,344 @@
+"""The command ``engine``: argv in, exit code out.
+
+Holds no logic: it declares the flags, calls, prints. Exit codes: 0 done, 1 failed, 2 wrong
+usage, 130 interrupted. What is imported for one command only is imported there, so that
+``engine version`` does not wait for a runtime to load.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, assert_never
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine import __version__
+from engine.errors import EngineError, InvalidArgument
+from engine.options import LogFormat, ModelControlMode, from_flags, leftover
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+app = typer.Typer(
+    name="engine",
+    help="A Triton-compatible inference server.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+examples_app = typer.Typer(help="Build example models, without any download.")
+app.add_typer(examples_app, name="examples")
+
+
+class Format(Enum):
+    """How a table is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def _flag(name: str, panel: str, text: str, *others: str, **more: Any) -> Any:  # noqa: ANN401 - typer's own signature
+    return typer.Option(name, *others, help=text, rich_help_panel=panel, **more)
+
+
+def _switch(name: str, panel: str, text: str) -> Any:  # noqa: ANN401 - as above
+    return _flag(name, panel, text, metavar="BOOL")
+
+
+def _port(name: str, panel: str) -> Any:  # noqa: ANN401 - as above
+    return _flag(name, panel, "Port to listen on; 0 lets the system choose.", min=0, max=65535)
+
+
+Id = Annotated[str, _flag("--id", "Server", "The server's name in its metadata.")]
+ExitTimeout = Annotated[
+    int,
+    _flag("--exit-timeout-secs", "Server", "How long a stop waits for requests.", min=0),
+]
+PortsFile = Annotated[
+    Path | None,
+    _flag("--ports-file", "Server", "Write the ports here, as JSON, once the server answers."),
+]
+Repositories = Annotated[
+    list[Path] | None,
+    _flag("--model-repository", "Models", "Folder that holds models; repeatable.", "--model-store"),
+]
+Chosen = Annotated[
+    str | None,
+    _flag(
+        "--chosen",
+        "Models",
+        "Serve the winner of the last profile: a model, or a path.",
+        metavar="NAME|PATH",
+    ),
+]
+Results = Annotated[Path, _flag("--results-dir", "Models", "Where profiles leave results.")]
+ExitOnError = Annotated[
+    str, _switch("--exit-on-error", "Models", "Leave if a model fails to load.")
+]
+NoAutoComplete = Annotated[
+    bool,
+    _flag("--disable-auto-complete-config", "Models", "Take configurations as they are written."),
+]
+StrictConfig = Annotated[
+    str | None, _flag("--strict-model-config", "Models", "Triton's old name for it.", hidden=True)
+]
+StrictReadiness = Annotated[
+    str, _switch("--strict-readiness", "Models", "Ready only if every model is.")
+]
+ControlMode = Annotated[
+    ModelControlMode,
+    _flag("--model-control-mode", "Models", "Who decides what is loaded.", case_sensitive=False),
+]
+LoadModel = Annotated[
+    list[str] | None,
+    _flag("--load-model", "Models", "Load this model (explicit mode); repeatable; * for all."),
+]
+LoadThreads = Annotated[
+    int, _flag("--model-load-thread-count", "Models", "Models that load at once.", min=1)
+]
+BackendConfig = Annotated[
+    list[str] | None,
+    _flag(
+        "--backend-config",
+        "Models",
+        "A setting of a backend, or of all; repeatable.",
+        metavar="[BACKEND,]KEY=VALUE",
+    ),
+]
+AllowHttp = Annotated[str, _switch("--allow-http", "HTTP", "Serve HTTP.")]
+HttpAddress = Annotated[str, _flag("--http-address", "HTTP", "Address to listen on.")]
+HttpPort = Annotated[int, _port("--http-port", "HTTP")]
+ReuseHttp = Annotated[str, _switch("--reuse-http-port", "HTTP", "Share the port.")]
+HttpMaxInput = Annotated[
+    int, _flag("--http-max-input-size", "HTTP", "Largest JSON or decompressed body, bytes.", min=1)
+]
+AllowGrpc = Annotated[str, _switch("--allow-grpc", "gRPC", "Serve gRPC.")]
+GrpcAddress = Annotated[str, _flag("--grpc-address", "gRPC", "Address to listen on.")]
+GrpcPort = Annotated[int, _port("--grpc-port", "gRPC")]
+ReuseGrpc = Annotated[str, _switch("--reuse-grpc-port", "gRPC", "Share the port.")]
+AllowMetrics = Annotated[str, _switch("--allow-metrics", "Metrics", "Serve metrics.")]
+MetricsAddress = Annotated[
+    str | None,
+    _flag("--metrics-address", "Metrics", "Address to listen on; HTTP's if not given."),
+]
+MetricsPort = Annotated[int, _port("--metrics-port", "Metrics")]
+LogVerbose = Annotated[
+    str, _flag("--log-verbose", "Log", "0 shows no details, 1 or more does.", metavar="N|BOOL")
+]
+LogInfo = Annotated[str, _switch("--log-info", "Log", "Show what happens.")]
+LogWarning = Annotated[str, _switch("--log-warning", "Log", "Show warnings.")]
+LogError = Annotated[str, _switch("--log-error", "Log", "Show errors.")]
+LogForm = Annotated[LogFormat, _flag("--log-format", "Log", "How a line begins.")]
+LogFile = Annotated[Path | None, _flag("--log-file", "Log", "Log here, not on standard error.")]
+
+SERVE_EXAMPLE = "Example: engine serve --model-repository model_repository --http-port 8000"
+
+
+@app.command(
+    epilog=SERVE_EXAMPLE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def serve(
+    ctx: typer.Context,
+    model_repository: Repositories = None,
+    chosen: Chosen = None,
+    results_dir: Results = Path("results"),
+    model_control_mode: ControlMode = ModelControlMode.NONE,
+    load_model: LoadModel = None,
+    exit_on_error: ExitOnError = "true",
+    strict_readiness: StrictReadiness = "true",
+    disable_auto_complete_config: NoAutoComplete = False,
+    strict_model_config: StrictConfig = None,
+    model_load_thread_count: LoadThreads = 4,
+    backend_config: BackendConfig = None,
+    allow_http: AllowHttp = "true",
+    http_address: HttpAddress = "0.0.0.0",  # noqa: S104 - Triton's default
+    http_port: HttpPort = 8000,
+    reuse_http_port: ReuseHttp = "false",
+    http_max_input_size: HttpMaxInput = 64 << 20,
+    allow_grpc: AllowGrpc = "true",
+    grpc_address: GrpcAddress = "0.0.0.0",  # noqa: S104 - as above
+    grpc_port: GrpcPort = 8001,
+    reuse_grpc_port: ReuseGrpc = "false",
+    allow_metrics: AllowMetrics = "true",
+    metrics_address: MetricsAddress = None,
+    metrics_port: MetricsPort = 8002,
+    id: Id = "triton",  # noqa: A002 - Triton's flag
+    exit_timeout_secs: ExitTimeout = 30,
+    ports_file: PortsFile = None,
+    log_verbose: LogVerbose = "0",
+    log_info: LogInfo = "true",
+    log_warning: LogWarning = "true",
+    log_error: LogError = "true",
+    log_format: LogForm = LogFormat.DEFAULT,
+    log_file: LogFile = None,
+) -> None:
+    """Serve the models of a repository over HTTP and gRPC, until a signal ends it."""
+    flags = dict(locals())
+    known = [flag for one in flags.pop("ctx").command.params for flag in one.opts]
+    with _usage("serve"):
+        rest = leftover(ctx.args, known)
+        if flags.pop("chosen") is not None:
+            flags["model_repository"] = _winner(chosen, model_repository, results_dir)
+        del flags["results_dir"]
+        options = from_flags(flags, rest.problems)
+    from engine import compose  # noqa: PLC0415 - see above
+
+    raise typer.Exit(compose.serve(options, rest.notes))
+
+
+def _winner(chosen: str | None, repositories: list[Path] | None, results: Path) -> list[Path]:
+    from engine.repository.chosen import find_chosen  # noqa: PLC0415 - see above
+
+    if repositories:
+        raise InvalidArgument("--chosen and --model-repository exclude each other; pass one")
+    return [find_chosen(chosen or "", results)]
+
+
+@app.command(epilog="Example: engine check model_repository --format json")
+def check(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Repositories or models.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="How problems are shown.")
+    ] = Format.TABLE,
+) -> None:
+    """Say everything that is wrong with model repositories, and what to do about it."""
+    from engine.repository.lint import lint  # noqa: PLC0415 - see above
+
+    problems = lint(paths)
+    errors = sum(not problem.warning for problem in problems)
+    rows = [
+        {
+            "severity": "warning" if problem.warning else "error",
+            "file": problem.source,
+            "line": problem.line,
+            "column": problem.column,
+            "problem": problem.what,
+            "what_to_do": problem.hint,
+        }
+        for problem in problems
+    ]
+    if form is Format.TABLE:
+        for problem in problems:
+            typer.echo(f"{'warning' if problem.warning else 'error'}: {problem}")
+        typer.echo(f"{_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')}")
+    else:
+        _print(rows, form)
+    raise typer.Exit(FAILED if errors else DONE)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@examples_app.callback(invoke_without_command=True, epilog="Example: engine examples --format json")
+def examples(
+    ctx: typer.Context,
+    form: Annotated[Format, typer.Option("--format", help="How they are listed.")] = Format.TABLE,
+) -> None:
+    """List the example models, or build some."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from engine import examples as shelf  # noqa: PLC0415 - see above
+
+    found = [(name, shelf.find(name)) for name in shelf.names()]
+    _print(
+        [
+            {
+                "name": name,
+                "megabytes": example.megabytes,
+                "needs": ", ".join(example.needs),
+                "summary": example.summary,
+            }
+            for name, example in found
+        ],
+        form,
+    )
+    if form is Format.TABLE:
+        typer.echo("\nNext: engine examples build resnet50 --output model_repository")
+
+
+@examples_app.command(
+    "build", epilog="Example: engine examples build resnet50 add_sub --output model_repository"
+)
+def build(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Examples; `all` for all.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="The model repository to put them into.")
+    ] = Path("model_repository"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Build what is there already anew.")
+    ] = False,
+) -> None:
+    """Build example models into a model repository."""
+    from engine import examples as shelf  # noqa: PLC0415 - see above
+
+    wanted = shelf.names() if names == ["all"] else names
+    for name in wanted:
+        shelf.find(name)
+    for name in wanted:
+        for built in shelf.build(name, output, force=force):
+            typer.echo(f"{'built' if built.written else 'there already:'} {built.path}")
+    typer.echo(f"\nNext: engine serve --model-repository {shlex.quote(str(output))}")
+
+
+@app.command(epilog="Example: engine version")
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"engine {__version__}")
+
+
+def _print(rows: Sequence[Mapping[str, object]], form: Format) -> None:
+    match form:
+        case Format.JSON:
+            typer.echo(json.dumps(rows, indent=2))
+        case Format.CSV:
+            if rows:
+                table = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+                table.writeheader()
+                table.writerows(rows)
+        case Format.TABLE:
+            shown = Table(*(column.replace("_", " ").capitalize() for column in rows[0]))
+            for row in rows:
+                shown.add_row(*(escape(str(cell)) for cell in row.values()))
+            Console().print(shown)
+        case _:
+            assert_never(form)
+
+
+@contextmanager
+def _usage(command: str) -> Iterator[None]:
+    """Turn what is wrong with a command line into exit code 2."""
+    try:
+        yield
+    except InvalidArgument as error:
+        for line in error.message.splitlines():
+            typer.echo(f"engine {command}: {line}", err=True)
+        typer.echo(f"Try 'engine {command} --help' for help.", err=True)
+        raise typer.Exit(USAGE) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with ``argv`` (the program's own if None); the answer is the exit code."""
+    try:
+        app(None if argv is None else list(argv), prog_name="engine")
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else DONE
+    except EngineError as error:
+        typer.echo(f"error: {error}", err=True)
+    except Exception:  # the last resort: a fault of ours is told, not thrown at the user
+        logging.getLogger(__name__).exception("this is a fault of the engine; please report it")
+    return FAILED
