@@ -1,0 +1,208 @@
+"""Defaults and auto-completion: from what a file says to what is served, and shown.
+
+Owns: the rules by which Triton fills a configuration (ONNX Runtime's for a model file that
+has a signature, instance groups, normalisation) and the full shapes that follow. Does not own:
+reading the model file, nor which backend it is for (``repository.recognise``).
+
+1. Inputs and outputs are completed only if one of the two lists is empty, and only then are
+   ``max_batch_size`` and the dynamic batcher touched (even an explicit ``max_batch_size: 0``).
+2. Instance groups and defaults are filled always, also with completion switched off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine.errors import ConfigError, Problem
+from engine.modelconfig.check import problems
+from engine.modelconfig.schema import (
+    Dims,
+    DynamicBatching,
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+    ModelInput,
+    ModelOutput,
+    Optimization,
+    VersionPolicy,
+)
+from engine.types import TensorSpec
+
+__all__ = ["complete", "input_specs", "output_specs", "problems"]
+
+_ANY = -1
+# platform, default_model_filename (Triton's core/src/constants.h)
+_BACKENDS = {
+    "onnxruntime": ("onnxruntime_onnx", "model.onnx"),
+    "tensorrt": ("tensorrt_plan", "model.plan"),
+    "pytorch": ("pytorch_libtorch", "model.pt"),
+    "openvino": ("", "model.xml"),
+    "python": ("", "model.py"),
+}
+# These do better with two instances on a CPU, Triton says (SetDefaultInstanceCount).
+_TWO_ON_CPU = {"onnxruntime", "tensorflow"}
+
+
+def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command line, machine
+    config: ModelConfig,
+    *,
+    name: str,
+    backend: str,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    batchable: bool,
+    default_max_batch_size: int = 4,
+    auto: bool = True,
+    gpus: tuple[int, ...] = (),
+) -> ModelConfig:
+    """Fill in all that a configuration leaves open.
+
+    ``inputs`` and ``outputs`` are the model file's own, full shapes; () if it has no
+    signature. ``gpus`` are the devices of this machine.
+
+    Raises:
+        ConfigError: ``max_batch_size`` is set and the model file's batch dimension is fixed.
+    """
+    config = _named(config, name, backend)
+    if auto and inputs and outputs and not (config.input and config.output):
+        config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
+    return _normalised(config, gpus)
+
+
+def _named(config: ModelConfig, name: str, backend: str) -> ModelConfig:
+    if config.is_ensemble:
+        return replace(config, name=config.name or name, platform="ensemble")
+    platform, filename = _BACKENDS.get(backend, ("", ""))
+    return replace(
+        config,
+        name=config.name or name,
+        backend=config.backend or backend,
+        platform=config.platform or platform,
+        default_model_filename=config.default_model_filename or filename,
+    )
+
+
+def _from_file(
+    config: ModelConfig,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    batchable: bool,  # noqa: FBT001 - a fact of the file
+    default_max_batch_size: int,
+) -> ModelConfig:
+    """Apply rule 1 (the ONNX Runtime backend's ``AutoCompleteConfig``)."""
+    if batchable and config.max_batch_size == 0:
+        config = replace(config, max_batch_size=max(default_max_batch_size, 0))
+    elif not batchable and config.max_batch_size != 0:
+        what = (
+            f"autofill failed for model '{config.name}': model does not support batching while "
+            "non-zero max_batch_size is specified"
+        )
+        fixed = next((spec for spec in (*inputs, *outputs) if spec.shape[:1] != (_ANY,)), None)
+        seen = f" ('{fixed.name}' has shape {list(fixed.shape)})" if fixed is not None else ""
+        hint = f"set max_batch_size: 0, or export the model with a variable first dimension{seen}"
+        raise ConfigError([Problem(config.name, what, hint=hint)])
+    scheduled = config.dynamic_batching is not None or config.has_sequence_batching
+    if batchable and config.max_batch_size > 1 and not scheduled:
+        config = replace(config, dynamic_batching=DynamicBatching())
+    batched = config.max_batch_size > 0
+    if not config.input:
+        config = replace(config, input=tuple(_input(spec, batched=batched) for spec in inputs))
+    if not config.output:
+        config = replace(config, output=tuple(_output(spec, batched=batched) for spec in outputs))
+    return config
+
+
+def _dims(spec: TensorSpec, *, batched: bool) -> tuple[Dims, Dims | None]:
+    """Give dims and reshape: dims may not be empty, so a scalar is one element, reshaped."""
+    dims = spec.shape[1:] if batched else spec.shape
+    return (dims, None) if dims else ((1,), ())
+
+
+def _input(spec: TensorSpec, *, batched: bool) -> ModelInput:
+    dims, reshape = _dims(spec, batched=batched)
+    return ModelInput(
+        name=spec.name,
+        data_type=spec.dtype,
+        dims=dims,
+        reshape=reshape,
+        optional=spec.optional and not batched,
+    )
+
+
+def _output(spec: TensorSpec, *, batched: bool) -> ModelOutput:
+    dims, reshape = _dims(spec, batched=batched)
+    return ModelOutput(name=spec.name, data_type=spec.dtype, dims=dims, reshape=reshape)
+
+
+def _normalised(config: ModelConfig, gpus: tuple[int, ...]) -> ModelConfig:
+    """Apply rule 2 (Triton's ``NormalizeModelConfig`` and ``NormalizeInstanceGroup``)."""
+    config = replace(config, version_policy=config.version_policy or VersionPolicy(latest=1))
+    batching = config.dynamic_batching
+    if batching is not None and not batching.preferred_batch_size and config.max_batch_size > 0:
+        batching = replace(batching, preferred_batch_size=(config.max_batch_size,))
+        config = replace(config, dynamic_batching=batching)
+    if config.is_ensemble:
+        return config
+    optimization = config.optimization or Optimization()
+    if optimization.input_pinned_memory is None:
+        optimization = replace(optimization, input_pinned_memory=True)
+    if optimization.output_pinned_memory is None:
+        optimization = replace(optimization, output_pinned_memory=True)
+    groups: Sequence[InstanceGroup] = config.instance_group or (InstanceGroup(name=config.name),)
+    return replace(
+        config,
+        optimization=optimization,
+        instance_group=tuple(
+            _group(group, config, index, gpus) for index, group in enumerate(groups)
+        ),
+    )
+
+
+def _group(
+    group: InstanceGroup, config: ModelConfig, index: int, gpus: tuple[int, ...]
+) -> InstanceGroup:
+    kind = group.kind
+    if kind is InstanceKind.KIND_AUTO:
+        usable = bool(gpus) and set(group.gpus) <= set(gpus)
+        kind = InstanceKind.KIND_GPU if usable else InstanceKind.KIND_CPU
+        if not usable:  # the devices it wished for are not there, so it wishes for none
+            group = replace(group, gpus=())
+    twice = kind is InstanceKind.KIND_CPU and config.backend in _TWO_ON_CPU
+    on_all = kind is InstanceKind.KIND_GPU and not group.gpus
+    return replace(
+        group,
+        name=group.name or f"{config.name}_{index}",
+        kind=kind,
+        count=group.count if group.count != 0 else 2 if twice else 1,
+        gpus=gpus if on_all else group.gpus,
+    )
+
+
+def input_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    """List the inputs as a client sees them: full shapes, -1 in front of a batching model's."""
+    return tuple(
+        TensorSpec(
+            tensor.name,
+            tensor.data_type,
+            tensor.dims if tensor.is_shape_tensor else _full(tensor.dims, config),
+            tensor.optional,
+        )
+        for tensor in config.input
+    )
+
+
+def output_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    """List the outputs as a client sees them."""
+    return tuple(
+        TensorSpec(
+            tensor.name,
+            tensor.data_type,
+            tensor.dims if tensor.is_shape_tensor else _full(tensor.dims, config),
+        )
+        for tensor in config.output
+    )
+
+
+def _full(dims: Dims, config: ModelConfig) -> Dims:
+    return (_ANY, *dims) if config.max_batch_size > 0 else dims
