@@ -74,17 +74,18 @@ class Dynamic:
             for ticket in tickets:
                 queue.join(ticket)
             return self._step(now_ns)
+        # Whoever is due to leave, one way or the other, makes room first: the bound is on waiting.
+        rejects = self._expire(now_ns)
         full: list[Ticket] = []
         dispatches: list[Dispatch] = []
         for ticket in tickets:
-            # Whoever can run now makes room first: the bound is on waiting.
             if len(queue) >= self._max_queue:
                 dispatches += self._dispatch(now_ns)
             if len(queue) >= self._max_queue:
                 full.append(ticket)
             else:
                 queue.join(ticket)
-        return self._step(now_ns, dispatches, _refuse(full, Refusal.FULL))
+        return self._step(now_ns, dispatches, rejects + _refuse(full, Refusal.FULL))
 
     def free(self, instance: int, now_ns: int) -> Step:
         """Learn that an instance has finished what it ran."""
@@ -126,10 +127,15 @@ class Dynamic:
         dispatches: Iterable[Dispatch] = (),
         rejects: tuple[Reject, ...] = (),
     ) -> Step:
-        if late := self._queue.expired(now_ns):
-            self._start_over()
-            rejects += _refuse(late, Refusal.EXPIRED)
+        rejects += self._expire(now_ns)
         return Step((*dispatches, *self._dispatch(now_ns)), rejects, self._wake_ns())
+
+    def _expire(self, now_ns: int) -> tuple[Reject, ...]:
+        late = self._queue.expired(now_ns)
+        if not late:
+            return ()
+        self._start_over()
+        return _refuse(late, Refusal.EXPIRED)
 
     def _dispatch(self, now_ns: int) -> list[Dispatch]:
         dispatches: list[Dispatch] = []

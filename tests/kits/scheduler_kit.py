@@ -5,7 +5,7 @@ A scheduler's own test inherits ``SchedulerKit`` and says which worlds it lives 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,9 +14,63 @@ from support.traffic import History, Simulation, Turn, World, traffic
 from engine.scheduler import Refusal
 
 _RUNS = settings(
-    max_examples=70,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+)
+
+
+def _every_request_ends_exactly_once(_: World, history: History) -> None:
+    assert {number: len(ends) for number, ends in history.ended.items()} == dict.fromkeys(
+        history.tickets, 1
+    )
+
+
+def _no_batch_is_too_large_or_mixes_shapes(world: World, history: History) -> None:
+    for _, dispatch in history.dispatches:
+        assert dispatch.tickets
+        if world.max_rows is not None:
+            assert sum(ticket.rows for ticket in dispatch.tickets) <= world.max_rows
+        if world.alone:
+            assert len(dispatch.tickets) == 1
+        assert len({ticket.shape for ticket in dispatch.tickets}) == 1
+
+
+def _first_come_first_served(_: World, history: History) -> None:
+    ran = [ticket.id for _, dispatch in history.dispatches for ticket in dispatch.tickets]
+    assert ran == sorted(ran)
+
+
+def _instances_bounds_delays_and_wakes_are_kept_at_every_moment(_: World, history: History) -> None:
+    """One batch an instance; nobody waits too long beside an idle one; no busy loop."""
+    assert history.faults == []
+
+
+def _who_expires_expires_in_time_and_never_runs_late(world: World, history: History) -> None:
+    """A wake is never missing when only time is awaited."""
+    for number, (end,) in history.ended.items():
+        deadline_ns = history.tickets[number].deadline_ns
+        if not world.expires or deadline_ns is None:
+            assert end.refusal is not Refusal.EXPIRED
+        elif end.refusal is Refusal.EXPIRED:
+            assert end.at == deadline_ns
+        elif end.dispatch is not None:
+            assert end.at < deadline_ns
+
+
+def _after_stopping_newcomers_are_refused_and_no_others(_: World, history: History) -> None:
+    for number, (end,) in history.ended.items():
+        newcomer = history.stopped_before is not None and number >= history.stopped_before
+        assert (end.refusal is Refusal.STOPPING) == newcomer
+
+
+LAWS: tuple[Callable[[World, History], None], ...] = (
+    _every_request_ends_exactly_once,
+    _no_batch_is_too_large_or_mixes_shapes,
+    _first_come_first_served,
+    _instances_bounds_delays_and_wakes_are_kept_at_every_moment,
+    _who_expires_expires_in_time_and_never_runs_late,
+    _after_stopping_newcomers_are_refused_and_no_others,
 )
 
 
@@ -27,76 +81,18 @@ class SchedulerKit:
     def worlds() -> st.SearchStrategy[World]:
         raise NotImplementedError
 
-    def live(self, pick: st.DataObject) -> tuple[World, History, Any]:
-        world = pick.draw(self.worlds(), label="world")
-        events = pick.draw(traffic, label="traffic")
-        service_ns = pick.draw(st.integers(1, 80), label="service_ns")
-        return world, Simulation(world, events, service_ns).run(), (events, service_ns)
+    def test_laws_on_random_traffic(self) -> None:
+        """All of ``LAWS``, and that the same events give the same answers."""
 
-    @_RUNS
-    @given(st.data())
-    def test_every_request_ends_exactly_once(self, pick: st.DataObject) -> None:
-        _, history, _ = self.live(pick)
-        assert {number: len(ends) for number, ends in history.ended.items()} == dict.fromkeys(
-            history.tickets, 1
-        )
+        @_RUNS
+        @given(self.worlds(), traffic, st.integers(1, 80))
+        def laws(world: World, events: list[Turn], service_ns: int) -> None:
+            history = Simulation(world, events, service_ns).run()
+            for law in LAWS:
+                law(world, history)
+            assert Simulation(world, events, service_ns).run().steps == history.steps
 
-    @_RUNS
-    @given(st.data())
-    def test_no_batch_is_too_large_or_mixes_shapes(self, pick: st.DataObject) -> None:
-        world, history, _ = self.live(pick)
-        for _, dispatch in history.dispatches:
-            assert dispatch.tickets
-            if world.max_rows is not None:
-                assert sum(ticket.rows for ticket in dispatch.tickets) <= world.max_rows
-            if world.alone:
-                assert len(dispatch.tickets) == 1
-            assert len({ticket.shape for ticket in dispatch.tickets}) == 1
-
-    @_RUNS
-    @given(st.data())
-    def test_first_come_first_served(self, pick: st.DataObject) -> None:
-        _, history, _ = self.live(pick)
-        ran = [ticket.id for _, dispatch in history.dispatches for ticket in dispatch.tickets]
-        assert ran == sorted(ran)
-
-    @_RUNS
-    @given(st.data())
-    def test_at_every_moment_instances_bounds_delays_and_wakes_are_kept(
-        self, pick: st.DataObject
-    ) -> None:
-        """Laws 4, 5, 6: one batch an instance; nobody waits too long; no busy loop."""
-        _, history, _ = self.live(pick)
-        assert history.faults == []
-
-    @_RUNS
-    @given(st.data())
-    def test_who_expires_expires_in_time_and_never_runs_late(self, pick: st.DataObject) -> None:
-        """Law 6, the other half: a wake is never missing when only time is awaited."""
-        world, history, _ = self.live(pick)
-        for number, (end,) in history.ended.items():
-            deadline_ns = history.tickets[number].deadline_ns
-            if not world.expires or deadline_ns is None:
-                assert end.refusal is not Refusal.EXPIRED
-            elif end.refusal is Refusal.EXPIRED:
-                assert end.at == deadline_ns
-            else:
-                assert end.at < deadline_ns
-
-    @_RUNS
-    @given(st.data())
-    def test_the_same_events_give_the_same_answers(self, pick: st.DataObject) -> None:
-        world, history, (events, service_ns) = self.live(pick)
-        assert Simulation(world, events, service_ns).run().steps == history.steps
-
-    @_RUNS
-    @given(st.data())
-    def test_after_stopping_newcomers_are_refused_and_no_others(self, pick: st.DataObject) -> None:
-        _, history, (events, _) = self.live(pick)
-        stop = next((index for index, turn in enumerate(events) if turn.stop), len(events))
-        before = sum(len(turn.requests) for turn in events[: stop + 1])
-        for number, (end,) in history.ended.items():
-            assert (end.refusal is Refusal.STOPPING) == (number >= before)
+        laws()
 
     def test_a_stopped_scheduler_has_nothing_left_to_wait_for(self) -> None:
         @_RUNS

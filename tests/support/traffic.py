@@ -56,24 +56,34 @@ class History:
     dispatches: list[tuple[int, Dispatch]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    stopped_at: int | None = None
+    stopped_before: int | None = None
 
 
-requests = st.tuples(st.integers(1, 4), st.sampled_from("aab"), st.none() | st.integers(1, 120))
-turns = st.lists(
-    st.builds(
-        Turn,
-        gap=st.integers(0, 25),
-        requests=st.lists(requests, max_size=6).map(tuple),
-        cancel=st.lists(st.integers(0, 60), max_size=2).map(tuple),
-    ),
-    max_size=25,
+requests = st.tuples(
+    st.sampled_from((1, 1, 1, 2, 3, 4)),
+    st.sampled_from("aaab"),
+    st.sampled_from((None, None, 1, 20, 70)),
 )
+
+
+@st.composite
+def turns(draw: st.DrawFn) -> Turn:
+    """One turn; now and then a burst, so that queues do form."""
+    size = draw(st.sampled_from((0, 1, 1, 2, 4, 8)))
+    return Turn(
+        gap=draw(st.sampled_from((0, 1, 5, 25))),
+        requests=tuple(draw(requests) for _ in range(size)),
+        cancel=tuple(draw(st.lists(st.integers(0, 40), max_size=1))),
+    )
+
+
 traffic = st.builds(
     lambda before, last, after: [*before, *last, *after],
-    turns,
+    st.lists(turns(), min_size=2, max_size=12),
     st.sampled_from(([], [Turn(gap=3, stop=True)])),
-    st.lists(st.builds(Turn, gap=st.integers(0, 9), requests=st.just(((1, "a", None),)))),
+    st.lists(
+        st.builds(Turn, gap=st.integers(0, 9), requests=st.just(((1, "a", None),))), max_size=3
+    ),
 )
 
 
@@ -130,7 +140,7 @@ class Simulation:
                 history.faults.append(f"{now}: cancel({number}) took back {gone}")
             self._carry_out(step, now)
         if turn.stop:
-            history.stopped_at = now
+            history.stopped_before = len(history.tickets)
             return scheduler.stop(now)
         return scheduler.tick(now)
 
@@ -168,7 +178,7 @@ class Simulation:
     def _look(self, now: int, full: int) -> None:
         """Note what must not be: now, when everything the step asked for is done."""
         world, history = self._world, self.history
-        delay_ns = 0 if history.stopped_at is not None else world.max_delay_ns
+        delay_ns = 0 if history.stopped_before is not None else world.max_delay_ns
         if len(self._busy) < world.instances:
             history.faults += [
                 f"{now}: {ticket} waits although an instance is idle"
