@@ -1,0 +1,1 @@
+"""What the engine itself costs: ``scripts/bench``. Not installed, not a test."""
