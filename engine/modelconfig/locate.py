@@ -237,7 +237,8 @@ class Places:
         node = self.node(path)
         if node is None:
             return None, None
-        return self.line_column(node.value if node.in_list else node.start)
+        of_element = node.in_list and not (path and isinstance(path[-1], str))
+        return self.line_column(node.value if of_element else node.start)
 
 
 def written(path: Sequence[str | int]) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from engine.modelconfig.findings import Finding, near
 from engine.modelconfig.locate import Path
 from engine.modelconfig.mapping import Message, is_repeated
+from engine.modelconfig.messages import DTYPES, nearest_type
 
 # Of protobuf's FieldDescriptor.Type.
 _DOUBLE, _FLOAT, _BOOL, _STRING, _MESSAGE, _ENUM = 1, 2, 8, 9, 11, 14
@@ -201,7 +202,8 @@ def _read_word(enum: Message, value: Any) -> tuple[Any, str, str]:  # noqa: ANN4
     if isinstance(value, str):
         if value.upper() in words:
             return words[value.upper()], "", ""
-        return None, f"no such value {value!r}", near(value, words)
+        hint = nearest_type(value) if words.keys() > DTYPES.keys() else near(value, words)
+        return None, f"no such value {value!r}", hint
     if isinstance(value, int) and not isinstance(value, bool) and value in words.values():
         return value, "", ""
     return None, f"expected one of {', '.join(words)}, found {_shown(value)}", ""

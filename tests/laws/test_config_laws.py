@@ -1,0 +1,113 @@
+"""Laws of the configuration's edge: what is written is what is read, in every form."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.configs import configs
+from tritonclient.grpc import model_config_pb2
+
+from engine.errors import ConfigError
+from engine.modelconfig import convert
+from engine.modelconfig.complete import complete, input_specs
+from engine.modelconfig.schema import ModelConfig
+from engine.types import DType, TensorSpec
+
+
+@given(configs())
+@settings(max_examples=60, deadline=None)
+def test_text_says_again_what_was_written(config: ModelConfig) -> None:
+    assert convert.loads(convert.dumps(config), "config.pbtxt") == config
+
+
+@given(configs())
+@settings(max_examples=60, deadline=None)
+def test_json_says_again_what_was_written(config: ModelConfig) -> None:
+    plain = json.loads(json.dumps(convert.to_json(config)))
+    assert convert.from_json(plain, "override") == config
+
+
+@given(configs())
+@settings(max_examples=50, deadline=None)
+def test_bytes_say_again_what_was_written(config: ModelConfig) -> None:
+    message = model_config_pb2.ModelConfig()
+    message.ParseFromString(convert.to_proto(config).SerializeToString())
+    assert convert.from_proto(message) == config
+
+
+_FRAGMENTS = st.sampled_from(
+    [
+        'name: "m"',
+        "max_batch_size: 8",
+        "max_batch_size: eight",
+        "max_batch: 3",
+        "input { name: 'x' data_type: TYPE_FP32 dims: [ 1, 2 ] }",
+        "input [ { name: 'x' data_type: TYPE_FLOAT dims: 3 } ]",
+        "input [ { name: 'x' dims: [ a ] } ]",
+        "instance_group { kind: KIND_CPU count: 2 }",
+        "instance_group { kind: KIND_TPU }",
+        "dynamic_batching { }",
+        "sequence_batching { direct { } }",
+        "dynamic_batching 3",
+        "# a comment\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        '"',
+        "\n",
+        "é",
+        ": , ;",
+    ]
+)
+
+
+@given(st.lists(_FRAGMENTS | st.text(max_size=5), max_size=8).map(" ".join))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_read_or_refused_with_places_inside_it(text: str) -> None:
+    lines = text.split("\n")
+    found = convert.read(text, "c")
+    for problem in found.problems:
+        assert problem.line is not None
+        assert problem.column is not None
+        assert 1 <= problem.line <= len(lines)
+        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
+    if not found.problems:
+        assert convert.loads(convert.dumps(found.config), "c") == found.config
+
+
+@given(configs(), st.sampled_from(["", "onnxruntime", "synthetic"]), st.sampled_from([-1, 1]))
+@settings(max_examples=50, deadline=None)
+def test_completing_twice_is_completing_once(config: ModelConfig, backend: str, first: int) -> None:
+    batchable = first == -1
+    spec = (TensorSpec("x", DType.FP32, (first, 4)),)
+
+    def completed(config: ModelConfig) -> ModelConfig:
+        return complete(
+            config, name="m", backend=backend, inputs=spec, outputs=spec, batchable=batchable
+        )
+
+    try:
+        once = completed(config)
+    except ConfigError:
+        assert config.max_batch_size != 0
+        assert not batchable
+    else:
+        assert completed(once) == once
+        assert once.name
+        assert once.version_policy is not None
+        assert once.input
+        assert once.output
+
+
+@given(configs())
+@settings(max_examples=50, deadline=None)
+def test_a_client_sees_a_batch_dimension_exactly_where_the_model_batches(
+    config: ModelConfig,
+) -> None:
+    batched = (-1,) if config.max_batch_size > 0 else ()
+    for tensor, spec in zip(config.input, input_specs(config), strict=True):
+        leading = () if tensor.is_shape_tensor else batched
+        assert spec.shape == (*leading, *tensor.dims)

@@ -1,0 +1,197 @@
+"""Hypothesis strategies for model configurations: every field, also those kept as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from engine.modelconfig.schema import (
+    Accelerator,
+    DynamicBatching,
+    EnsembleStep,
+    ExecutionAccelerators,
+    InputFormat,
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+    ModelInput,
+    ModelOutput,
+    Optimization,
+    QueuePolicy,
+    RateLimiter,
+    Resource,
+    TimeoutAction,
+    VersionPolicy,
+)
+from engine.types import DType
+
+_T = TypeVar("_T")
+
+_COINS = st.booleans()
+_WORDS = st.text(
+    st.characters(exclude_categories=["Cs"]),  # lone surrogates are no text
+    max_size=8,
+)
+_INT32 = st.integers(-(2**31), 2**31 - 1)
+_UINT32 = st.integers(0, 2**32 - 1)
+_INT64 = st.integers(-(2**63), 2**63 - 1)
+_UINT64 = st.integers(0, 2**64 - 1)
+_DIMS = st.lists(_INT64, max_size=4).map(tuple)
+_MAPS: st.SearchStrategy[Mapping[str, str]] = st.dictionaries(_WORDS, _WORDS, max_size=3)
+
+
+def _few(of: st.SearchStrategy[_T], most: int = 3) -> st.SearchStrategy[tuple[_T, ...]]:
+    return st.lists(of, max_size=most).map(tuple)
+
+
+_INPUTS = st.builds(
+    ModelInput,
+    name=_WORDS,
+    data_type=st.sampled_from(DType),
+    dims=_DIMS,
+    format=st.sampled_from(InputFormat),
+    reshape=st.none() | _DIMS,
+    is_shape_tensor=st.booleans(),
+    allow_ragged_batch=st.booleans(),
+    optional=st.booleans(),
+    is_non_linear_format_io=st.booleans(),
+)
+_OUTPUTS = st.builds(
+    ModelOutput,
+    name=_WORDS,
+    data_type=st.sampled_from(DType),
+    dims=_DIMS,
+    label_filename=_WORDS,
+    reshape=st.none() | _DIMS,
+    is_shape_tensor=st.booleans(),
+    is_non_linear_format_io=st.booleans(),
+)
+_POLICIES = st.one_of(
+    st.none(),
+    st.builds(VersionPolicy, latest=_UINT32),
+    st.just(VersionPolicy(all=True)),
+    st.builds(VersionPolicy, specific=_few(_INT64)),
+)
+_GROUPS = st.builds(
+    InstanceGroup,
+    name=_WORDS,
+    kind=st.sampled_from(InstanceKind),
+    count=_INT32,
+    rate_limiter=st.none()
+    | st.builds(
+        RateLimiter,
+        resources=_few(st.builds(Resource, name=_WORDS, count=_UINT32, is_global=st.booleans()), 2),
+        priority=_UINT32,
+    ),
+    gpus=_few(_INT32),
+    profile=_few(_WORDS),
+    passive=st.booleans(),
+    host_policy=_WORDS,
+)
+_QUEUE_POLICIES = st.builds(
+    QueuePolicy,
+    timeout_action=st.sampled_from(TimeoutAction),
+    default_timeout_microseconds=_UINT64,
+    allow_timeout_override=st.booleans(),
+    max_queue_size=_UINT32,
+)
+_BATCHING = st.builds(
+    DynamicBatching,
+    preferred_batch_size=_few(_INT32),
+    max_queue_delay_microseconds=_UINT64,
+    preserve_ordering=st.booleans(),
+    priority_levels=_UINT64,
+    default_priority_level=_UINT64,
+    default_queue_policy=st.none() | _QUEUE_POLICIES,
+    priority_queue_policy=st.dictionaries(_UINT64, _QUEUE_POLICIES, max_size=2),
+)
+_ACCELERATORS = _few(st.builds(Accelerator, name=_WORDS, parameters=_MAPS), 2)
+_OPTIMIZATION = st.builds(
+    Optimization,
+    graph_level=st.none() | _INT32,
+    execution_accelerators=st.none()
+    | st.builds(
+        ExecutionAccelerators,
+        gpu_execution_accelerator=_ACCELERATORS,
+        cpu_execution_accelerator=_ACCELERATORS,
+    ),
+    input_pinned_memory=st.none() | st.booleans(),
+    output_pinned_memory=st.none() | st.booleans(),
+    gather_kernel_buffer_threshold=_UINT32,
+    eager_batching=st.booleans(),
+)
+_STEPS = _few(
+    st.builds(
+        EnsembleStep,
+        model_name=_WORDS,
+        model_version=_INT64,
+        input_map=_MAPS,
+        output_map=_MAPS,
+    )
+)
+
+# What the engine does not interpret, in protobuf's own writing.
+KEPT = {
+    "model_warmup": (
+        'model_warmup {\n  name: "zeros"\n  batch_size: 1\n  inputs {\n    key: "x"\n    value {\n'
+        "      data_type: TYPE_FP32\n      dims: 4\n      zero_data: true\n    }\n  }\n}\n"
+    ),
+    "model_operations": 'model_operations {\n  op_library_filename: "ops.so"\n}\n',
+    "batch_input": (
+        'batch_input {\n  target_name: "n"\n  data_type: TYPE_FP32\n  source_input: "x"\n}\n'
+    ),
+    "model_metrics": (
+        "model_metrics {\n  metric_control {\n    metric_identifier {\n"
+        '      family: "nv_inference_first_response_histogram_ms"\n    }\n'
+        "    histogram_options {\n      buckets: 0.5\n      buckets: 10.0\n    }\n  }\n}\n"
+    ),
+}
+SEQUENCE = (
+    "sequence_batching {\n  max_sequence_idle_microseconds: 5000000\n"
+    "  direct {\n    minimum_slot_utilization: 0.1\n  }\n}\n"
+)
+CUDA = "cuda {\n  graphs: true\n}\n"
+SECONDARY = "secondary_devices {\n  device_id: 7\n}\n"
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> ModelConfig:
+    """Any configuration the schema can hold, sensible or not."""
+    other = dict(draw(st.dictionaries(st.sampled_from(sorted(KEPT)), st.none())))
+    kept: dict[str, str] = {name: KEPT[name] for name in other}
+    scheduler = draw(st.sampled_from(["none", "dynamic", "sequence", "ensemble"]))
+    if scheduler == "sequence":
+        kept["sequence_batching"] = SEQUENCE
+    optimization: Optimization | None = draw(st.none() | _OPTIMIZATION)
+    if optimization is not None and draw(_COINS):
+        kept["optimization.cuda"] = CUDA
+    groups = draw(_few(_GROUPS))
+    has_secondary = draw(_COINS)
+    if groups and has_secondary:
+        kept[f"instance_group[{len(groups) - 1}].secondary_devices"] = SECONDARY
+    steps = draw(_STEPS) if scheduler == "ensemble" else None
+    if steps is not None and draw(_COINS):
+        kept["ensemble_scheduling.max_inflight_requests"] = "max_inflight_requests: 3\n"
+    return ModelConfig(
+        name=draw(_WORDS),
+        platform=draw(_WORDS),
+        backend=draw(_WORDS),
+        runtime=draw(_WORDS),
+        version_policy=draw(_POLICIES),
+        max_batch_size=draw(_INT32),
+        input=draw(_few(_INPUTS)),
+        output=draw(_few(_OUTPUTS)),
+        optimization=optimization,
+        dynamic_batching=draw(_BATCHING) if scheduler == "dynamic" else None,
+        ensemble_scheduling=steps,
+        instance_group=groups,
+        default_model_filename=draw(_WORDS),
+        cc_model_filenames=draw(_MAPS),
+        metric_tags=draw(_MAPS),
+        parameters=draw(_MAPS),
+        decoupled=draw(_COINS),
+        response_cache=draw(_COINS),
+        other=kept,
+    )

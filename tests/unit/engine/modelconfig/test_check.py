@@ -1,0 +1,231 @@
+"""What a configuration that reads well may still have wrong, and where it stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import Problem
+from engine.modelconfig import convert
+from engine.modelconfig.agree import disagreements
+from engine.modelconfig.check import problems
+from engine.modelconfig.schema import DynamicBatching, ModelConfig
+from engine.types import DType, TensorSpec
+
+_IO = 'input {{ name: "x" data_type: TYPE_FP32 {0} }}'
+
+
+def check(text: str, gpus: tuple[int, ...] | None = None) -> tuple[Problem, ...]:
+    found = convert.read(text, "c")
+    assert found.problems == ()
+    return problems(found.config, "c", found.places, gpus)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "there"),
+    [
+        (
+            'name: "m"\nmax_batch_size: -1',
+            "'max_batch_size' must be non-negative value for m",
+            "max_batch_size: -1",
+        ),
+        (
+            'name: "m"\nplatform: "onnxruntime_onnx"\nbackend: "python"',
+            "unexpected 'platform' and 'backend' pair, got:onnxruntime_onnx, python",
+            "platform",
+        ),
+        (
+            'name: "m"\n' + _IO.format("dims: [ 3, 0 ]"),
+            (
+                "model input 'x' dimension must be integer >= 1, or -1 to indicate a variable-size "
+                "dimension for m"
+            ),
+            "0 ]",
+        ),
+        (
+            'name: "m"\n' + _IO.format(""),
+            "model input 'x' must specify 'dims' for m",
+            "input",
+        ),
+        (
+            'name: "m"\noutput { data_type: TYPE_FP32 dims: 1 }',
+            "model output must specify 'name' for m",
+            "output",
+        ),
+        (
+            'name: "m"\n' + _IO.format("dims: [ 2, 4 ] reshape { shape: [ 9 ] }"),
+            "model input 'x' has different size for dims and reshape for m",
+            "reshape",
+        ),
+        (
+            'name: "m"\n' + _IO.format("dims: [ 2, -1 ] reshape { shape: [ -1, -1 ] }"),
+            (
+                "model input 'x' has different number of variable-size dimensions for dims and "
+                "reshape for m"
+            ),
+            "reshape",
+        ),
+        (
+            'name: "m"\n' + _IO.format("format: FORMAT_NHWC dims: [ 2, 4 ]"),
+            "model input NHWC/NCHW require 3 dims for m",
+            "format",
+        ),
+        (
+            'name: "m"\nmax_batch_size: 4\ndynamic_batching { preferred_batch_size: [ 2, 8 ] }',
+            "dynamic batching preferred size must be <= max batch size for m",
+            "8 ]",
+        ),
+        (
+            'name: "m"\nmax_batch_size: 4\ndynamic_batching { preferred_batch_size: [ 0 ] }',
+            "dynamic batching preferred size must be positive for m",
+            "0 ]",
+        ),
+        (
+            'name: "m"\ndynamic_batching { priority_levels: 2 default_priority_level: 3 }',
+            "default priority level must be in range [1, 2] for m",
+            "default_priority_level: 3",
+        ),
+        (
+            (
+                'name: "m"\ndynamic_batching { preserve_ordering: true priority_levels: 2 '
+                "default_priority_level: 1 }"
+            ),
+            "Only one priority level is allowed when 'preserve_ordering' is true for m",
+            "preserve_ordering",
+        ),
+        (
+            'name: "m"\ninstance_group { kind: KIND_CPU gpus: [ 0 ] }',
+            "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs",
+            "gpus",
+        ),
+        (
+            (
+                'name: "m"\nresponse_cache { enable: true }\n'
+                "model_transaction_policy { decoupled: true }"
+            ),
+            (
+                "Response Cache does not currently support model m with 'decoupled' transaction "
+                "policy. Please disable the response cache."
+            ),
+            "response_cache",
+        ),
+        (
+            'name: "m"\nbackend: "onnxruntime" max_batch_size: 2\n'
+            + _IO.format("dims: 1 optional: true"),
+            (
+                "'optional' is set to true for input 'x' while the backend model doesn't support "
+                "optional input with batching for m"
+            ),
+            "optional: true",
+        ),
+    ],
+)
+def test_a_rule_is_stated_in_tritons_words_at_the_fields_place(
+    text: str, what: str, there: str
+) -> None:
+    (problem,) = check(text)
+    assert problem.what == what
+    assert problem.line is not None
+    assert problem.column is not None
+    line = text.split("\n")[problem.line - 1]
+    assert line[problem.column - 1 :].startswith(there)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape"),
+    [("[ 2, 4, -1, 6 ]", "[ 8, -1, 1, 6 ]"), ("[ 1 ]", "[ ]"), ("[ 6 ]", "[ 2, 3 ]")],
+)
+def test_a_reshape_of_as_many_elements_is_fine(dims: str, shape: str) -> None:
+    assert check(_IO.format(f"dims: {dims} reshape {{ shape: {shape} }}")) == ()
+
+
+def test_devices_are_judged_only_if_they_are_known() -> None:
+    text = 'name: "m" instance_group { kind: KIND_GPU gpus: [ 3 ] }'
+    assert check(text) == ()
+    assert "no GPUs are available" in str(check(text, ())[0])
+    assert "unsupported gpu id 3" in str(check(text, (0, 1))[0])
+
+
+def test_a_name_given_twice_is_found_once() -> None:
+    twice = _IO.format("dims: 1") + "\n" + _IO.format("dims: 1")
+    (problem,) = check(twice)
+    assert "more than once" in problem.what
+
+
+def test_two_schedulers_are_a_problem_also_without_a_text() -> None:
+    config = ModelConfig(dynamic_batching=DynamicBatching(), other={"sequence_batching": ""})
+    (problem,) = problems(config, "variant")
+    assert "only one of dynamic_batching and sequence_batching may be given" in str(problem)
+
+
+_ENSEMBLE = """
+name: "e" platform: "ensemble"
+input {{ name: "in" data_type: TYPE_FP32 dims: 1 }}
+output {{ name: "out" data_type: TYPE_FP32 dims: 1 }}
+ensemble_scheduling {{
+  step {{ model_name: "a" input_map {{ key: "i" value: "{a_in}" }}
+    output_map {{ key: "o" value: "mid" }} }}
+  step {{ model_name: "b" input_map {{ key: "i" value: "mid" }}
+    output_map {{ key: "o" value: "{b_out}" }} }}
+}}
+"""
+
+
+def test_an_ensemble_that_is_wired_has_no_problems() -> None:
+    assert check(_ENSEMBLE.format(a_in="in", b_out="out")) == ()
+
+
+@pytest.mark.parametrize(
+    ("a_in", "b_out", "expected"),
+    [
+        ("inn", "out", "step 0 (a) of ensemble 'e' can never run"),
+        ("in", "outt", "output 'out' for ensemble 'e' is not written"),
+        ("in", "outt", "ensemble tensor 'outt' is unused in ensemble 'e'"),
+        ("mid", "out", "step 1 (b) of ensemble 'e' can never run"),
+        ("in", "mid", "tensor 'mid' can appear in an output map only once for ensemble 'e'"),
+        ("mid", "out", "ensemble input 'in' for ensemble e' is not used"),
+    ],
+)
+def test_an_ensembles_loose_ends_are_found(a_in: str, b_out: str, expected: str) -> None:
+    found = check(_ENSEMBLE.format(a_in=a_in, b_out=b_out))
+    assert expected in [problem.what for problem in found]
+    assert all(problem.line is not None for problem in found)
+
+
+def _agree(text: str, *specs: TensorSpec) -> list[str]:
+    config = convert.loads('name: "m"\n' + text, "c")
+    return [f"{found.what}; {found.hint}" for found in disagreements(config, specs, specs)]
+
+
+def test_every_mismatch_with_the_model_file_is_named() -> None:
+    text = (
+        'max_batch_size: 8 input [ { name: "x" data_type: TYPE_INT32 dims: [ 3, 4 ] },'
+        ' { name: "z" data_type: TYPE_FP32 dims: 1 } ]'
+    )
+    found = _agree(text, TensorSpec("x", DType.FP32, (-1, 3)), TensorSpec("y", DType.FP32, (-1, 5)))
+    assert found == [
+        (
+            "model 'm', tensor 'x': the model file has type TYPE_FP32, the configuration TYPE_INT32; "
+            "write data_type: TYPE_FP32"
+        ),
+        (
+            "model 'm', tensor 'x': the model file has 2 dimensions (shape [-1,3]), the configuration "
+            "3 (shape [-1,3,4], batch dimension included); write dims: [3]"
+        ),
+        "model 'm': the model file has no input 'z'; there are: x, y",
+        (
+            "model 'm': the model file needs input 'y'; add it: "
+            '{ name: "y" data_type: TYPE_FP32 dims: [5] }'
+        ),
+    ]
+
+
+def test_a_fixed_first_dimension_does_not_batch() -> None:
+    text = 'max_batch_size: 8 input { name: "x" data_type: TYPE_FP32 dims: 3 }'
+    (found,) = _agree(text, TensorSpec("x", DType.FP32, (1, 3)))
+    assert "for the model to support batching the first dimension must be -1" in found
+    assert "set max_batch_size: 0 and dims: [1,3]" in found
+
+
+def test_a_reshape_is_what_the_model_file_must_fit() -> None:
+    text = 'input { name: "x" data_type: TYPE_FP32 dims: 6 reshape { shape: [ 2, 3 ] } }'
+    assert _agree(text, TensorSpec("x", DType.FP32, (2, -1))) == []

@@ -1,0 +1,147 @@
+"""Defaults and auto-completion, by Triton's rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.modelconfig import convert
+from engine.modelconfig.complete import complete, input_specs, output_specs, problems
+from engine.modelconfig.schema import InstanceKind, ModelConfig, VersionPolicy
+from engine.types import DType, TensorSpec
+
+_BATCHED = TensorSpec("x", DType.FP32, (-1, 3))
+_FIXED = TensorSpec("x", DType.FP32, (1, 3))
+
+
+def _complete(
+    text: str,
+    *,
+    spec: TensorSpec | None = _BATCHED,
+    backend: str = "onnxruntime",
+    auto: bool = True,
+    gpus: tuple[int, ...] = (),
+) -> ModelConfig:
+    specs = () if spec is None else (spec,)
+    return complete(
+        convert.loads(text, "c"),
+        name="m",
+        backend=backend,
+        inputs=specs,
+        outputs=specs,
+        batchable=all(spec.shape[:1] == (-1,) for spec in specs),
+        auto=auto,
+        gpus=gpus,
+    )
+
+
+def test_an_empty_file_is_completed_from_a_batching_model() -> None:
+    config = _complete("")
+    assert (config.name, config.backend, config.platform, config.default_model_filename) == (
+        "m",
+        "onnxruntime",
+        "onnxruntime_onnx",
+        "model.onnx",
+    )
+    assert config.max_batch_size == 4
+    assert config.dynamic_batching is not None
+    assert config.dynamic_batching.preferred_batch_size == (4,)
+    assert config.input[0].dims == (3,)
+    assert input_specs(config) == (_BATCHED,)
+    assert output_specs(config) == (_BATCHED,)
+    assert config.version_policy == VersionPolicy(latest=1)
+    assert config.optimization is not None
+    assert config.optimization.input_pinned_memory is True
+    (group,) = config.instance_group
+    assert (group.name, group.kind, group.count) == ("m", InstanceKind.KIND_CPU, 2)
+
+
+def test_an_explicit_zero_is_overridden_when_tensors_are_missing() -> None:
+    assert _complete("max_batch_size: 0").max_batch_size == 4
+
+
+def test_tensors_in_the_file_switch_completion_off() -> None:
+    config = _complete(
+        'input { name: "x" data_type: TYPE_FP32 dims: 3 }\n'
+        'output { name: "x" data_type: TYPE_FP32 dims: 3 }\nmax_batch_size: 8'
+    )
+    assert config.dynamic_batching is None
+    assert config.max_batch_size == 8
+
+
+def test_completion_switched_off_still_fills_groups_and_policy() -> None:
+    config = _complete("", auto=False)
+    assert config.input == ()
+    assert config.max_batch_size == 0
+    assert len(config.instance_group) == 1
+    assert config.version_policy == VersionPolicy(latest=1)
+
+
+def test_a_batch_size_of_one_turns_no_batcher_on() -> None:
+    assert _complete("max_batch_size: 1").dynamic_batching is None
+
+
+def test_a_sequence_model_gets_no_dynamic_batcher() -> None:
+    config = _complete("max_batch_size: 2 sequence_batching { direct { } }")
+    assert config.dynamic_batching is None
+
+
+def test_a_fixed_batch_dimension_refuses_a_batch_size() -> None:
+    expected = (
+        "autofill failed for model 'm': model does not support batching while non-zero "
+        "max_batch_size is specified; set max_batch_size: 0, or export"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        _complete("max_batch_size: 8", spec=_FIXED)
+
+
+def test_a_fixed_model_keeps_its_whole_shape() -> None:
+    config = _complete("", spec=_FIXED)
+    assert config.max_batch_size == 0
+    assert input_specs(config) == (_FIXED,)
+
+
+def test_a_scalar_is_one_element_reshaped() -> None:
+    config = _complete("", spec=TensorSpec("x", DType.INT64, (-1,)))
+    assert (config.input[0].dims, config.input[0].reshape) == ((1,), ())
+    assert input_specs(config)[0].shape == (-1, 1)
+    assert problems(config, "c") == ()
+
+
+def test_a_model_without_a_signature_keeps_what_the_file_says() -> None:
+    config = _complete("max_batch_size: 3", spec=None, backend="python")
+    assert config.max_batch_size == 3
+    assert config.dynamic_batching is None
+    assert config.default_model_filename == "model.py"
+    assert config.instance_group[0].count == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "gpus", "kind", "count", "devices"),
+    [
+        ("", (), InstanceKind.KIND_CPU, 2, ()),
+        ("", (0, 1), InstanceKind.KIND_GPU, 1, (0, 1)),
+        ("kind: KIND_AUTO gpus: 1", (0, 1), InstanceKind.KIND_GPU, 1, (1,)),
+        ("kind: KIND_AUTO gpus: 7", (0, 1), InstanceKind.KIND_CPU, 2, ()),
+        ("kind: KIND_CPU count: 5", (0,), InstanceKind.KIND_CPU, 5, ()),
+        ("kind: KIND_GPU", (0, 1), InstanceKind.KIND_GPU, 1, (0, 1)),
+        ("kind: KIND_MODEL", (0,), InstanceKind.KIND_MODEL, 1, ()),
+    ],
+)
+def test_an_instance_group_is_resolved_by_the_devices_that_are_there(
+    group: str,
+    gpus: tuple[int, ...],
+    kind: InstanceKind,
+    count: int,
+    devices: tuple[int, ...],
+) -> None:
+    (resolved,) = _complete(f"instance_group {{ {group} }}", gpus=gpus).instance_group
+    assert (resolved.kind, resolved.count, resolved.gpus) == (kind, count, devices)
+    assert resolved.name == "m_0"
+
+
+def test_an_ensemble_gets_no_instances_and_no_memory_settings() -> None:
+    config = _complete('ensemble_scheduling { step { model_name: "a" } }', spec=None, backend="")
+    assert config.platform == "ensemble"
+    assert config.instance_group == ()
+    assert config.optimization is None
