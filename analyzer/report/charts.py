@@ -1,0 +1,358 @@
+"""The report's charts, as plotly figures in plain JSON form. Pure.
+
+Owns how numbers are drawn: marks, colours, axes, what a pointer shows. Does not own the
+numbers (``series``). Colours are from Okabe and Ito's palette, told apart by the colour-blind,
+and chosen to stand on a white and on a dark page alike; nothing is told by colour only. Text
+and grid colours are the page's style sheet's, so that one drawing serves light, dark and
+print.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analyzer.metrics import BY_TAG
+from analyzer.report import wording
+from analyzer.report.evidence import P99, THROUGHPUT
+from analyzer.report.series import PARTS, Bar, Curve, Point, Step, uses
+from analyzer.report.view import Charts
+
+Figure = dict[str, Any]
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#56B4E9",
+    "#CC79A7",
+)
+GREY = "#8A8F98"
+_COLOURS = {"best": BLUE, "default": VERMILLION, "other": GREY}
+_SYMBOLS = {"best": "circle", "default": "square", "other": "circle"}
+_DASHES = {"best": "solid", "default": "dash"}
+_PART_COLOURS = (SKY, ORANGE, PURPLE, BLUE, GREEN)
+#: a logarithmic axis where the values span more than this
+_WIDE = 8.0
+_BAR_PX, _FRAME_PX = 30, 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One figure with its place on the page: ``wide`` ones take a whole row of it."""
+
+    name: str
+    title: str
+    note: str
+    figure: Figure
+    wide: bool = False
+
+
+def draw(numbers: Charts) -> tuple[Chart, ...]:
+    """Draw every chart there is something to show in."""
+    drawn: list[Chart] = []
+    if len(numbers.points) > 1:
+        drawn.append(_plane(numbers))
+    if numbers.curves:
+        drawn += _curves(numbers)
+    if any(tag in bar.values for bar in numbers.bars for tag, _ in PARTS):
+        drawn.append(_breakdown(numbers.bars))
+    drawn += [_use(numbers.bars, tag) for tag in uses(numbers.bars)]
+    return tuple(drawn)
+
+
+def _plane(numbers: Charts) -> Chart:
+    """Throughput against p99 latency, each measurement a point, with the Pareto front."""
+    traces: list[Figure] = []
+    for role, name in (("other", "other configurations"), ("default", "default"), ("best", "best")):
+        points = [point for point in numbers.points if point.role == role]
+        if points:
+            label = next((curve.label for curve in numbers.curves if curve.role == role), name)
+            traces.append(_marks(points, label, role))
+    if len(numbers.front) > 1:
+        traces.insert(0, _front(numbers.front))
+    latencies = [point.latency for point in numbers.points]
+    layout = _layout(
+        x=_axis(f"p99 latency ({BY_TAG[P99].unit})", _span(latencies, numbers.latency_bounds)),
+        y=_axis("Throughput (infer/sec)", None),
+        height=440,
+    )
+    layout["hovermode"] = "closest"
+    _bound(layout, numbers.latency_bounds, "x", "p99")
+    _bound(layout, numbers.throughput_bounds, "y", "throughput")
+    return Chart(
+        name="plane",
+        title="Throughput against p99 latency",
+        note="Each point is one measurement; up and to the left is better. Nothing measured "
+        "beats a point on the Pareto front in both. Hollow points are unstable.",
+        figure={"data": traces, "layout": layout},
+        wide=True,
+    )
+
+
+def _marks(points: Sequence[Point], label: str, role: str) -> Figure:
+    symbol = _SYMBOLS[role]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label,
+        "x": [point.latency for point in points],
+        "y": [point.throughput for point in points],
+        "text": [_hover(point.hover) for point in points],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "color": _COLOURS[role],
+            "size": 8 if role == "other" else 11,
+            "symbol": [symbol if point.stable else f"{symbol}-open" for point in points],
+            "line": {"width": 1.5, "color": _COLOURS[role]},
+        },
+    }
+
+
+def _front(points: Sequence[Point]) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Pareto front",
+        "x": [point.latency for point in points],
+        "y": [point.throughput for point in points],
+        # What is reached at one latency is reached up to the next point's.
+        "line": {"color": GREEN, "width": 2, "dash": "dot", "shape": "hv"},
+        "hoverinfo": "skip",
+    }
+
+
+def _curves(numbers: Charts) -> list[Chart]:
+    """Throughput and p99 latency against concurrency, of the best and of the default."""
+    loads = sorted({step.concurrency for curve in numbers.curves for step in curve.steps})
+    latencies = [
+        step.latency for curve in numbers.curves for step in curve.steps if step.latency is not None
+    ]
+    drawn = []
+    for tag, title, scale in (
+        (THROUGHPUT, "Throughput as the load grows", None),
+        (P99, "p99 latency as the load grows", _span(latencies, numbers.latency_bounds)),
+    ):
+        metric = BY_TAG[tag]
+        traces = [trace for curve in numbers.curves if (trace := _curve(curve, tag)) is not None]
+        if not traces:
+            continue
+        label = wording.title(tag)
+        layout = _layout(
+            x={
+                **_axis("Concurrency", None),
+                "type": "log",
+                "tickvals": loads,
+                "ticktext": [f"{load:,}" for load in loads],
+            },
+            y=_axis(f"{label[:1].upper()}{label[1:]} ({metric.unit})", scale),
+            height=360,
+        )
+        layout["hovermode"] = "x unified"
+        bounds = numbers.throughput_bounds if tag == THROUGHPUT else numbers.latency_bounds
+        _bound(layout, bounds, "y", label)
+        note = "Bars span the slowest and the fastest window." if tag == THROUGHPUT else ""
+        figure = {"data": traces, "layout": layout}
+        drawn.append(Chart(name=f"curve-{tag}", title=title, note=note, figure=figure))
+    return drawn
+
+
+def _curve(curve: Curve, tag: str) -> Figure | None:
+    steps = [step for step in curve.steps if tag == THROUGHPUT or step.latency is not None]
+    if not steps:
+        return None
+    values = [step.throughput if tag == THROUGHPUT else step.latency or 0.0 for step in steps]
+    colour = _COLOURS[curve.role]
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": curve.label,
+        "x": [step.concurrency for step in steps],
+        "y": values,
+        "text": [wording.measured(tag, value) for value in values],
+        "hovertemplate": "%{text}",
+        "line": {"color": colour, "width": 2.5, "dash": _DASHES[curve.role]},
+        "marker": {"color": colour, "size": 9, "symbol": _SYMBOLS[curve.role]},
+    }
+    if tag == THROUGHPUT:
+        trace["error_y"] = _spread(steps, colour)
+    return trace
+
+
+def _spread(steps: Sequence[Step], colour: str) -> Figure:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [step.high - step.throughput for step in steps],
+        "arrayminus": [step.throughput - step.low for step in steps],
+        "color": colour,
+        "thickness": 1.5,
+        "width": 5,
+    }
+
+
+def _breakdown(bars: Sequence[Bar]) -> Chart:
+    """Where a request spends its time, for each configuration at its best load."""
+    shown = [bar for bar in bars if any(tag in bar.values for tag, _ in PARTS)]
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "y": [bar.label for bar in shown],
+            "x": [bar.values.get(tag, 0.0) for bar in shown],
+            "text": [wording.number(bar.values.get(tag)) for bar in shown],
+            "textposition": "none",
+            "hovertemplate": "%{text} ms",
+            "marker": {"color": colour},
+        }
+        for (tag, name), colour in zip(PARTS, _PART_COLOURS, strict=True)
+        if any(bar.values.get(tag) for bar in shown)
+    ]
+    layout = _bars_layout(shown, "Average latency (ms)", legend=True)
+    layout["barmode"] = "stack"
+    layout["hovermode"] = "y unified"
+    return Chart(
+        name="breakdown",
+        title="Where a request spends its time",
+        note="Averages at each configuration's best load (name @ concurrency). Queue time grows "
+        "with the load by itself: compare configurations at like concurrency.",
+        figure={"data": traces, "layout": layout},
+        wide=True,
+    )
+
+
+def _use(bars: Sequence[Bar], tag: str) -> Chart:
+    """What one resource each configuration uses at its best load."""
+    shown = [bar for bar in bars if tag in bar.values]
+    metric = BY_TAG[tag]
+    values = [bar.values[tag] for bar in shown]
+    places = wording.decimals(values)
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [bar.label for bar in shown],
+        "x": values,
+        "text": [wording.number(value, places) for value in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "customdata": [_hover(bar.hover) for bar in shown],
+        "hovertemplate": f"%{{y}}: %{{text}} {metric.unit}<br>%{{customdata}}<extra></extra>",
+        "marker": {"color": [_COLOURS[bar.role] for bar in shown]},
+    }
+    layout = _bars_layout(shown, f"{wording.title(tag)} ({metric.unit})", legend=False)
+    # Room for the numbers behind the bars.
+    layout["xaxis"]["range"] = [0, max(values) * 1.22 or 1.0]
+    return Chart(
+        name=f"use-{tag}",
+        title=metric.title if metric.title[0].isupper() else metric.title.capitalize(),
+        note="100% is one core kept busy." if tag == "cpu_utilization" else "",
+        figure={"data": [trace], "layout": layout},
+    )
+
+
+def _bars_layout(bars: Sequence[Bar], title: str, *, legend: bool) -> Figure:
+    layout = _layout(
+        x={**_axis(title[:1].upper() + title[1:], None), "rangemode": "tozero"},
+        y={
+            "autorange": "reversed",
+            "automargin": True,
+            "fixedrange": True,
+            "type": "category",
+            "ticksuffix": "  ",
+        },
+        height=_FRAME_PX + _BAR_PX * len(bars) + (40 if legend else 0),
+    )
+    layout["showlegend"] = legend
+    layout["bargap"] = 0.35
+    return layout
+
+
+def _layout(*, x: Figure, y: Figure, height: int) -> Figure:
+    return {
+        "xaxis": x,
+        "yaxis": y,
+        "height": height,
+        "margin": {"l": 10, "r": 16, "t": 16, "b": 10, "pad": 0},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
+        "hoverlabel": {"bgcolor": "#1B2430", "bordercolor": GREY, "align": "left"}
+        | {"font": {"color": "#FFFFFF", "size": 13}},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
+        "dragmode": False,
+    }
+
+
+def _axis(title: str, scale: Figure | None) -> Figure:
+    return {
+        "title": {"text": title, "standoff": 12},
+        "automargin": True,
+        "zeroline": False,
+        "gridcolor": "rgba(138,143,152,0.25)",
+        "linecolor": GREY,
+        "showline": True,
+        "fixedrange": True,
+        **({"rangemode": "tozero"} if scale is None else scale),
+    }
+
+
+def _span(values: Sequence[float], bounds: Sequence[tuple[float, str]]) -> Figure | None:
+    """Return a logarithmic scale with round ticks where the values span much, else None."""
+    everything = [value for value in (*values, *(limit for limit, _ in bounds)) if value > 0]
+    if not everything or max(everything) / min(everything) < _WIDE:
+        return None
+    low, high = min(everything) / 1.25, max(everything) * 1.25
+    ticks = [
+        factor * 10.0**power
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for factor in (1, 2, 5)
+        if low <= factor * 10.0**power <= high
+    ]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:,g}" for tick in ticks],
+    }
+
+
+def _bound(layout: Figure, bounds: Sequence[tuple[float, str]], axis: str, name: str) -> None:
+    """Add a labelled line for each constraint, across the whole of the other axis."""
+    other = "y" if axis == "x" else "x"
+    scale: Mapping[str, Any] = layout[f"{axis}axis"]
+    for limit, words in bounds:
+        layout.setdefault("shapes", []).append(
+            {
+                "type": "line",
+                f"{axis}0": limit,
+                f"{axis}1": limit,
+                f"{other}0": 0,
+                f"{other}1": 1,
+                f"{other}ref": "paper",
+                "line": {"color": VERMILLION, "width": 1.5, "dash": "dashdot"},
+            }
+        )
+        layout.setdefault("annotations", []).append(
+            {
+                "text": f"{name} {words}",
+                axis: math.log10(limit) if scale.get("type") == "log" and limit > 0 else limit,
+                other: 0.01 if axis == "y" else 0.02,
+                f"{other}ref": "paper",
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "showarrow": False,
+                "font": {"size": 12},
+                "textangle": -90 if axis == "x" else 0,
+            }
+        )
+
+
+def _hover(text: str) -> str:
+    """Turn lines into plotly's markup; what a name holds must not become markup."""
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("\n", "<br>")

@@ -1,0 +1,149 @@
+"""What a report rests on: the rows of one run, ranked under one goal. Pure.
+
+Ranks once, so that the page, the CSV files and the summary cannot disagree. Does not own the
+order itself (``ranking``) or any word (``verdict``, ``tables``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analyzer.errors import NothingMeasured
+from analyzer.metrics import BY_TAG, Direction
+from analyzer.ranking import rank
+from analyzer.ranking.goal import Goal, log_ratio
+from analyzer.ranking.rank import Gain, Standing
+from analyzer.record.row import Phase, Row, RunHead
+
+THROUGHPUT, P99 = "perf_throughput", "perf_latency_p99"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The rows of one run and their order under a goal.
+
+    ``standings`` holds every variant that was measured, the best first. ``chosen`` is the one
+    to serve: the leader, or the default where verification has disproven the leader. ``gain``
+    compares the leader with the default (None: nothing to compare); ``front`` is the Pareto
+    set in p99 latency and throughput; ``torn`` counts journal lines that could not be read.
+    """
+
+    head: RunHead
+    rows: tuple[Row, ...]
+    goal: Goal
+    torn: int
+    standings: tuple[Standing, ...]
+    chosen: Standing | None
+    gain: Gain | None
+    front: tuple[Row, ...]
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.head.model
+
+    @property
+    def leader(self) -> Standing | None:
+        """The variant that ranks first."""
+        return self.standings[0] if self.standings else None
+
+    @property
+    def default(self) -> Standing | None:
+        """The default configuration, if it was measured."""
+        return next((each for each in self.standings if each.is_default), None)
+
+    @property
+    def reference(self) -> Row | None:
+        """The row that several objectives are weighed against."""
+        return rank.reference(self.rows)
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The rows that could not be measured."""
+        return rank.failures(self.rows)
+
+    @property
+    def measured(self) -> tuple[Row, ...]:
+        """The rows that have metrics."""
+        return tuple(row for row in self.rows if row.failure is None)
+
+    def pairs(self) -> tuple[tuple[Row, Row], ...]:
+        """Return the verification's pairs of the leader and the default, by repetition.
+
+        Only those at the loads at which the two are compared.
+        """
+        if self.leader is None or self.default is None or self.leader is self.default:
+            return ()
+        sides = [
+            {
+                row.trial.repetition: row
+                for row in self.measured
+                if row.trial.phase is Phase.VERIFY
+                and of(side, row)
+                and (row.load.concurrency, row.load.batch_size)
+                == (side.best.load.concurrency, side.best.load.batch_size)
+            }
+            for side in (self.leader, self.default)
+        ]
+        return tuple(
+            (sides[0][number], sides[1][number]) for number in sorted(sides[0].keys() & sides[1])
+        )
+
+
+def gather(head: RunHead, rows: Sequence[Row], goal: Goal, torn: int = 0) -> Evidence:
+    """Rank the rows under the goal.
+
+    Raises:
+        NothingMeasured: there is no row at all, not even a failed one.
+    """
+    if not rows:
+        raise NothingMeasured(
+            f"no measurement of {head.model} in run {head.run}; run `analyze profile` first"
+        )
+    return Evidence(
+        head=head,
+        rows=tuple(rows),
+        goal=goal,
+        torn=torn,
+        standings=rank.rank(rows, goal),
+        chosen=rank.recommended(rows, goal),
+        gain=rank.gain(rows, goal),
+        front=rank.pareto(rows, P99, THROUGHPUT),
+    )
+
+
+def of(standing: Standing | None, row: Row) -> bool:
+    """Whether a row is of this variant: equal digests are one, whatever they are called."""
+    if standing is None:
+        return False
+    return (row.digest or row.variant) == (standing.digest or standing.variant)
+
+
+def advantage(goal: Goal, row: Row, reference: Row) -> float | None:
+    """Return by how many percent ``row`` is better than ``reference``, as ``Gain`` counts.
+
+    None where an objective was not measured in one of them.
+    """
+    if any(tag not in each.metrics for tag, _ in goal.objectives for each in (row, reference)):
+        return None
+    total = sum(
+        weight * BY_TAG[tag].direction.value * log_ratio(row.metrics[tag], reference.metrics[tag])
+        for tag, weight in goal.objectives
+    )
+    single = goal.objectives[0][0] if len(goal.objectives) == 1 else None
+    if single is not None and BY_TAG[single].direction is Direction.LESS:
+        return -100.0 * math.expm1(-total)
+    return 100.0 * math.expm1(total)
+
+
+def by_merit(standing: Standing, goal: Goal, reference: Row | None) -> tuple[Row, ...]:
+    """Order a variant's rows: those that keep the constraints first, the best first."""
+    origin = {} if reference is None else reference.metrics
+
+    def key(row: Row) -> tuple[float, float, int]:
+        score = goal.score(row.metrics, origin)
+        return goal.violation(row.metrics), -(-math.inf if score is None else score), row.number
+
+    return tuple(sorted(standing.rows, key=key))

@@ -1,0 +1,119 @@
+"""Model Analyzer's three CSV files, column for column. Pure: text in, no file touched.
+
+Owns headers, order and rounding, as its golden files have them: variants from best to worst;
+within one the measurements that keep the constraints before those that do not, each from best
+to worst; one decimal; a blank line at the end; a metric that no row has is no column; a table
+without rows is no file. Repetitions of the verification are not in them: Model Analyzer has
+one line for each configuration and load. ``summary`` has those as well.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from analyzer.metrics import BY_TAG
+from analyzer.record.row import Row
+from analyzer.report.evidence import P99, THROUGHPUT, Evidence, by_merit
+
+INFERENCE = "metrics-model-inference.csv"
+GPU = "metrics-model-gpu.csv"
+SERVER_ONLY = "metrics-server-only.csv"
+#: the key of ``RunHead.machine`` with each GPU's metrics while the server holds no model
+IDLE = "server_only"
+
+_INFERENCE_TAGS = (THROUGHPUT, P99)
+_GPU_TAGS = ("gpu_used_memory", "gpu_utilization", "gpu_power_usage")
+_SERVER = "triton-server"
+
+
+def csv_files(evidence: Evidence) -> dict[str, str]:
+    """Return the text of every file that has rows, by file name."""
+    tables = {
+        INFERENCE: _inference(evidence),
+        GPU: _gpus(evidence),
+        SERVER_ONLY: _server_only(evidence),
+    }
+    return {name: text for name, text in tables.items() if text}
+
+
+def instance_group(row: Row) -> str:
+    """Return Model Analyzer's cell, total count and kind: ``2:CPU``, ``4:GPU + 1:CPU``.
+
+    A kind that the configuration leaves to the server is the one that was used.
+    """
+    kind = "GPU" if row.gpus else "CPU"
+    cell = str(row.settings.get("instance_group") or "1:AUTO")
+    return cell.replace("AUTO", kind).replace("MODEL", kind)
+
+
+def _inference(evidence: Evidence) -> str:
+    head = (
+        "Model",
+        "Batch",
+        "Concurrency",
+        "Model Config Path",
+        "Instance Group",
+        "Max Batch Size",
+        "Satisfies Constraints",
+    )
+    rows: list[tuple[list[Any], Mapping[str, float]]] = []
+    for variant, row, satisfies in _ordered(evidence):
+        cells = [row.model, row.load.batch_size, row.load.concurrency, variant]
+        cells += [instance_group(row), row.settings.get("max_batch_size", ""), satisfies]
+        rows.append((cells, row.metrics))
+    return _text(head, rows, _INFERENCE_TAGS)
+
+
+def _gpus(evidence: Evidence) -> str:
+    head = (
+        "Model",
+        "GPU UUID",
+        "Batch",
+        "Concurrency",
+        "Model Config Path",
+        "Instance Group",
+        "Satisfies Constraints",
+    )
+    rows: list[tuple[list[Any], Mapping[str, float]]] = []
+    for variant, row, satisfies in _ordered(evidence):
+        if "GPU" not in instance_group(row):
+            continue
+        for uuid, metrics in row.gpus.items():
+            cells = [row.model, uuid, row.load.batch_size, row.load.concurrency, variant]
+            rows.append(([*cells, instance_group(row), satisfies], metrics))
+    return _text(head, rows, _GPU_TAGS)
+
+
+def _server_only(evidence: Evidence) -> str:
+    idle = evidence.head.machine.get(IDLE) or {}
+    rows = [([_SERVER, uuid], metrics) for uuid, metrics in idle.items()]
+    return _text(("Model", "GPU UUID"), rows, _GPU_TAGS)
+
+
+def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:
+    """Yield each row with its variant's name and whether it keeps the constraints."""
+    for standing in evidence.standings:
+        for row in by_merit(standing, evidence.goal, evidence.reference):
+            satisfied = evidence.goal.satisfied(row.metrics)
+            yield standing.variant, row, "Yes" if satisfied else "No"
+
+
+def _text(
+    head: Sequence[str],
+    rows: Sequence[tuple[Sequence[Any], Mapping[str, float]]],
+    tags: Sequence[str],
+) -> str:
+    """Spell a table; "" where it has no rows."""
+    if not rows:
+        return ""
+    known = [tag for tag in tags if any(tag in metrics for _, metrics in rows)]
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*head, *(BY_TAG[tag].header for tag in known)])
+    for cells, metrics in rows:
+        values = [round(metrics[tag], 1) if tag in metrics else "" for tag in known]
+        writer.writerow([*cells, *values])
+    return buffer.getvalue() + "\n"

@@ -1,0 +1,99 @@
+"""The report's files, each written whole or not at all.
+
+Owns file names, the temporary beside each file, and where the results lie as commands name
+it. Does not own what the files say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from analyzer.config.schema import ProfileOptions, SearchLimits
+from analyzer.ranking.goal import Goal
+from analyzer.record.row import Row, RunHead
+from analyzer.report import view
+from analyzer.report.commands import Place, commands
+from analyzer.report.evidence import Evidence, gather
+from analyzer.report.export import GPU, INFERENCE, SERVER_ONLY, csv_files
+from analyzer.report.render import page_html
+from analyzer.report.summary import summary_json
+
+REPORT, SUMMARY = "report.html", "summary.json"
+
+
+def write(
+    head: RunHead,
+    rows: Sequence[Row],
+    goal: Goal,
+    directory: Path,
+    *,
+    torn: int = 0,
+    results: Path | None = None,
+) -> tuple[Path, ...]:
+    """Write report.html, summary.json and Model Analyzer's CSV files; return them, report first.
+
+    ``torn`` counts journal lines that could not be read. ``results`` is the folder of the run's
+    results, which the commands name; None: ``directory`` is. A CSV file that would have no rows
+    is not written, and one left from before is removed.
+
+    Raises:
+        NothingMeasured: there is no row at all, not even a failed one.
+        OSError: a file cannot be written.
+    """
+    evidence = gather(head, rows, goal, torn)
+    place = _place(evidence, directory if results is None else results)
+    chosen = evidence.chosen is not None
+    said = commands(head, goal, place, _usual(), winner=chosen)
+    texts = {
+        REPORT: page_html(view.make(evidence, said)),
+        SUMMARY: summary_json(evidence, said),
+        **csv_files(evidence),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        _write(directory / name, text)
+    for name in {INFERENCE, GPU, SERVER_ONLY} - texts.keys():
+        (directory / name).unlink(missing_ok=True)
+    return tuple(directory / name for name in texts)
+
+
+def _place(evidence: Evidence, results: Path) -> Place:
+    """Name the results as seen from here, and the winner's own repository if it is needed.
+
+    The results folder holds the choice of its profile. A report under another goal may choose
+    another variant: then that one's own repository is named, if it is still there.
+    """
+    repository = None
+    if evidence.chosen is not None:
+        kept = results / "chosen" / evidence.model / "config.pbtxt"
+        own = results / "variants" / evidence.chosen.variant
+        if kept.is_file() and own.is_dir() and kept.read_text() != evidence.chosen.best.config:
+            repository = _seen(own)
+    return Place(results=_seen(results), repository=repository)
+
+
+def _seen(path: Path) -> str:
+    whole, here = path.absolute(), Path.cwd()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else whole).as_posix()
+
+
+def _usual() -> dict[str, object]:
+    """Return every option's default."""
+    options = ProfileOptions(model="")
+    return {
+        field.name: getattr(each, field.name)
+        for each in (options, SearchLimits())
+        for field in fields(each)
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

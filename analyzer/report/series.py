@@ -1,0 +1,190 @@
+"""The numbers behind the report's charts. Pure.
+
+Owns which values are drawn, and what a pointer over them says. Does not own how they are
+drawn (``charts``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from analyzer.metrics import BY_TAG
+from analyzer.ranking.rank import Standing
+from analyzer.record.row import Phase, Row
+from analyzer.report import wording
+from analyzer.report.evidence import P99, THROUGHPUT, Evidence, of
+from analyzer.report.tables import role
+
+#: the parts of a request's latency, in the order in which it passes them
+PARTS: tuple[tuple[str, str], ...] = (
+    ("perf_network", "Network and front end"),
+    ("perf_server_queue", "Queue"),
+    ("perf_server_compute_input", "Compute input"),
+    ("perf_server_compute_infer", "Compute infer"),
+    ("perf_server_compute_output", "Compute output"),
+)
+USES = ("cpu_utilization", "cpu_used_ram", "gpu_utilization", "gpu_used_memory", "gpu_power_usage")
+#: so many configurations are told apart in a bar chart; the default is always among them
+MOST_BARS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One measurement in the plane of p99 latency (ms) and throughput (inferences a second)."""
+
+    latency: float
+    throughput: float
+    role: str
+    hover: str
+    stable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One configuration at one concurrency: means over its measurements.
+
+    ``low`` and ``high`` are the slowest and the fastest window's throughput.
+    """
+
+    concurrency: int
+    throughput: float
+    low: float
+    high: float
+    latency: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """How one configuration does as its load grows."""
+
+    label: str
+    role: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One configuration at its best load, and its values by metric tag."""
+
+    label: str
+    role: str
+    hover: str
+    values: Mapping[str, float]
+
+
+def points(evidence: Evidence) -> tuple[Point, ...]:
+    """Return every measurement that has a p99 latency and a throughput."""
+    return tuple(point(evidence, row) for row in evidence.measured if _plottable(row))
+
+
+def point(evidence: Evidence, row: Row) -> Point:
+    """Return one measurement as a point."""
+    said = wording.short(row.variant, evidence.model)
+    if row.trial.phase is Phase.VERIFY:
+        said += f", verification {row.trial.repetition + 1}"
+    lines = [
+        said,
+        wording.setup(row.settings),
+        wording.load(row),
+        (
+            f"{wording.measured(THROUGHPUT, row.metrics[THROUGHPUT])}, "
+            f"p99 {wording.measured(P99, row.metrics[P99])}"
+        ),
+    ]
+    if not evidence.goal.satisfied(row.metrics):
+        lines.append("breaks a constraint")
+    if not row.stable:
+        lines.append("unstable")
+    return Point(
+        latency=row.metrics[P99],
+        throughput=row.metrics[THROUGHPUT],
+        role=role(evidence, row),
+        hover="\n".join(lines),
+        stable=row.stable,
+    )
+
+
+def curves(evidence: Evidence) -> tuple[Curve, ...]:
+    """Return the load curves of the best and of the default: those with two loads or more."""
+    found = []
+    sides = [evidence.leader]
+    if evidence.default is not evidence.leader:
+        sides.append(evidence.default)
+    for standing in sides:
+        if standing is None:
+            continue
+        curve = Curve(
+            label=wording.short(standing.variant, evidence.model),
+            role="default" if standing.is_default else "best",
+            steps=_steps(evidence, standing),
+        )
+        if len(curve.steps) > 1:
+            found.append(curve)
+    return tuple(found)
+
+
+def bars(evidence: Evidence) -> tuple[Bar, ...]:
+    """Return the best configurations, each at its best load, and the default with them."""
+    shown = list(evidence.standings[:MOST_BARS])
+    if evidence.default is not None and not any(each.is_default for each in shown):
+        shown[-1] = evidence.default
+    return tuple(
+        Bar(
+            label=f"{wording.short(each.variant, evidence.model)} @ {each.best.load.concurrency}",
+            role=role(evidence, each.best),
+            hover=f"{wording.setup(each.best.settings)}\n{wording.load(each.best)}",
+            values=each.best.metrics,
+        )
+        for each in shown
+    )
+
+
+def uses(found: Sequence[Bar]) -> tuple[str, ...]:
+    """Name the kinds of use that were measured and are not zero throughout."""
+    return tuple(tag for tag in USES if any(bar.values.get(tag) for bar in found))
+
+
+def bounds(evidence: Evidence, tag: str) -> tuple[tuple[float, str], ...]:
+    """Return the constraints on a metric: each limit and what it says."""
+    unit = BY_TAG[tag].unit
+    return tuple(
+        (limit, f"{word} {limit:g} {unit}")
+        for each in evidence.goal.constraints
+        if each.tag == tag
+        for word, limit in (("at least", each.minimum), ("at most", each.maximum))
+        if limit is not None
+    )
+
+
+def _plottable(row: Row) -> bool:
+    return THROUGHPUT in row.metrics and P99 in row.metrics
+
+
+def _steps(evidence: Evidence, standing: Standing) -> tuple[Step, ...]:
+    """Fold a variant's rows, verification included, by concurrency at its best batch size."""
+    groups: dict[int, list[Row]] = {}
+    for row in evidence.measured:
+        if (
+            of(standing, row)
+            and row.load.batch_size == standing.best.load.batch_size
+            and THROUGHPUT in row.metrics
+        ):
+            groups.setdefault(row.load.concurrency, []).append(row)
+    steps = []
+    for concurrency, rows in sorted(groups.items()):
+        rates = [row.metrics[THROUGHPUT] for row in rows]
+        spread = [rate for row in rows for rate in row.window_rates] or rates
+        latencies = [row.metrics[P99] for row in rows if P99 in row.metrics]
+        mean = fmean(rates)
+        steps.append(
+            Step(
+                concurrency=concurrency,
+                throughput=mean,
+                low=min(mean, *spread),
+                high=max(mean, *spread),
+                latency=fmean(latencies) if latencies else None,
+            )
+        )
+    return tuple(steps)

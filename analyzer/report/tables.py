@@ -1,0 +1,271 @@
+"""The report's tables: what each column and cell says. Pure.
+
+A cell carries its text and what it sorts by; a column that no line has a value for is left
+out, so a machine without a GPU has no empty GPU columns. Does not own markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analyzer.metrics import BY_TAG
+from analyzer.ranking.rank import Standing
+from analyzer.record.row import Phase, Row
+from analyzer.report import wording
+from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
+
+_USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization", "gpu_power_usage")
+_LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_latency_p95", P99)
+_PHASES = {Phase.SEARCH: "search", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
+CHOSEN, UNSTABLE, VERIFIED = "chosen", "unstable", "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text, what it sorts by (None: nothing known, always last), and marks beside it."""
+
+    text: str
+    order: float | str | None = None
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, its unit, and whether it holds numbers."""
+
+    title: str
+    unit: str = ""
+    numeric: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Cells in the order of the columns; ``role`` is best, default or other."""
+
+    cells: tuple[Cell, ...]
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns and lines; false where it has no line."""
+
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.lines)
+
+
+_Strip = tuple[Column, list[Cell]]
+_EMPTY = Cell(wording.NONE)
+
+
+def configurations(evidence: Evidence) -> Table:
+    """Return every configuration that was measured, each at its best load, the best first."""
+    standings = evidence.standings
+    rows = [each.best for each in standings]
+    strips = [
+        _names(evidence, rows, evidence.chosen),
+        *_settings(rows),
+        _loads(rows),
+        *_metrics(rows, _wanted(evidence)),
+        _gains(evidence),
+        *_metrics(rows, [tag for tag in _USE if tag not in _wanted(evidence)]),
+    ]
+    if evidence.goal.constraints:
+        strips.append(
+            (
+                Column("Satisfies"),
+                [
+                    Cell("Yes" if each.satisfies else "No", float(each.satisfies))
+                    for each in standings
+                ],
+            )
+        )
+    return _table(strips, [role(evidence, row) for row in rows])
+
+
+def front(evidence: Evidence) -> Table:
+    """Return the Pareto set: rows that no other beats in both p99 latency and throughput."""
+    rows = evidence.front
+    strips = [
+        _names(evidence, rows),
+        _loads(rows),
+        *_metrics(rows, [THROUGHPUT, P99]),
+        *_settings(rows),
+    ]
+    return _table(strips, [role(evidence, row) for row in rows])
+
+
+def verification(evidence: Evidence) -> Table:
+    """Return the interleaved repetitions of best and default, with each pair's advantage."""
+    pairs = evidence.pairs()
+    tags = [tag for tag, _ in evidence.goal.objectives]
+    strips: list[_Strip] = [
+        (Column("Pair", numeric=True), [Cell(str(n), n) for n in range(1, len(pairs) + 1)])
+    ]
+    for tag in dict.fromkeys([*tags, THROUGHPUT, P99]):
+        for side, name in enumerate((_leading(evidence), "default")):
+            ((column, cells),) = _metrics([pair[side] for pair in pairs], [tag])
+            strips.append((Column(f"{column.title}, {name}", column.unit, numeric=True), cells))
+    values = [advantage(evidence.goal, best, default) for best, default in pairs]
+    strips.append((Column("Advantage", numeric=True), [_percent(value) for value in values]))
+    return _table(strips, ["other"] * len(pairs))
+
+
+def failures(evidence: Evidence) -> Table:
+    """Return what could not be measured, and why."""
+    rows = evidence.failed
+    reasons = [row.failure for row in rows if row.failure is not None]
+    strips = [
+        _names(evidence, rows),
+        (Column("Settings"), [Cell(wording.setup(row.settings)) for row in rows]),
+        _loads(rows),
+        (Column("Stage"), [Cell(reason.stage, reason.stage) for reason in reasons]),
+        (Column("Reason"), [Cell(reason.message) for reason in reasons]),
+    ]
+    return _table(strips, [role(evidence, row) for row in rows])
+
+
+def measurements(evidence: Evidence) -> Table:
+    """Return every measured row in the order in which it was taken."""
+    rows = evidence.measured
+    phases = [_PHASES[row.trial.phase] for row in rows]
+    strips = [
+        (Column("No.", numeric=True), [Cell(str(row.number), row.number) for row in rows]),
+        _names(evidence, rows),
+        (Column("For"), [Cell(phase, phase) for phase in phases]),
+        _loads(rows),
+        *_metrics(rows, [THROUGHPUT, *_LATENCIES, "server_batch_size", *_USE]),
+        (
+            Column("Requests", numeric=True),
+            [Cell(f"{row.requests:,}", row.requests) for row in rows],
+        ),
+    ]
+    return _table(strips, [role(evidence, row) for row in rows])
+
+
+def role(evidence: Evidence, row: Row) -> str:
+    """Say whether a row is of the leading configuration, of the default one, or of another."""
+    if of(evidence.default, row):
+        return "default"
+    if of(evidence.leader, row):
+        return "best"
+    return "other"
+
+
+def _leading(evidence: Evidence) -> str:
+    return "" if evidence.leader is None else wording.short(evidence.leader.variant, evidence.model)
+
+
+def _wanted(evidence: Evidence) -> list[str]:
+    """Throughput and p99, then whatever else the goal names."""
+    tags = [tag for tag, _ in evidence.goal.objectives]
+    tags += [each.tag for each in evidence.goal.constraints]
+    return list(dict.fromkeys([THROUGHPUT, P99, *tags]))
+
+
+def _names(evidence: Evidence, rows: Iterable[Row], chosen: Standing | None = None) -> _Strip:
+    cells = []
+    for row in rows:
+        marks = []
+        if of(chosen, row):
+            marks.append(CHOSEN)
+        if row.failure is None and not row.stable:
+            marks.append(UNSTABLE)
+        cells.append(Cell(wording.short(row.variant, evidence.model), row.variant, tuple(marks)))
+    return Column("Configuration"), cells
+
+
+def _settings(rows: Sequence[Row]) -> list[_Strip]:
+    strips = [
+        (Column("Instances"), [_text(row.settings.get("instance_group")) for row in rows]),
+        (Column("Max batch", numeric=True), _whole(rows, "max_batch_size")),
+        (Column("Dynamic batching"), [_batching(row) for row in rows]),
+        (Column("Threads", numeric=True), _whole(rows, "intra_op_thread_count")),
+    ]
+    if not any(row.settings.get("dynamic_batching") for row in rows):
+        del strips[2]
+    return strips
+
+
+def _batching(row: Row) -> Cell:
+    if not row.settings:
+        return _EMPTY
+    delay = row.settings.get("max_queue_delay_microseconds")
+    on = bool(row.settings.get("dynamic_batching"))
+    return Cell(wording.batching(row.settings), float(delay or 0) if on else -1.0)
+
+
+def _loads(rows: Sequence[Row]) -> _Strip:
+    wide = any(row.load.batch_size != 1 for row in rows)
+    return (
+        Column("Concurrency x batch" if wide else "Concurrency", numeric=True),
+        [
+            Cell(
+                f"{row.load.concurrency} x {row.load.batch_size}"
+                if wide
+                else f"{row.load.concurrency:,}",
+                row.load.concurrency * row.load.batch_size,
+            )
+            for row in rows
+        ],
+    )
+
+
+def _metrics(rows: Sequence[Row], tags: Sequence[str]) -> list[_Strip]:
+    strips = []
+    for tag in tags:
+        values = [row.metrics.get(tag) for row in rows]
+        places = wording.decimals(value for value in values if value is not None)
+        metric = BY_TAG[tag]
+        strips.append(
+            (
+                Column(metric.title, metric.unit, numeric=True),
+                [Cell(wording.number(value, places), value) for value in values],
+            )
+        )
+    return strips
+
+
+def _gains(evidence: Evidence) -> _Strip:
+    """Each configuration against the default, the best with what verification says of it."""
+    default = evidence.default
+    return Column("vs default", numeric=True), [
+        _EMPTY if default is None else _gain(evidence, standing, default)
+        for standing in evidence.standings
+    ]
+
+
+def _gain(evidence: Evidence, standing: Standing, default: Standing) -> Cell:
+    if standing is default:
+        return Cell("baseline", 0.0)
+    gain = evidence.gain
+    if standing is evidence.leader and gain is not None and gain.pairs:
+        return Cell(wording.percent(gain.percent, signed=True), gain.percent, (VERIFIED,))
+    return _percent(advantage(evidence.goal, standing.best, default.best))
+
+
+def _percent(value: float | None) -> Cell:
+    return _EMPTY if value is None else Cell(wording.percent(value, signed=True), value)
+
+
+def _whole(rows: Sequence[Row], name: str) -> list[Cell]:
+    values = [row.settings.get(name) for row in rows]
+    return [_EMPTY if value is None else Cell(f"{value:,}", value) for value in values]
+
+
+def _text(value: object) -> Cell:
+    return Cell(str(value), str(value)) if value else _EMPTY
+
+
+def _table(strips: Sequence[_Strip], roles: Sequence[str]) -> Table:
+    """Turn columns into lines, without the columns that say nothing."""
+    kept = [(column, cells) for column, cells in strips if any(cell != _EMPTY for cell in cells)]
+    lines = zip(*(cells for _, cells in kept), strict=True)
+    return Table(
+        tuple(column for column, _ in kept),
+        tuple(Line(cells, role) for cells, role in zip(lines, roles, strict=bool(kept))),
+    )

@@ -1,0 +1,233 @@
+"""What the report's page shows: rows, head and goal in, one frozen page out. Pure.
+
+Owns the choice and order of what is shown. Does not own the words (``wording``, ``verdict``),
+the tables' columns (``tables``), drawing (``charts``) or markup (``render``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from analyzer.metrics import BY_TAG
+from analyzer.ranking.rank import Standing
+from analyzer.report import series, tables, wording
+from analyzer.report.commands import Commands
+from analyzer.report.evidence import P99, THROUGHPUT, Evidence
+from analyzer.report.series import Bar, Curve, Point
+from analyzer.report.tables import Table
+from analyzer.report.verdict import COSTS, Verdict, better, change, judge
+
+_CONTEXT = 2
+#: options whose names say too little beside their values
+_OPTIONS = {"model": "model digest", "max_windows": "windows at most"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One key figure of the best configuration, beside the default's.
+
+    ``good`` says whether the change is for the better; None: neither.
+    """
+
+    label: str
+    value: str
+    unit: str
+    reference: str = ""
+    change: str = ""
+    good: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One configuration's config.pbtxt, and how it differs from the default's.
+
+    ``diff`` holds (sign, text) lines, the sign being ``+``, ``-`` or a space; () for the
+    default itself, or where there is no default to compare with.
+    """
+
+    label: str
+    role: str
+    setup: str
+    config: str
+    diff: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charts:
+    """The numbers to draw; each may be empty."""
+
+    points: tuple[Point, ...]
+    front: tuple[Point, ...]
+    curves: tuple[Curve, ...]
+    bars: tuple[Bar, ...]
+    latency_bounds: tuple[tuple[float, str], ...]
+    throughput_bounds: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything on the page, in words and numbers. ``chosen`` is a label of ``served``."""
+
+    model: str
+    goal: str
+    taken: str
+    verdict: Verdict
+    tiles: tuple[Tile, ...]
+    commands: Commands
+    configurations: Table
+    front: Table
+    verification: Table
+    failures: Table
+    measurements: Table
+    charts: Charts
+    served: tuple[Served, ...]
+    chosen: str
+    machine: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...]
+    method: tuple[str, ...]
+    run: str
+
+
+def make(evidence: Evidence, commands: Commands) -> Page:
+    """Decide what the page shows."""
+    goal = evidence.goal
+    return Page(
+        model=evidence.model,
+        goal=", ".join([wording.aim(goal), *wording.limits(goal)]),
+        taken=_taken(evidence),
+        verdict=judge(evidence),
+        tiles=_tiles(evidence),
+        commands=commands,
+        configurations=tables.configurations(evidence),
+        front=tables.front(evidence),
+        verification=tables.verification(evidence),
+        failures=tables.failures(evidence),
+        measurements=tables.measurements(evidence),
+        charts=Charts(
+            points=series.points(evidence),
+            front=tuple(series.point(evidence, row) for row in evidence.front),
+            curves=series.curves(evidence),
+            bars=series.bars(evidence),
+            latency_bounds=series.bounds(evidence, P99),
+            throughput_bounds=series.bounds(evidence, THROUGHPUT),
+        ),
+        served=_served(evidence),
+        chosen=wording.short(evidence.chosen.variant, evidence.model) if evidence.chosen else "",
+        machine=wording.facts(
+            {name: value for name, value in evidence.head.machine.items() if name != "versions"}
+        ),
+        versions=tuple(evidence.head.versions.items()),
+        options=wording.facts(
+            {_OPTIONS.get(name, name): value for name, value in evidence.head.options.items()}
+        ),
+        method=_method(evidence),
+        run=evidence.head.run,
+    )
+
+
+def _taken(evidence: Evidence) -> str:
+    """Say when, and how long the measuring took."""
+    day, _, clock = evidence.head.started_at.partition("T")
+    spent = wording.duration(sum(row.seconds for row in evidence.rows))
+    return f"{day} {clock[:5]} UTC, {spent} of measuring".replace("  ", " ")
+
+
+def _tiles(evidence: Evidence) -> tuple[Tile, ...]:
+    """Return the goal's figures and the costs: of the best, each beside the default's."""
+    if evidence.chosen is None:
+        return ()
+    ours = evidence.chosen.best.metrics
+    compared = evidence.default is not None and not evidence.chosen.is_default
+    theirs = evidence.default.best.metrics if evidence.default and compared else {}
+    tags = [THROUGHPUT, *(tag for tag, _ in evidence.goal.objectives), *COSTS]
+    tiles = []
+    for tag in dict.fromkeys(tags):
+        if tag not in ours:
+            continue
+        reference = theirs.get(tag)
+        tiles.append(
+            Tile(
+                label=wording.title(tag)[:1].upper() + wording.title(tag)[1:],
+                value=wording.number(ours[tag]),
+                unit=BY_TAG[tag].unit,
+                reference="" if reference is None else wording.number(reference),
+                change="" if reference is None else change(tag, ours[tag], reference),
+                good=None if reference is None else better(tag, ours[tag], reference),
+            )
+        )
+    return tuple(tiles)
+
+
+def _served(evidence: Evidence) -> tuple[Served, ...]:
+    default = evidence.default.best.config if evidence.default else ""
+    return tuple(
+        Served(
+            label=wording.short(each.variant, evidence.model),
+            role=tables.role(evidence, each.best),
+            setup=wording.setup(each.best.settings),
+            config=each.best.config,
+            diff=_diff(default, each),
+        )
+        for each in evidence.standings
+        if each.best.config
+    )
+
+
+def _diff(default: str, standing: Standing) -> tuple[tuple[str, str], ...]:
+    """Return the changed lines with a little around them; gaps are a line of ``…``."""
+    if not default or standing.is_default:
+        return ()
+    lines: list[tuple[str, str]] = []
+    old, new = default.splitlines(), standing.best.config.splitlines()
+    for number, group in enumerate(
+        difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_grouped_opcodes(_CONTEXT)
+    ):
+        if number or group[0][1]:
+            lines.append((" ", "…"))
+        for kind, i1, i2, j1, j2 in group:
+            if kind == "equal":
+                lines += [(" ", line) for line in old[i1:i2]]
+            else:
+                lines += [("-", line) for line in old[i1:i2]]
+                lines += [("+", line) for line in new[j1:j2]]
+    return tuple(lines)
+
+
+def _method(evidence: Evidence) -> tuple[str, ...]:
+    """Say how the numbers came about, and what they do not say."""
+    first = evidence.rows[0].load
+    said = [
+        (
+            f"Load: closed loop over {first.protocol.upper()} with {first.data} data, as many "
+            "requests in flight as the concurrency says. Latency counts from the planned arrival "
+            "to the last byte."
+        ),
+        (
+            f"Windows of {first.window_seconds:g} s until the last three agree within "
+            f"{first.tolerance:.0%}, at most {first.max_windows}. A measurement that never "
+            "settles is kept and marked unstable."
+        ),
+        (
+            "Latencies are percentiles over the requests of the windows that count (nearest "
+            "rank). Queue and compute times are the server's own statistics; network and front "
+            "end is what is left of the client's average."
+        ),
+        (
+            "Each configuration stands by its best measurement of the search and of the load "
+            "curves. The best of many noisy measurements looks a little better than it is, so "
+            "the gain is taken from the verification alone, where there is one."
+        ),
+        "The bars of the load curves span the slowest and the fastest window.",
+    ]
+    if evidence.pairs():
+        said.append(
+            "Verification measures the leader and the default in turn, each time on a newly "
+            "started server, so that drift of the machine meets both alike."
+        )
+    said.append(
+        "The numbers hold for this machine, these versions and this load; client and server "
+        "shared the machine unless the server was remote."
+    )
+    return tuple(said)
