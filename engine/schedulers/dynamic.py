@@ -66,7 +66,7 @@ class Dynamic:
     def offer(self, tickets: Sequence[Ticket], now_ns: int) -> Step:
         """Take the requests that arrived in one turn of the event loop."""
         if self._stopping:
-            return Step(rejects=_refuse(tickets, Refusal.STOPPING))
+            return self._step(now_ns, (), _refuse(tickets, Refusal.STOPPING))
         queue = self._queue
         if len(tickets) == 1 and self._leaves_alone(tickets[0], now_ns):
             return Step((Dispatch(self._idle.pop(), (tickets[0],)),))

@@ -127,6 +127,8 @@ class Simulation:
         tickets = []
         for rows, shape, ttl in turn.requests:
             number = len(history.tickets)
+            if self._world.max_rows is not None:
+                rows = min(rows, self._world.max_rows)  # noqa: PLW2901 - the service sees to it
             ticket = Ticket(number, rows, now, None if ttl is None else now + ttl, shape)
             history.tickets[number] = self._waiting[number] = ticket
             tickets.append(ticket)
@@ -179,17 +181,21 @@ class Simulation:
         """Note what must not be: now, when everything the step asked for is done."""
         world, history = self._world, self.history
         delay_ns = 0 if history.stopped_before is not None else world.max_delay_ns
-        if len(self._busy) < world.instances:
-            history.faults += [
-                f"{now}: {ticket} waits although an instance is idle"
-                for ticket in self._waiting.values()
-                if now - ticket.arrived_ns >= delay_ns
-            ]
+        idle = len(self._busy) < world.instances
+        due = [ticket.arrived_ns + delay_ns for ticket in self._waiting.values() if idle] + [
+            ticket.deadline_ns
+            for ticket in self._waiting.values()
+            if world.expires and ticket.deadline_ns is not None
+        ]
+        if due and min(due) <= now:
+            history.faults.append(f"{now}: somebody should have left at {min(due)}")
+        elif due and (self._wake is None or self._wake > min(due)):
+            history.faults.append(f"{now}: due at {min(due)}, but asked to wake at {self._wake}")
         if self._wake is not None and self._wake <= now:
             history.faults.append(f"{now}: asked to wake at {self._wake}: a busy loop")
         if world.max_queue and len(self._waiting) > world.max_queue:
             history.faults.append(f"{now}: {len(self._waiting)} wait")
         if full and not world.max_queue:
             history.faults.append(f"{now}: refused as full, without a bound")
-        if full and len(self._waiting) < world.max_queue and len(self._busy) < world.instances:
+        if full and len(self._waiting) < world.max_queue and idle:
             history.faults.append(f"{now}: refused as full with room and an idle instance")

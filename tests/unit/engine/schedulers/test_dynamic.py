@@ -104,6 +104,14 @@ def test_a_batch_grows_over_many_turns_until_it_is_full() -> None:
     assert [d.tickets for d in batcher.offer([third], 800).dispatches] == [(first, second, third)]
 
 
+def test_nobody_overtakes_a_batch_that_waits() -> None:
+    batcher = Dynamic(BatchRules(max_rows=4, max_delay_ns=1000), 2)
+    waits, large = Ticket(1, 1, arrived_ns=0), Ticket(2, 4, arrived_ns=10)
+    batcher.offer([waits], 0)
+    step = batcher.offer([large], 10)
+    assert [dispatch.tickets for dispatch in step.dispatches] == [(waits,), (large,)]
+
+
 def test_the_delay_counts_from_the_arrival_of_the_oldest() -> None:
     batcher = Dynamic(BatchRules(max_rows=8, max_delay_ns=1000), 1)
     old, new = Ticket(1, 1, arrived_ns=0), Ticket(2, 1, arrived_ns=900)
