@@ -204,12 +204,12 @@ def test_every_mismatch_with_the_model_file_is_named() -> None:
     found = _agree(text, TensorSpec("x", DType.FP32, (-1, 3)), TensorSpec("y", DType.FP32, (-1, 5)))
     assert found == [
         (
-            "model 'm', tensor 'x': the model file has type TYPE_FP32, the configuration TYPE_INT32; "
-            "write data_type: TYPE_FP32"
+            "model 'm', tensor 'x': the model file has type TYPE_FP32, the configuration "
+            "TYPE_INT32; write data_type: TYPE_FP32"
         ),
         (
-            "model 'm', tensor 'x': the model file has 2 dimensions (shape [-1,3]), the configuration "
-            "3 (shape [-1,3,4], batch dimension included); write dims: [3]"
+            "model 'm', tensor 'x': the model file has 2 dimensions (shape [-1,3]), the "
+            "configuration 3 (shape [-1,3,4], batch dimension included); write dims: [3]"
         ),
         "model 'm': the model file has no input 'z'; there are: x, y",
         (
