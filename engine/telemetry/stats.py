@@ -82,6 +82,11 @@ class Timings:
     infer_ns: int
     output_ns: int
 
+    @property
+    def total_ns(self) -> int:
+        """From the beginning to the end."""
+        return self.input_ns + self.infer_ns + self.output_ns
+
 
 class _Count:
     """A tally that grows."""

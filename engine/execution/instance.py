@@ -1,0 +1,176 @@
+"""One loaded copy of a model, and the thread that works for it.
+
+Owns the running of one batch (join, run, split, each timed), the thread, and the way of results
+back to the event loop: a turn of the loop collects whatever all threads have finished, through
+one wake-up. Does not own which requests are in a batch, nor when an instance is free. All
+methods are for the event loop's thread.
+
+Whether a batch runs on the thread or inline is ``Residence``'s decision. Whatever a runtime
+raises becomes the outcome of that batch alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from engine.backend import Runnable
+from engine.clock import Clock
+from engine.errors import EngineError, Internal
+from engine.execution.batch import Layout, answer, join, wanted
+from engine.execution.residence import Residence
+from engine.telemetry.stats import Timings
+from engine.types import InferRequest, InferResponse
+
+
+class Loop(Protocol):
+    """What is used of an asyncio event loop."""
+
+    def call_soon(self, callback: Callable[..., object], /, *args: Any) -> object:  # noqa: ANN401 - asyncio's
+        """Call back in the next turn."""
+        ...
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], /, *args: Any) -> object:  # noqa: ANN401 - asyncio's
+        """Call back in the next turn; any thread may ask."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one batch: a response for each request, or the error they all get."""
+
+    result: list[InferResponse] | EngineError
+    timings: Timings
+
+
+class Mailbox:
+    """Brings what threads have finished to the event loop, many at a time."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._items: deque[Callable[[], None]] = deque()
+        self._called = False
+
+    def post(self, item: Callable[[], None]) -> None:
+        """Have ``item`` called on the loop, soon; any thread may call this."""
+        self._items.append(item)
+        # A thread that finds the flag up has put its item in before the loop takes it down,
+        # and the loop takes it down before it looks: nothing is left behind.
+        if not self._called:
+            self._called = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
+                self._loop.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        self._called = False
+        while self._items:
+            self._items.popleft()()
+
+
+class Batch:
+    """What turns requests into responses: a runnable and the layout of its tensors."""
+
+    __slots__ = ("_layout", "_name", "_now_ns", "_runnable")
+
+    def __init__(self, name: str, runnable: Runnable, layout: Layout, clock: Clock) -> None:
+        self._name = name
+        self._runnable = runnable
+        self._layout = layout
+        self._now_ns = clock.now_ns
+
+    def run(self, requests: Sequence[InferRequest]) -> Outcome:
+        """Compute the responses; a fault of any kind becomes the outcome."""
+        now_ns, layout = self._now_ns, self._layout
+        joined: int | None = None
+        ran: int | None = None
+        result: list[InferResponse] | EngineError
+        started = now_ns()
+        try:
+            arrays = join(requests, layout)
+            joined = now_ns()
+            computed = self._runnable.run(arrays, wanted(requests, layout))
+            ran = now_ns()
+            result = answer(requests, computed, layout)
+        except EngineError as error:
+            result = error
+        except Exception as fault:  # noqa: BLE001 - a runtime may raise anything; the engine goes on
+            result = Internal(f"model instance '{self._name}' failed: {_say(fault)}")
+        ended = now_ns()
+        joined = ended if joined is None else joined
+        ran = ended if ran is None else ran
+        return Outcome(result, Timings(started, joined - started, ran - joined, ended - ran))
+
+    def close(self) -> None:
+        """Free the runnable."""
+        self._runnable.close()
+
+
+class Instance:
+    """A batch runner with a thread of its own."""
+
+    def __init__(self, name: str, batch: Batch, mailbox: Mailbox) -> None:
+        self.name = name
+        self._batch = batch
+        self._mailbox = mailbox
+        self._residence = Residence()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def inline(self) -> bool:
+        """Whether the next batch runs on the event loop."""
+        return self._residence.inline
+
+    def run(
+        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+    ) -> Outcome | None:
+        """Run a batch: at once, and give its outcome; or on the thread, and tell ``finished``."""
+        if self._residence.inline:
+            outcome = self._batch.run(requests)
+            self._residence.ran_inline(outcome.timings.total_ns)
+            return outcome
+        self._jobs.put(lambda: self._run_here(requests, finished))
+        return None
+
+    def close(self, closed: Callable[[], None]) -> None:
+        """End the thread when it has done what it was given; then call back on the loop."""
+        self._jobs.put(lambda: self._close_here(closed))
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            job()
+            del job  # or its arrays would stay alive until the next one comes
+
+    def _run_here(
+        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+    ) -> None:
+        cpu_ns = time.thread_time_ns()
+        outcome = self._batch.run(requests)
+        cpu_ns = time.thread_time_ns() - cpu_ns
+        self._mailbox.post(lambda: self._tell(outcome, cpu_ns, finished))
+
+    def _tell(self, outcome: Outcome, cpu_ns: int, finished: Callable[[Outcome], None]) -> None:
+        self._residence.ran_on_thread(outcome.timings.total_ns, cpu_ns)
+        finished(outcome)
+
+    def _close_here(self, closed: Callable[[], None]) -> None:
+        try:
+            self._batch.close()
+        finally:
+            self._mailbox.post(closed)
+
+
+def _say(fault: Exception) -> str:
+    text = str(fault)
+    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__

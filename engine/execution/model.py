@@ -1,0 +1,142 @@
+"""One version of one model, loaded and ready to infer.
+
+Owns how a served model is put together out of its configuration: instances, scheduler, pump,
+ledger. Does not own versions or readiness (``repository``), nor the checking of requests
+(``service``). ``load`` blocks and belongs on a worker thread; everything else here is for the
+event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from engine.backend import Backend, Runnable
+from engine.clock import Clock
+from engine.errors import EngineError, Internal, Unsupported
+from engine.execution.admission import Admission
+from engine.execution.batch import layout
+from engine.execution.instance import Batch, Instance, Mailbox
+from engine.execution.ordering import Done, Ordering
+from engine.execution.plan import Planned, plan, unsupported
+from engine.execution.pump import Pump
+from engine.modelconfig.complete import input_specs, output_specs
+from engine.modelconfig.schema import ModelConfig
+from engine.schedulers import make
+from engine.telemetry.stats import Ledger, ModelStatistics
+from engine.types import InferRequest, TensorSpec
+
+__all__ = ["Done", "ServedModel", "load"]
+
+# How long a thread that computes in Python may keep the interpreter's lock from one that waits
+# for it. With CPython's 5 ms a small result waits longer for the loop than it took to compute.
+_SWITCH_S = 0.0005
+
+
+class ServedModel:
+    """A loaded model version. ``runtime`` says what really runs: provider, threads ..."""
+
+    def __init__(
+        self, name: str, version: int, config: ModelConfig, pump: Pump, ledger: Ledger
+    ) -> None:
+        self.name: str = name
+        self.version: int = version
+        self.config: ModelConfig = config
+        self.inputs: tuple[TensorSpec, ...] = input_specs(config)
+        self.outputs: tuple[TensorSpec, ...] = output_specs(config)
+        self.runtime: Mapping[str, str] = {}
+        self._pump = pump
+        self._ledger = ledger
+        batching = config.dynamic_batching
+        ordered = batching is not None and batching.preserve_ordering
+        self._ordering = Ordering() if ordered else None
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for an instance."""
+        return self._pump.pending
+
+    def submit(self, request: InferRequest, done: Done) -> int:
+        """Take a checked request and return its ticket id.
+
+        ``done`` is called exactly once, on the loop, after this has returned.
+        """
+        if self._ordering is not None:
+            done = self._ordering.wrap(done)
+        return self._pump.submit(request, done)
+
+    def cancel(self, ticket_id: int) -> None:
+        """Take a request back if it still waits; one that runs is answered as usual."""
+        self._pump.cancel(ticket_id)
+
+    def statistics(self) -> ModelStatistics:
+        """Picture the counters as they are now."""
+        return self._ledger.picture(self._pump.pending)
+
+    def stop(self, drained: Callable[[], None]) -> None:
+        """Refuse new requests, answer the others, free the model; then call ``drained``."""
+        self._pump.stop(drained)
+
+
+def load(  # noqa: PLR0913 - what a model is made of, and where it lives
+    name: str,
+    version: int,
+    directory: Path,
+    config: ModelConfig,
+    backend: Backend,
+    *,
+    clock: Clock,
+    loop: asyncio.AbstractEventLoop,
+    cores: int,
+) -> ServedModel:
+    """Load every instance of a model version. Blocks.
+
+    ``directory`` is the version's folder, ``config`` the complete configuration.
+
+    Raises:
+        EngineError: what cannot be served, or why an instance could not be loaded; nothing
+            stays loaded then.
+    """
+    if lacking := unsupported(config):
+        raise Unsupported("\n".join(f"model '{name}': {text}" for text in lacking))
+    sys.setswitchinterval(_SWITCH_S)
+    planned = plan(config, cores)
+    loaded: list[tuple[Planned, Runnable]] = []
+    with ExitStack() as undo:
+        for one in planned:
+            runnable = _load_one(one, directory, config, backend)
+            undo.callback(runnable.close)
+            loaded.append((one, runnable))
+        undo.pop_all()
+    arrangement = layout(name, version, config)
+    mailbox = Mailbox(loop)
+    ledger = Ledger(name, version)
+    pump = Pump(
+        make(config, sum(not one.passive for one in planned)),
+        [
+            Instance(one.name, Batch(one.name, runnable, arrangement, clock), mailbox)
+            for one, runnable in loaded
+        ],
+        ledger,
+        admit=Admission(config).ticket,
+        clock=clock,
+        loop=loop,
+    )
+    model = ServedModel(name, version, config, pump, ledger)
+    model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
+    return model
+
+
+def _load_one(planned: Planned, directory: Path, config: ModelConfig, backend: Backend) -> Runnable:
+    try:
+        return backend.load(directory, config, planned.placement)
+    except EngineError:
+        raise
+    except Exception as fault:
+        raise Internal(
+            f"model instance '{planned.name}' could not be loaded from {directory}:"
+            f" {type(fault).__name__}: {fault}"
+        ) from fault

@@ -1,0 +1,279 @@
+"""The only place where clock, scheduler and instances meet.
+
+Owns the requests from submission to their callback: it gathers what one turn of the event loop
+brought, offers it to the scheduler, and carries out what the scheduler decides. Does not own any
+decision, nor the tensors. Everything here happens on the event loop's thread. Rules:
+
+1. ``done`` is called exactly once for a request, on the loop, never before ``submit`` returned;
+2. an instance that finished gets its next batch before the responses of the last one are
+   delivered, so that it computes while the loop writes; inline, the other way round;
+3. it never recurses: an inline outcome queues the next step; and after ``_TURN_NS`` of inline
+   work the loop gets its turn, to read and write, before the rest;
+4. whoever is refused learns why: Triton's text behind ``[request id: <id>]``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from engine.clock import Clock
+from engine.errors import Cancelled, EngineError, Unavailable
+from engine.execution.instance import Outcome
+from engine.execution.ordering import Done
+from engine.scheduler import Dispatch, Refusal, Reject, Scheduler, Step, Ticket
+from engine.telemetry.stats import FailureReason, Ledger
+from engine.types import InferRequest
+
+_TURN_NS = 1_000_000
+
+Admit = Callable[[InferRequest, int, int], Ticket]
+
+
+class Timer(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> object:
+        """Do not make it."""
+        ...
+
+
+class PumpLoop(Protocol):
+    """What the pump uses of an asyncio event loop."""
+
+    def call_soon(self, callback: Callable[..., object], /, *args: Any) -> object:  # noqa: ANN401 - asyncio's
+        """Call back in the next turn."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[..., object], /, *args: Any) -> Timer:  # noqa: ANN401 - asyncio's
+        """Call back after ``delay`` seconds."""
+        ...
+
+    def call_exception_handler(self, context: dict[str, Any], /) -> None:
+        """Report a fault in a callback."""
+        ...
+
+
+class Worker(Protocol):
+    """What the pump uses of an instance."""
+
+    def run(
+        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+    ) -> Outcome | None:
+        """Run a batch at once and give its outcome, or later and call ``finished`` on the loop."""
+        ...
+
+    def close(self, closed: Callable[[], None]) -> None:
+        """Free the model; then call back on the loop."""
+        ...
+
+
+class _Entry:
+    """One request under way."""
+
+    __slots__ = ("done", "request", "ticket")
+
+    def __init__(self, request: InferRequest, done: Done, ticket: Ticket) -> None:
+        self.request = request
+        self.done = done
+        self.ticket = ticket
+
+
+class Pump:
+    """Carries a scheduler's decisions out.
+
+    The scheduler numbers the first of ``workers``; more may follow that it does not know
+    (passive instances), which are closed with the rest.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        workers: Sequence[Worker],
+        ledger: Ledger,
+        *,
+        admit: Admit,
+        clock: Clock,
+        loop: PumpLoop,
+    ) -> None:
+        self._scheduler = scheduler
+        self._workers = tuple(workers)
+        self._ledger = ledger
+        self._admit = admit
+        self._clock = clock
+        self._now_ns = clock.now_ns
+        self._loop = loop
+        self._call_soon = loop.call_soon
+        self._next_id = 1
+        self._arrived: dict[int, Ticket] = {}
+        self._waiting: dict[int, _Entry] = {}
+        self._running = 0
+        self._steps: deque[Step] = deque()
+        self._carrying = False
+        self._alarm: Timer | None = None
+        self._alarm_ns = 0
+        self._drained: list[Callable[[], None]] = []
+        self._stopping = False
+        self._closing = False
+        self._open = len(self._workers)
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for an instance."""
+        return len(self._waiting)
+
+    def submit(self, request: InferRequest, done: Done) -> int:
+        """Take a request; ``done`` will be called with its response or error. Returns an id."""
+        number = self._next_id
+        self._next_id = number + 1
+        ticket = self._admit(request, number, self._now_ns())
+        self._waiting[number] = _Entry(request, done, ticket)
+        if not self._arrived:
+            self._call_soon(self._turn)
+        self._arrived[number] = ticket
+        return number
+
+    def cancel(self, ticket_id: int) -> None:
+        """Take a request back if it still waits; one that runs is answered as usual."""
+        ticket = self._arrived.pop(ticket_id, None)
+        if ticket is not None:
+            self._refuse(Reject(ticket, Refusal.CANCELLED))
+        elif ticket_id in self._waiting:
+            self._carry_out(self._scheduler.cancel(ticket_id, self._now_ns()))
+
+    def stop(self, drained: Callable[[], None]) -> None:
+        """Refuse newcomers, answer the others, close the instances; then call back."""
+        if not self._open:
+            self._call_soon(drained)
+            return
+        self._drained.append(drained)
+        if self._stopping:
+            return
+        self._turn()
+        self._stopping = True
+        self._carry_out(self._scheduler.stop(self._now_ns()))
+        self._close_if_drained()
+
+    def _turn(self) -> None:
+        if self._arrived:
+            tickets, self._arrived = tuple(self._arrived.values()), {}
+            self._carry_out(self._scheduler.offer(tickets, self._now_ns()))
+
+    def _carry_out(self, step: Step) -> None:
+        self._steps.append(step)
+        if not self._carrying:
+            self._carrying = True
+            self._go_on()
+
+    def _go_on(self) -> None:
+        more = False
+        try:
+            more = self._work_off()
+        finally:
+            self._carrying = more
+        if more:
+            self._call_soon(self._go_on)
+
+    def _work_off(self) -> bool:
+        """Carry out what is queued; say whether some is left because the loop wants its turn."""
+        steps = self._steps
+        until_ns: int | None = None
+        while steps:
+            step = steps.popleft()
+            for reject in step.rejects:
+                self._refuse(reject)
+            for dispatch in step.dispatches:
+                started_ns = self._start(dispatch)
+                if until_ns is None and started_ns is not None:
+                    until_ns = started_ns + _TURN_NS
+            if not steps:
+                self._set_alarm(step.wake_ns)
+            elif until_ns is not None and self._now_ns() >= until_ns:
+                return True
+        return False
+
+    def _start(self, dispatch: Dispatch) -> int | None:
+        """Have a batch run; if it ran inline, answer it and say when it began."""
+        entries = [self._waiting.pop(ticket.id) for ticket in dispatch.tickets]
+        self._running += len(entries)
+        outcome = self._workers[dispatch.instance].run(
+            [entry.request for entry in entries],
+            partial(self._finished, dispatch.instance, entries),
+        )
+        if outcome is None:
+            return None
+        self._resolve(entries, outcome)
+        self._steps.append(self._scheduler.free(dispatch.instance, self._now_ns()))
+        return outcome.timings.started_ns
+
+    def _finished(self, instance: int, entries: list[_Entry], outcome: Outcome) -> None:
+        self._carry_out(self._scheduler.free(instance, self._now_ns()))
+        self._resolve(entries, outcome)
+
+    def _resolve(self, entries: list[_Entry], outcome: Outcome) -> None:
+        """Count a batch and answer its requests."""
+        ledger, timings, now_ns = self._ledger, outcome.timings, self._now_ns()
+        rows = sum(entry.ticket.rows for entry in entries)
+        ledger.executed(rows, timings, self._clock.wall_ms())
+        result = outcome.result
+        self._running -= len(entries)
+        if isinstance(result, EngineError):
+            for entry in entries:
+                ledger.failed(FailureReason.BACKEND, now_ns - entry.ticket.arrived_ns)
+                self._tell(entry, result)
+        else:
+            arrived_ns = sum(entry.ticket.arrived_ns for entry in entries)
+            ledger.succeeded(len(entries), rows, arrived_ns, timings, now_ns)
+            for entry, response in zip(entries, result, strict=True):
+                self._tell(entry, response)
+        self._close_if_drained()
+
+    def _refuse(self, reject: Reject) -> None:
+        entry = self._waiting.pop(reject.ticket.id)
+        waited_ns = self._now_ns() - entry.ticket.arrived_ns
+        text = f"[request id: {entry.request.id or '<id_unknown>'}] {reject.reason.value}"
+        if reject.reason is Refusal.CANCELLED:
+            self._ledger.failed(FailureReason.CANCELED, waited_ns)
+            self._tell(entry, Cancelled(text))
+        else:
+            self._ledger.failed(FailureReason.REJECTED, waited_ns)
+            self._tell(entry, Unavailable(text))
+        self._close_if_drained()
+
+    def _tell(self, entry: _Entry, answer: Any) -> None:  # noqa: ANN401 - InferResponse | EngineError
+        try:
+            entry.done(answer)
+        except Exception as fault:  # noqa: BLE001 - a transport's request; the others of its batch go on
+            self._loop.call_exception_handler(
+                {"message": "the callback of an inference request failed", "exception": fault}
+            )
+
+    def _set_alarm(self, wake_ns: int | None) -> None:
+        """Have ``tick`` called at ``wake_ns``. An earlier alarm may stay: a tick does no harm."""
+        if wake_ns is None or (self._alarm is not None and self._alarm_ns <= wake_ns):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_ns = wake_ns
+        self._alarm = self._loop.call_later(max(0, wake_ns - self._now_ns()) / 1e9, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._carry_out(self._scheduler.tick(self._now_ns()))
+
+    def _close_if_drained(self) -> None:
+        if not self._stopping or self._closing or self._waiting or self._running:
+            return
+        self._closing = True
+        for worker in self._workers:
+            worker.close(self._closed)
+
+    def _closed(self) -> None:
+        self._open -= 1
+        if not self._open:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            for drained in self._drained:
+                drained()
