@@ -20,13 +20,12 @@ from analyzer.errors import AnalyzerError
 from analyzer.load.arrivals import ClosedLoop
 from analyzer.load.client import Audience, Client
 from analyzer.load.client_http import HttpClient
-from analyzer.load.payload import make
-from analyzer.load.request import grpc_message, http_message
 from analyzer.load.session import Session
 from analyzer.load.wire import STOP, Failed, Job, Line, line_to_job, to_line
 from analyzer.v2client import Counters, statistics
 
 STATISTICS_SECONDS = 5.0
+SWITCH_SECONDS = 0.0002
 ORPHANED = 3
 
 
@@ -35,6 +34,8 @@ def main() -> None:
     # What a library prints must not end up between the lines of the protocol.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # The thread that reads the server's counters must not keep requests waiting.
+    sys.setswitchinterval(SWITCH_SECONDS)
     job = line_to_job(sys.stdin.readline())
     uvloop.run(_run(job, out))
     # The thread that watches standard input would keep the interpreter from ending.
@@ -56,16 +57,13 @@ async def _run(job: Job, out: TextIO) -> None:
 
 
 def _client(job: Job, audience: Audience) -> Client:
-    request = make(job.inputs, job.load.data, job.seed)
     slots = job.load.concurrency
     if job.load.protocol == "grpc":
         # grpc takes a tenth of a second to import; HTTP does without.
         from analyzer.load.client_grpc import GrpcClient  # noqa: PLC0415 - as said above
 
-        address = job.endpoint.grpc or ""
-        return GrpcClient(address, grpc_message(job.model, request), slots, audience)
-    address = job.endpoint.http
-    return HttpClient(address, http_message(address, job.model, request), slots, audience)
+        return GrpcClient(job.endpoint.grpc or "", job.request, slots, audience)
+    return HttpClient(job.endpoint.http, job.request, slots, audience)
 
 
 def _counters(job: Job) -> Counters | None:

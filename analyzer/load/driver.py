@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Self
 from analyzer import v2client
 from analyzer.errors import LoadError
 from analyzer.load.driven import Driven
-from analyzer.load.payload import Shapes, concrete
+from analyzer.load.payload import Shapes, concrete, make
+from analyzer.load.request import grpc_message, http_message
 from analyzer.load.window import WindowSample
 from analyzer.load.wire import STOP, Alive, Failed, Job, Line, from_line, job_to_line
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Driven", "DriverSettings", "drive"]
 
-PROTOCOLS = ("http", "grpc")
 TAIL_BYTES = 8192
 POLL_SECONDS = 0.1
 #: how long a client that was told to stop may take: its in-flight requests are waited for
@@ -81,14 +81,20 @@ def drive(
 
 
 def _job(endpoint: Endpoint, model: str, load: LoadSpec, settings: DriverSettings) -> Job:
-    if load.protocol not in PROTOCOLS:
-        raise LoadError(f"no protocol {load.protocol!r}; there are: {', '.join(PROTOCOLS)}")
-    if load.protocol == "grpc" and endpoint.grpc is None:
-        raise LoadError("the server's gRPC address is not known; give it, or load it by http")
     metadata = v2client.model_metadata(endpoint, model)
     config = _config(endpoint, model)
     inputs = concrete(metadata.inputs, config, load.batch_size, settings.shapes)
-    return Job(endpoint=endpoint, model=model, load=load, inputs=inputs, seed=settings.seed)
+    infer = make(inputs, load.data, settings.seed)
+    match load.protocol:
+        case "http":
+            request = http_message(endpoint.http, model, infer)
+        case "grpc":
+            if endpoint.grpc is None:
+                raise LoadError("the server's gRPC address is not known; give it, or use http")
+            request = grpc_message(model, infer)
+        case _:
+            raise LoadError(f"no protocol {load.protocol!r}; there are: http, grpc")
+    return Job(endpoint=endpoint, model=model, load=load, request=request)
 
 
 def _config(endpoint: Endpoint, model: str) -> ModelConfig | None:

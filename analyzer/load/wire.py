@@ -19,20 +19,18 @@ from analyzer.load.driven import Driven
 from analyzer.load.window import WindowSample
 from analyzer.metrics import ServerTimes
 from analyzer.record.row import LoadSpec
-from engine.types import DType, TensorSpec
 
 STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to load, and how. The shapes of ``inputs`` are settled."""
+    """What to load, and how; ``request`` is the whole message, as it goes over the wire."""
 
     endpoint: Endpoint
     model: str
     load: LoadSpec
-    inputs: tuple[TensorSpec, ...]
-    seed: int = 0
+    request: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +61,11 @@ Line = Alive | Warmed | WindowSample | Driven | Failed
 
 def job_to_line(job: Job) -> str:
     """Spell a job as one line, without its line end."""
-    inputs = [
-        {"name": spec.name, "datatype": spec.dtype.value, "shape": spec.shape}
-        for spec in job.inputs
-    ]
     plain = {
         "endpoint": asdict(job.endpoint),
         "model": job.model,
         "load": asdict(job.load),
-        "inputs": inputs,
-        "seed": job.seed,
+        "request": base64.b64encode(job.request).decode(),
     }
     return json.dumps(plain)
 
@@ -85,16 +78,11 @@ def line_to_job(line: str) -> Job:
     """
     try:
         plain = json.loads(line)
-        inputs = tuple(
-            TensorSpec(spec["name"], DType(spec["datatype"]), tuple(spec["shape"]))
-            for spec in plain["inputs"]
-        )
         return Job(
             endpoint=Endpoint(**plain["endpoint"]),
             model=plain["model"],
             load=LoadSpec(**plain["load"]),
-            inputs=inputs,
-            seed=plain["seed"],
+            request=base64.b64decode(plain["request"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a job: {error!r}") from error

@@ -74,7 +74,7 @@ class V2Server:
     bodies: list[bytes] = field(default_factory=list)
     port: int = 0
 
-    def add(self, name: str, **changes: Any) -> Model:
+    def add(self, name: str, /, **changes: Any) -> Model:
         self.models[name] = Model({"name": name, **CONFIG, **changes})
         return self.models[name]
 
@@ -129,18 +129,19 @@ class V2Server:
         model = self.models.get(name)
         if model is None:
             return _error(404, f"Request for unknown model: '{name}' is not found")
+        reply: Reply | None = _error(404, "Not Found")
         match rest:
             case []:
-                return _json({"name": name, **METADATA})
+                reply = _json({"name": name, **METADATA})
             case ["ready"]:
-                return (200, b"") if model.ready else (400, b"")
+                reply = (200, b"") if model.ready else (400, b"")
             case ["config"] if not self.faults.no_config:
-                return _json(model.config)
+                reply = _json(model.config)
             case ["stats"] if not self.faults.no_statistics:
-                return _json({"model_stats": [_statistics(name, model)]})
+                reply = _json({"model_stats": [_statistics(name, model)]})
             case ["infer"]:
-                return await self._infer(model, body)
-        return _error(404, "Not Found")
+                reply = await self._infer(model, body)
+        return reply
 
     async def _infer(self, model: Model, body: bytes) -> Reply | None:
         faults = self.faults
@@ -255,7 +256,8 @@ def main(arguments: list[str]) -> int:
 
     The model repository may hold ``faults.json``: ``{"die": text}`` ends the program before it
     is ready, ``{"never_ready": true}`` keeps the ports to itself, ``{"deaf": true}`` ignores
-    SIGTERM, ``{"child": true}`` starts a child that would outlive it.
+    SIGTERM, ``{"child": true}`` starts a child that would outlive it. A model's ``config.json``
+    changes the configuration.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("-P", action="store_true")
@@ -281,7 +283,8 @@ def main(arguments: list[str]) -> int:
     server = V2Server()
     for path in asked.model_repository.iterdir():
         if path.is_dir():
-            server.add(path.name)
+            config = path / "config.json"
+            server.add(path.name, **(json.loads(config.read_text()) if config.exists() else {}))
     asyncio.run(_serve_forever(server, None if faults.get("never_ready") else asked.ports_file))
     return 0
 

@@ -1,0 +1,98 @@
+"""The remote launcher: a V2 server that somebody else runs.
+
+Owns nothing but the changes it makes: a variant is loaded through explicit model control, as
+an override of the configuration, and at the end the model is put back as it was found. A
+server without model control is served as it is, and asking it for a variant is an error that
+says what it lacks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from analyzer import v2client
+from analyzer.errors import AnalyzerError, LaunchError
+from analyzer.launcher import Endpoint, Launcher
+from engine.modelconfig import convert
+from engine.modelconfig.schema import ModelConfig
+
+LOAD_SECONDS = 300.0
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.05
+#: how Triton and its kin say that models are not for clients to load
+NO_CONTROL = (404, 405, 501, 503)
+
+logger = logging.getLogger(__name__)
+
+
+def make(http: str, grpc: str | None = None) -> Launcher:
+    """Make a launcher for the server at ``http`` (host:port), and ``grpc`` if it is known.
+
+    Raises:
+        LaunchError: that is no address.
+    """
+    host, port = v2client.split(http)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return _RemoteLauncher(Endpoint(address, grpc=grpc))
+
+
+class _RemoteLauncher:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        #: the models that were changed, and whether each was ready before
+        self._changed: dict[str, bool] = {}
+
+    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+        """Have the server load ``model`` under ``config``; None: as its repository has it.
+
+        Raises:
+            LaunchError: no server, no such model, no model control, or it did not load.
+        """
+        endpoint = self._endpoint
+        v2client.server_metadata(endpoint)
+        before = v2client.model_ready(endpoint, model)
+        if config is None and before and model not in self._changed:
+            return endpoint
+        override = None if config is None else convert.to_json(config)
+        try:
+            v2client.load(endpoint, model, override, timeout_s=LOAD_SECONDS)
+        except v2client.Refused as error:
+            if error.status in NO_CONTROL:
+                raise LaunchError(
+                    f"{endpoint.http} does not load models at a client's request "
+                    f"({error.reason}), so {variant} cannot be served there; start that server "
+                    "with --model-control-mode=explicit"
+                ) from error
+            # A load that failed may have changed what the server has, too.
+            self._changed.setdefault(model, before)
+            raise
+        self._changed.setdefault(model, before)
+        self._await_ready(model)
+        return endpoint
+
+    def log_tail(self) -> str:
+        """The server's log is out of sight."""
+        return ""
+
+    def close(self) -> None:
+        """Put every model back as it was found; what fails is logged."""
+        changed, self._changed = self._changed, {}
+        for model, was_ready in changed.items():
+            try:
+                if was_ready:
+                    v2client.load(self._endpoint, model, timeout_s=LOAD_SECONDS)
+                else:
+                    v2client.unload(self._endpoint, model, timeout_s=LOAD_SECONDS)
+            except AnalyzerError as error:
+                logger.warning("not restored model=%s reason=%s", model, error)
+
+    def _await_ready(self, model: str) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not v2client.model_ready(self._endpoint, model):
+            if time.monotonic() > deadline:
+                raise LaunchError(
+                    f"{self._endpoint.http} loaded {model!r}, but it was not ready within "
+                    f"{READY_SECONDS:g} s"
+                )
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,59 @@
+"""What every launcher keeps to. A test module subclasses the kit and gives it a launcher.
+
+``launcher`` serves models named ``tiny``; ``maximum`` tells under which max_batch_size a
+server runs one.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from analyzer import v2client
+from analyzer.errors import LaunchError
+from analyzer.launcher import Endpoint, Launcher
+from engine.modelconfig.schema import ModelConfig
+
+
+class LauncherKit:
+    model = "tiny"
+
+    @pytest.fixture
+    def launcher(self) -> Launcher:
+        raise NotImplementedError
+
+    def config(self, endpoint: Endpoint) -> ModelConfig:
+        return v2client.model_config(endpoint, self.model)
+
+    def test_what_is_served_answers(self, launcher: Launcher) -> None:
+        endpoint = launcher.serve(self.model, None, variant="tiny_config_default")
+        assert v2client.ready(endpoint)
+        assert v2client.model_ready(endpoint, self.model)
+
+    def test_a_variant_is_served_under_its_own_configuration(self, launcher: Launcher) -> None:
+        base = self.config(launcher.serve(self.model, None, variant="tiny_config_default"))
+        for number, size in enumerate((3, 5)):
+            wanted = replace(base, max_batch_size=size)
+            endpoint = launcher.serve(self.model, wanted, variant=f"tiny_config_{number}")
+            assert self.config(endpoint).max_batch_size == size
+
+    def test_after_variants_the_default_is_the_default_again(self, launcher: Launcher) -> None:
+        base = self.config(launcher.serve(self.model, None, variant="tiny_config_default"))
+        launcher.serve(self.model, replace(base, max_batch_size=3), variant="tiny_config_0")
+        endpoint = launcher.serve(self.model, None, variant="tiny_config_default")
+        assert self.config(endpoint).max_batch_size == base.max_batch_size
+
+    def test_an_unknown_model_is_an_error_that_names_it(self, launcher: Launcher) -> None:
+        with pytest.raises(LaunchError, match="nobody"):
+            launcher.serve("nobody", None, variant="nobody_config_default")
+
+    def test_after_a_failure_it_serves_again(self, launcher: Launcher) -> None:
+        with pytest.raises(LaunchError):
+            launcher.serve("nobody", None, variant="nobody_config_default")
+        assert v2client.model_ready(
+            launcher.serve(self.model, None, variant="tiny_config_default"), self.model
+        )
+
+    def test_closing_twice_is_closing_once(self, launcher: Launcher) -> None:
+        launcher.serve(self.model, None, variant="tiny_config_default")
+        launcher.close()
+        launcher.close()

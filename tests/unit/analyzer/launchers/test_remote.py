@@ -1,0 +1,106 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from kits.launcher_kit import LauncherKit
+from support.v2_server import Faults, V2Server, running
+
+from analyzer import v2client
+from analyzer.errors import LaunchError
+from analyzer.launcher import Endpoint, Launcher
+from analyzer.launchers import remote
+
+
+@pytest.fixture
+def server() -> Iterator[V2Server]:
+    with running(V2Server()) as server:
+        server.add("tiny")
+        yield server
+
+
+def at(server: V2Server) -> str:
+    return f"127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def launcher(server: V2Server) -> Iterator[Launcher]:
+    launcher = remote.make(at(server))
+    yield launcher
+    launcher.close()
+
+
+class TestRemoteLauncher(LauncherKit):
+    @pytest.fixture
+    def launcher(self, server: V2Server) -> Iterator[Launcher]:
+        launcher = remote.make(at(server))
+        yield launcher
+        launcher.close()
+
+
+def variant_of(launcher: Launcher) -> Endpoint:
+    base = v2client.model_config(launcher.serve("tiny", None, variant="d"), "tiny")
+    return launcher.serve("tiny", replace(base, max_batch_size=3), variant="tiny_config_1")
+
+
+def test_a_model_that_was_ready_is_restored_at_the_end(
+    server: V2Server, launcher: Launcher
+) -> None:
+    before = server.models["tiny"].config
+    variant_of(launcher)
+    assert server.models["tiny"].config["max_batch_size"] == 3
+    launcher.close()
+    assert server.models["tiny"].config == before
+    assert server.models["tiny"].ready
+
+
+def test_a_model_that_was_not_loaded_is_unloaded_at_the_end(
+    server: V2Server, launcher: Launcher
+) -> None:
+    server.models["tiny"].ready = False
+    endpoint = launcher.serve("tiny", None, variant="d")
+    assert v2client.model_ready(endpoint, "tiny")
+    launcher.close()
+    assert not server.models["tiny"].ready
+
+
+def test_a_server_whose_models_were_only_looked_at_is_not_touched(
+    server: V2Server, launcher: Launcher
+) -> None:
+    launcher.serve("tiny", None, variant="d")
+    launcher.close()
+    assert server.models["tiny"].loads == []
+
+
+def test_without_model_control_the_model_is_served_as_it_is(
+    server: V2Server, launcher: Launcher
+) -> None:
+    server.faults = Faults(no_model_control=True)
+    assert launcher.serve("tiny", None, variant="d") == Endpoint(at(server))
+    with pytest.raises(LaunchError, match=r"tiny_config_1.*--model-control-mode=explicit"):
+        variant_of(launcher)
+    launcher.close()
+    assert server.models["tiny"].loads == []
+
+
+def test_a_variant_that_does_not_load_is_an_error_in_the_servers_words(
+    server: V2Server, launcher: Launcher
+) -> None:
+    server.faults = Faults(load_error="out of memory")
+    with pytest.raises(LaunchError, match="out of memory"):
+        variant_of(launcher)
+
+
+def test_that_nothing_listens_is_an_error_that_says_where() -> None:
+    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:1"):
+        remote.make("127.0.0.1:1").serve("tiny", None, variant="d")
+
+
+@pytest.mark.parametrize("address", ["https://host:1", "host:port", "", "host:1/prefix"])
+def test_what_is_no_address_is_said_at_once(address: str) -> None:
+    with pytest.raises(LaunchError, match="expected host:port"):
+        remote.make(address)
+
+
+def test_a_scheme_is_accepted(server: V2Server) -> None:
+    endpoint = remote.make(f"http://{at(server)}/").serve("tiny", None, variant="d")
+    assert endpoint == Endpoint(at(server))
