@@ -86,7 +86,7 @@ def rank(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     for row in _ranked(rows):
         score = goal.score(row.metrics, origin)
         if score is not None:
-            groups.setdefault(_identity(row), []).append((score, row))
+            groups.setdefault(identity(row), []).append((score, row))
     standings = []
     for scored in groups.values():
         score, best = min(scored, key=lambda pair: _order(goal, *pair))
@@ -191,7 +191,8 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.failure is None and row.trial.phase is not Phase.VERIFY]
 
 
-def _identity(row: Row) -> tuple[str, str]:
+def identity(row: Row) -> tuple[str, str]:
+    """Return what tells variants apart (rule 3)."""
     return row.model, row.digest or row.variant
 
 
@@ -225,7 +226,7 @@ def _verified(
             for row in rows
             if row.trial.phase is Phase.VERIFY
             and row.failure is None
-            and _identity(row) == _identity(of)
+            and identity(row) == identity(of)
             and _by_load(row)[:2] == _by_load(of)[:2]
         }
 

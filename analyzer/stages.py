@@ -1,0 +1,337 @@
+"""A campaign: the default, the search, two load curves, then the proof. Pure.
+
+Owns which trial comes next and when to stop. Does not own what is tried in the search
+(``strategies``), what is better (``ranking``), or the measuring. Whatever it answers is
+computed from the rows it was told, so telling it a journal's rows is how a sweep goes on.
+
+Rules:
+
+1. The default configuration comes first, at a few loads of its own.
+2. The search follows until it has nothing to ask or the rows' seconds reach the budget.
+   What is not worth measuring is listed with its reason and told to the strategy as failed;
+   what is the same setting as something measured is told its outcome; and a variant that
+   did not come up is not launched again for another load.
+3. Load curves of the best variant and of the default: the load doubles until throughput has
+   failed twice in a row to grow by 5 %. Points measured before are used as they are.
+4. Verification: default and best at their best loads by turns, each repetition a pair.
+5. When the first two measurements fail and none has succeeded, it ends (Model Analyzer's
+   rule): a cause that breaks everything is not worth a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import count
+
+from analyzer import variant
+from analyzer.ranking.goal import Goal
+from analyzer.ranking.rank import Standing, identity, is_default, rank
+from analyzer.record.row import Phase, Row, Trial
+from analyzer.space import BATCH_SIZE, CONCURRENCY, Candidate, Outcome
+from analyzer.strategy import Strategy
+
+_GROWTH, _STALLED = 0.05, 2
+_FIRST_FAILURES = 2
+#: how many new points a load curve takes as a rule, for the estimate of time left
+_USUAL_POINTS = 3
+
+
+class Stage(Enum):
+    """Where a campaign stands."""
+
+    DEFAULT = "default"
+    SEARCH = "search"
+    CURVE = "load curves"
+    VERIFY = "verification"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a campaign is to do.
+
+    ``default`` holds candidates without settings, ``curve`` the concurrencies of the load
+    curves, ``search_seconds`` the budget of rules 1 and 2 together (None: no bound), and
+    ``cores`` the machine's, for judging which candidates crowd them.
+    """
+
+    default: tuple[Candidate, ...]
+    curve: tuple[int, ...] = ()
+    verify_pairs: int = 4
+    search_seconds: float | None = None
+    cores: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a campaign is. Seconds are those of the rows; what is not known is None."""
+
+    stage: Stage
+    done: int
+    expected_total: int | None
+    seconds_spent: float
+    seconds_left: float | None
+    best: Standing | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A candidate that the strategy asked for and nobody measured, and why."""
+
+    candidate: Candidate
+    reason: str
+
+
+class Campaign:
+    """Asks for one trial after the other."""
+
+    def __init__(self, strategy: Strategy, goal: Goal, plan: Plan) -> None:
+        self._strategy = strategy
+        self._goal = goal
+        self._plan = plan
+        self._rows: list[Row] = []
+        self._skipped: list[Skipped] = []
+        self._reference: Row | None = None
+        self._search_begun = False
+        self._settle()
+        self._stage, self._trial = self._decide()
+
+    def ask(self) -> Trial | None:
+        """Name the next trial, or None when the campaign is over. Changes nothing."""
+        return self._trial
+
+    def tell(self, row: Row) -> None:
+        """Learn a row, one of this run or one of the journal's."""
+        self._rows.append(row)
+        self._settle()
+        self._stage, self._trial = self._decide()
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """List what was not worth measuring, and why."""
+        return tuple(self._skipped)
+
+    def progress(self) -> Progress:
+        """Say how far it is."""
+        best = rank(self._rows, self._goal)[:1]
+        left = self._verifications_left() if self._stage is Stage.VERIFY else 0
+        known = self._stage in {Stage.VERIFY, Stage.DONE}
+        return Progress(
+            stage=self._stage,
+            done=len(self._rows),
+            expected_total=len(self._rows) + left if known else None,
+            seconds_spent=sum(row.seconds for row in self._rows),
+            seconds_left=self._seconds_left(),
+            best=best[0] if best else None,
+        )
+
+    def why_stopped(self) -> str:
+        """Say why there is nothing more to ask."""
+        if self._stage is not Stage.DONE:
+            return f"it has not ended: the next stage is {self._stage.value}"
+        if (failure := self._hopeless()) is not None:
+            return (
+                f"the first {_FIRST_FAILURES} measurements failed and none succeeded; the last "
+                f"one said: {failure}. Repair the cause, then profile again with --fresh"
+            )
+        measured = len(self._of(Phase.SEARCH))
+        if self._budget_spent():
+            text = f"its {self._plan.search_seconds:g} s were spent after {measured} measurements"
+        else:
+            text = f"nothing more was worth trying after {measured} measurements"
+        pair = self._pair()
+        if pair is not None:
+            return f"{text}; best and default were compared {len(self._pairs(*pair))} times"
+        standings = self._standings()
+        if not standings:
+            return f"{text}; none succeeded"
+        if standings[0].is_default:
+            return f"{text}; no variant did better than the default configuration"
+        return f"{text}; the default configuration could not be measured for comparison"
+
+    # What comes next
+
+    def _decide(self) -> tuple[Stage, Trial | None]:
+        if self._hopeless() is not None:
+            return Stage.DONE, None
+        trial: Trial | None
+        if (trial := self._next_default()) is not None:
+            return Stage.DEFAULT, trial
+        if not self._budget_spent() and (candidate := self._strategy.ask()) is not None:
+            return Stage.SEARCH, Trial(candidate=variant.canonical(candidate))
+        if (trial := self._next_of_curves()) is not None:
+            return Stage.CURVE, trial
+        if (trial := self._next_of_verification()) is not None:
+            return Stage.VERIFY, trial
+        return Stage.DONE, None
+
+    def _hopeless(self) -> str | None:
+        """Return the text of rule 5's failure, if it holds."""
+        failed = [row.failure for row in self._rows]
+        if len(failed) < _FIRST_FAILURES or None in failed:
+            return None
+        last = failed[_FIRST_FAILURES - 1]
+        return None if last is None else f"{last.stage}: {last.message}"
+
+    def _next_default(self) -> Trial | None:
+        for candidate in self._plan.default:
+            if self._row_of(candidate) is None and not self._does_not_launch(candidate):
+                return Trial(candidate=candidate)
+        return None
+
+    def _budget_spent(self) -> bool:
+        budget = self._plan.search_seconds
+        return budget is not None and self._search_seconds() >= budget
+
+    def _search_seconds(self) -> float:
+        return sum(row.seconds for row in self._of(Phase.SEARCH))
+
+    def _settle(self) -> None:
+        """Tell the strategy all that can be told without measuring."""
+        if not self._search_begun:
+            if self._next_default() is not None or self._hopeless() is not None:
+                return
+            # Kept as it is from here on: scores of one search must have one reference.
+            self._reference = next(
+                (row for row in self._rows if row.failure is None and is_default(row)), None
+            )
+            self._search_begun = True
+        while (candidate := self._strategy.ask()) is not None:
+            outcome = self._known(candidate)
+            if outcome is None:
+                return
+            self._strategy.tell(outcome)
+
+    def _known(self, candidate: Candidate) -> Outcome | None:
+        """Return the outcome of a candidate if it need not be measured."""
+        same = variant.canonical(candidate)
+        if (row := self._row_of(same)) is not None:
+            outcome = self._goal.outcome(row, self._reference)
+            return Outcome(candidate, outcome.score, outcome.feasible, outcome.violation)
+        reason = variant.reason_not_possible(same, self._plan.cores)
+        if reason is None and self._does_not_launch(same):
+            reason = "this variant did not come up at another load"
+        if reason is None:
+            return None
+        self._skipped.append(Skipped(candidate, reason))
+        return Outcome(candidate, None, feasible=False)
+
+    def _row_of(self, candidate: Candidate) -> Row | None:
+        rows = (row for row in self._of(Phase.SEARCH) if row.trial.candidate == candidate)
+        return next(rows, None)
+
+    def _does_not_launch(self, candidate: Candidate) -> bool:
+        setting = _setting(candidate)
+        return any(
+            row.failure is not None
+            and row.failure.stage == "launch"
+            and _setting(row.trial.candidate) == setting
+            for row in self._of(Phase.SEARCH)
+        )
+
+    # Load curves
+
+    def _next_of_curves(self) -> Trial | None:
+        searched = self._of(Phase.SEARCH)
+        standings = rank(searched, self._goal)
+        chosen = [*standings[:1], *(each for each in standings[1:] if each.is_default)]
+        # The one that is being served already goes first: that saves a launch.
+        last = identity(searched[-1]) if searched else None
+        for standing in sorted(chosen, key=lambda each: identity(each.best) != last):
+            concurrency = self._next_point(standing.best)
+            if concurrency is not None:
+                candidate = standing.best.trial.candidate.replaced(**{CONCURRENCY: concurrency})
+                return Trial(candidate=candidate, phase=Phase.CURVE)
+        return None
+
+    def _next_point(self, of: Row) -> int | None:
+        """Return the next concurrency of a variant's curve, or None where the curve ends."""
+        rates: dict[int, float] = {}
+        for row in (*self._of(Phase.SEARCH), *self._of(Phase.CURVE)):
+            if identity(row) == identity(of) and row.load.batch_size == of.load.batch_size:
+                load = int(row.trial.candidate.get(CONCURRENCY) or row.load.concurrency)
+                rates.setdefault(load, row.metrics.get("perf_throughput", 0.0))
+        highest, stalled = 0.0, 0
+        for concurrency in sorted(set(self._plan.curve)):
+            if concurrency not in rates:
+                return concurrency
+            grown = rates[concurrency] > highest * (1.0 + _GROWTH)
+            stalled = 0 if grown else stalled + 1
+            highest = max(highest, rates[concurrency])
+            if stalled >= _STALLED:
+                return None
+        return None
+
+    # Verification
+
+    def _standings(self) -> tuple[Standing, ...]:
+        return rank(self._rows, self._goal)
+
+    def _pair(self) -> tuple[Candidate, Candidate] | None:
+        """Return default and best at their best loads, or None if there is nothing to prove."""
+        standings = self._standings()
+        default = next((each for each in standings if each.is_default), None)
+        if default is None or default is standings[0]:
+            return None
+        return default.best.trial.candidate, standings[0].best.trial.candidate
+
+    def _pairs(self, default: Candidate, best: Candidate) -> set[int]:
+        """Return the repetitions that both have been through."""
+        return self._repetitions(default) & self._repetitions(best)
+
+    def _repetitions(self, candidate: Candidate) -> set[int]:
+        rows = self._of(Phase.VERIFY)
+        return {row.trial.repetition for row in rows if row.trial.candidate == candidate}
+
+    def _next_of_verification(self) -> Trial | None:
+        pair = self._pair()
+        if pair is None or len(self._pairs(*pair)) >= self._plan.verify_pairs:
+            return None
+        default, best = pair
+        last = self._rows[-1].trial
+        # A pair is only one if nothing came between its halves.
+        if last.phase is Phase.VERIFY and last.candidate == default:
+            return Trial(candidate=best, phase=Phase.VERIFY, repetition=last.repetition)
+        taken = {row.trial.repetition for row in self._of(Phase.VERIFY)}
+        fresh = next(number for number in count() if number > max(taken, default=-1))
+        return Trial(candidate=default, phase=Phase.VERIFY, repetition=fresh)
+
+    def _verifications_left(self) -> int:
+        pair = self._pair()
+        if pair is None:
+            return 0
+        half_done = self._trial is not None and self._trial.candidate == pair[1]
+        missing = self._plan.verify_pairs - len(self._pairs(*pair))
+        return max(0, 2 * missing - half_done)
+
+    # The estimate
+
+    def _seconds_left(self) -> float | None:
+        """Estimate from the mean of what was measured; None where nothing says how long."""
+        if self._stage is Stage.DONE:
+            return 0.0
+        if not self._rows:
+            return None
+        each = sum(row.seconds for row in self._rows) / len(self._rows)
+        if self._stage is Stage.VERIFY:
+            return each * self._verifications_left()
+        verification = each * 2 * self._plan.verify_pairs
+        curves = each * 2 * min(_USUAL_POINTS, len(self._plan.curve))
+        if self._stage is Stage.CURVE:
+            taken = len(self._of(Phase.CURVE))
+            return max(each, curves - each * taken) + verification
+        if self._plan.search_seconds is None:
+            return None
+        search = max(0.0, self._plan.search_seconds - self._search_seconds())
+        return search + curves + verification
+
+    def _of(self, phase: Phase) -> Sequence[Row]:
+        return [row for row in self._rows if row.trial.phase is phase]
+
+
+def _setting(candidate: Candidate) -> Candidate:
+    """Return a candidate without its load: what has to be launched."""
+    return Candidate(
+        tuple(item for item in candidate.items if item[0] not in {CONCURRENCY, BATCH_SIZE})
+    )
