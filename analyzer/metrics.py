@@ -236,6 +236,18 @@ BY_TAG: Mapping[str, Metric] = {
 }
 
 
+def of_gpu(gpu: GpuUse) -> dict[str, float]:
+    """Compute one GPU's own metrics, by tag."""
+    used, total = gpu.used_bytes, gpu.total_bytes
+    values = {
+        "gpu_used_memory": None if used is None else used / 1e6,
+        "gpu_free_memory": None if used is None or total is None else (total - used) / 1e6,
+        "gpu_utilization": gpu.utilization,
+        "gpu_power_usage": gpu.power_watts,
+    }
+    return {tag: value for tag, value in values.items() if value is not None}
+
+
 def evaluate(seen: Observed) -> dict[str, float]:
     """Compute every metric that these observations allow, by tag."""
     values = ((metric.tag, metric.formula(seen)) for metric in METRICS)

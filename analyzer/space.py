@@ -98,6 +98,26 @@ class Space:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of a search; None leaves a bound to the machine and the model.
+
+    Explicit lists take the place of bounds. Delays are in microseconds, -1 for no dynamic
+    batching. ``batch_size`` is the client's: no smaller ``max_batch_size`` can serve it.
+    """
+
+    min_instance_count: int | None = None
+    max_instance_count: int | None = None
+    min_model_batch_size: int | None = None
+    max_model_batch_size: int | None = None
+    min_concurrency: int | None = None
+    max_concurrency: int | None = None
+    queue_delays_us: tuple[int, ...] | None = None
+    intra_op_threads: tuple[int, ...] | None = None
+    concurrencies: tuple[int, ...] | None = None
+    batch_size: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a strategy learns of a candidate.

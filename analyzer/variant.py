@@ -30,6 +30,7 @@ from analyzer.space import (
     Axis,
     Candidate,
     Dimension,
+    Limits,
     Space,
     Value,
 )
@@ -50,26 +51,6 @@ class Machine:
 
     cores: int
     gpus: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Bounds of what is tried; None leaves a bound to the machine and the model.
-
-    Explicit lists take the place of bounds. Delays are in microseconds, -1 for no dynamic
-    batching. ``batch_size`` is the client's: no smaller ``max_batch_size`` can serve it.
-    """
-
-    min_instance_count: int | None = None
-    max_instance_count: int | None = None
-    min_model_batch_size: int | None = None
-    max_model_batch_size: int | None = None
-    min_concurrency: int | None = None
-    max_concurrency: int | None = None
-    queue_delays_us: tuple[int, ...] | None = None
-    intra_op_threads: tuple[int, ...] | None = None
-    concurrencies: tuple[int, ...] | None = None
-    batch_size: int = 1
 
 
 def space(base: ModelConfig, machine: Machine, limits: Limits) -> Space:
@@ -131,7 +112,7 @@ def reason_not_possible(candidate: Candidate, cores: int | None = None) -> str |
 def make(candidate: Candidate, base: ModelConfig) -> ModelConfig:
     """Return ``base`` with the candidate's settings; its load dimensions change nothing."""
     candidate = canonical(candidate)
-    config = base
+    config = _without_default_sizes(base) if candidate.get(MAX_BATCH_SIZE) is not None else base
     if (count := _whole(candidate, INSTANCE_COUNT)) is not None:
         config = replace(config, instance_group=_groups(config, count))
     if (threads := _whole(candidate, INTRA_OP_THREADS)) is not None:
@@ -251,6 +232,14 @@ def _groups(config: ModelConfig, count: int) -> tuple[InstanceGroup, ...]:
     passive = [group for group in config.instance_group if group.passive]
     first = active[0] if active else InstanceGroup()
     return (replace(first, count=count), *passive)
+
+
+def _without_default_sizes(config: ModelConfig) -> ModelConfig:
+    """Take back the preferred size that normalisation filled in: it must follow the maximum."""
+    batching = config.dynamic_batching
+    if batching is None or batching.preferred_batch_size != (config.max_batch_size,):
+        return config
+    return replace(config, dynamic_batching=replace(batching, preferred_batch_size=()))
 
 
 def _batcher(config: ModelConfig, delay: int | None) -> DynamicBatching | None:

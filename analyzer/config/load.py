@@ -16,10 +16,11 @@ from typing import Any
 import yaml
 
 from analyzer.config import values
-from analyzer.config.schema import LaunchMode, ProfileOptions, SearchLimits
+from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import UsageError
+from analyzer.space import Limits
 
-#: key -> (field of ProfileOptions or of SearchLimits, how its value is read)
+#: key -> (field of ProfileOptions or of Limits, how its value is read)
 KEYS: Mapping[str, tuple[str, values.Parse]] = {
     "profile_models": ("model", values.names),
     "model_repository": ("model_repository", values.paths),
@@ -136,8 +137,8 @@ def load_options(file: Path | None, flags: Mapping[str, Any]) -> tuple[ProfileOp
 
 
 def _build(model: str, options: Mapping[str, Any]) -> ProfileOptions:
-    bounds = {field.name for field in fields(SearchLimits)}
-    limits = SearchLimits(**{name: options[name] for name in options if name in bounds})
+    bounds = {field.name for field in fields(Limits)}
+    limits = Limits(**{name: options[name] for name in options if name in bounds})
     rest = {name: options[name] for name in options if name not in bounds}
     if "tolerance" in rest:  # the option is in per cent, as Model Analyzer's users write it
         rest["tolerance"] = rest["tolerance"] / 100

@@ -7,31 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from analyzer.space import Limits
+
 
 class LaunchMode(Enum):
     """Who runs the server."""
 
     LOCAL = "local"
     REMOTE = "remote"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchLimits:
-    """The bounds of the search; None leaves a bound to the machine and the model.
-
-    Explicit lists (``instance_counts`` ... ``concurrencies``) take the place of bounds.
-    Delays are in microseconds; -1 stands for no dynamic batching.
-    """
-
-    min_instance_count: int | None = None
-    max_instance_count: int | None = None
-    min_model_batch_size: int | None = None
-    max_model_batch_size: int | None = None
-    min_concurrency: int | None = None
-    max_concurrency: int | None = None
-    queue_delays_us: tuple[int, ...] | None = None
-    intra_op_threads: tuple[int, ...] | None = None
-    concurrencies: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +33,7 @@ class ProfileOptions:
     seed: int = 0
     search_seconds: float = 80.0
     verify_pairs: int = 4
-    limits: SearchLimits = field(default_factory=SearchLimits)
-    batch_size: int = 1
+    limits: Limits = field(default_factory=Limits)
     protocol: str = "http"
     window_seconds: float = 1.0
     max_windows: int = 8

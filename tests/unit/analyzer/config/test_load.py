@@ -31,7 +31,7 @@ def test_flags_alone_are_enough() -> None:
 def test_a_flag_overrides_the_file_and_the_file_the_default(tmp_path: Path) -> None:
     text = "profile_models: a\nbatch_sizes: 4\nclient_protocol: grpc\n"
     (options,) = from_yaml(tmp_path, text, batch_sizes="2")
-    assert (options.batch_size, options.protocol, options.seed) == (2, "grpc", 0)
+    assert (options.limits.batch_size, options.protocol, options.seed) == (2, "grpc", 0)
 
 
 @pytest.mark.parametrize(

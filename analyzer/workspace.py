@@ -1,0 +1,177 @@
+"""Where things lie: the results of a model, its variants' repositories, the winner.
+
+Owns the layout of the results folder and the writing of model repositories into it. Does
+not own what the files say: the journal, the report and the configurations are others'.
+
+::
+
+    results/<model>/
+        journal.jsonl              every measurement; the checkpoint
+        report.html  summary.json  metrics-*.csv
+        chosen/<model>/            the winner, ready for `engine serve --chosen <model>`
+        variants/<variant>/<model>/    what was served; all but config.pbtxt are links
+        logs/server-<variant>.log
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.errors import AnalyzerError, UsageError
+from engine.modelconfig import convert
+from engine.modelconfig.schema import ModelConfig
+
+CONFIG = "config.pbtxt"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder of one model's results."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """The measurements, one JSON line each."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.root / "report.html"
+
+    @property
+    def chosen(self) -> Path:
+        """A model repository that holds the winner."""
+        return self.root / "chosen"
+
+    @property
+    def variants(self) -> Path:
+        """A folder of model repositories, one for each variant that was served."""
+        return self.root / "variants"
+
+    @property
+    def logs(self) -> Path:
+        """The servers' logs."""
+        return self.root / "logs"
+
+
+def find_model(repositories: Sequence[Path], model: str) -> Path | None:
+    """Return the folder of ``model`` in the first repository that has it."""
+    return next(
+        (path for repository in repositories if (path := repository / model).is_dir()), None
+    )
+
+
+def require_model(repositories: Sequence[Path], model: str) -> Path:
+    """Return the folder of ``model``.
+
+    Raises:
+        UsageError: none of the repositories has it; the text lists what they have.
+    """
+    for repository in repositories:
+        if not repository.is_dir():
+            raise UsageError(f"model repository {repository} is not a directory")
+    if (found := find_model(repositories, model)) is not None:
+        return found
+    there = sorted(
+        path.name for repository in repositories for path in repository.iterdir() if path.is_dir()
+    )
+    places = ", ".join(str(repository) for repository in repositories)
+    raise UsageError(
+        f"model {model!r} is not in {places}; there: {', '.join(there) or 'no model at all'}"
+    )
+
+
+def examples() -> tuple[str, ...]:
+    """Name the example models that the engine can build."""
+    listed = _engine("examples", "--format", "csv")
+    return tuple(line.split(",")[0] for line in listed.stdout.splitlines()[1:])
+
+
+def build_example(model: str, directory: Path) -> Path:
+    """Build the example ``model`` into the repository ``directory``; return its folder there.
+
+    Raises:
+        UsageError: there is no example of that name.
+        AnalyzerError: it could not be built.
+    """
+    if model not in (known := examples()):
+        raise UsageError(
+            f"no model repository given, and there is no example named {model!r}; "
+            f"pass --model-repository PATH, or one of the examples: {', '.join(known)}"
+        )
+    built = _engine("examples", "build", model, "--output", str(directory))
+    if built.returncode:
+        raise AnalyzerError(f"building the example {model!r} failed:\n{built.stderr.strip()}")
+    return directory / model
+
+
+def write_variant(directory: Path, source: Path, model: str, config: ModelConfig | None) -> Path:
+    """Write the model repository of one variant, and return its path.
+
+    ``source`` is the model's own folder. Everything in it but config.pbtxt is linked, not
+    copied; a ``config`` of None links that too, so the model is served as it is.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    folder = directory / model
+    folder.mkdir(parents=True)
+    for entry in sorted(source.resolve().iterdir()):
+        if entry.name != CONFIG or config is None:
+            (folder / entry.name).symlink_to(entry)
+    if config is not None:
+        _write(folder / CONFIG, convert.dumps(config))
+    return directory
+
+
+def write_chosen(workspace: Workspace, source: Path, model: str, config: ModelConfig) -> Path:
+    """Put the winner where ``engine serve --chosen`` looks for it."""
+    fresh = workspace.root / ".chosen"
+    write_variant(fresh, source, model, config)
+    shutil.rmtree(workspace.chosen, ignore_errors=True)
+    fresh.rename(workspace.chosen)
+    return workspace.chosen
+
+
+def replace_config(folder: Path, text: str) -> Path:
+    """Replace a model's config.pbtxt in one step; the old one is kept beside it, and returned."""
+    target = folder / CONFIG
+    kept = folder / f"{CONFIG}.before-apply"
+    if target.exists():
+        shutil.copy2(target, kept)
+    _write(target, text)
+    return kept
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a digest of everything in a model's folder: equal only for equal models."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _engine(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the engine's command line in a process of its own: the analyzer imports only words."""
+    return subprocess.run(  # noqa: S603 - our own module, in our own interpreter
+        [sys.executable, "-m", "engine", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
