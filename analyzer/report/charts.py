@@ -10,7 +10,7 @@ print.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,13 @@ _COLOURS = {"best": BLUE, "default": VERMILLION, "other": GREY}
 _SYMBOLS = {"best": "circle", "default": "square", "other": "circle"}
 _DASHES = {"best": "solid", "default": "dash"}
 _PART_COLOURS = (SKY, ORANGE, PURPLE, BLUE, GREEN)
+_USE_NOTES = {
+    "cpu_utilization": "At the best load. 100% is one core kept busy.",
+    "cpu_used_ram": "At the best load, the whole server.",
+    "gpu_utilization": "At the best load, the mean over GPUs.",
+    "gpu_used_memory": "At the best load, the sum over GPUs.",
+    "gpu_power_usage": "At the best load, the mean over GPUs.",
+}
 #: a logarithmic axis where the values span more than this
 _WIDE = 8.0
 _BAR_PX, _FRAME_PX = 30, 120
@@ -87,7 +94,9 @@ def _plane(numbers: Charts) -> Chart:
         name="plane",
         title="Throughput against p99 latency",
         note="Each point is one measurement; up and to the left is better. Nothing measured "
-        "beats a point on the Pareto front in both. Hollow points are unstable.",
+        "beats a point on the Pareto front in both."
+        + (" Hollow points are unstable." if not all(p.stable for p in numbers.points) else "")
+        + (" Logarithmic scale." if layout["xaxis"].get("type") == "log" else ""),
         figure={"data": traces, "layout": layout},
         wide=True,
     )
@@ -133,14 +142,14 @@ def _curves(numbers: Charts) -> list[Chart]:
     ]
     drawn = []
     for tag, title, scale in (
-        (THROUGHPUT, "Throughput as the load grows", None),
-        (P99, "p99 latency as the load grows", _span(latencies, numbers.latency_bounds)),
+        (THROUGHPUT, "Throughput under growing load", None),
+        (P99, "p99 latency under growing load", _span(latencies, numbers.latency_bounds)),
     ):
         metric = BY_TAG[tag]
         traces = [trace for curve in numbers.curves if (trace := _curve(curve, tag)) is not None]
         if not traces:
             continue
-        label = wording.title(tag)
+        logarithmic = scale is not None
         layout = _layout(
             x={
                 **_axis("Concurrency", None),
@@ -148,13 +157,15 @@ def _curves(numbers: Charts) -> list[Chart]:
                 "tickvals": loads,
                 "ticktext": [f"{load:,}" for load in loads],
             },
-            y=_axis(f"{label[:1].upper()}{label[1:]} ({metric.unit})", scale),
+            y=_axis(f"{wording.heading(tag)} ({metric.unit})", scale),
             height=360,
         )
         layout["hovermode"] = "x unified"
         bounds = numbers.throughput_bounds if tag == THROUGHPUT else numbers.latency_bounds
-        _bound(layout, bounds, "y", label)
-        note = "Bars span the slowest and the fastest window." if tag == THROUGHPUT else ""
+        _bound(layout, bounds, "y", wording.title(tag))
+        note = "Higher is better. Bars span the slowest and the fastest window."
+        if tag == P99:
+            note = "Lower is better." + (" Logarithmic scale." if logarithmic else "")
         figure = {"data": traces, "layout": layout}
         drawn.append(Chart(name=f"curve-{tag}", title=title, note=note, figure=figure))
     return drawn
@@ -214,6 +225,7 @@ def _breakdown(bars: Sequence[Bar]) -> Chart:
     ]
     layout = _bars_layout(shown, "Average latency (ms)", legend=True)
     layout["barmode"] = "stack"
+    layout["legend"]["traceorder"] = "normal"
     layout["hovermode"] = "y unified"
     return Chart(
         name="breakdown",
@@ -243,20 +255,20 @@ def _use(bars: Sequence[Bar], tag: str) -> Chart:
         "hovertemplate": f"%{{y}}: %{{text}} {metric.unit}<br>%{{customdata}}<extra></extra>",
         "marker": {"color": [_COLOURS[bar.role] for bar in shown]},
     }
-    layout = _bars_layout(shown, f"{wording.title(tag)} ({metric.unit})", legend=False)
+    layout = _bars_layout(shown, f"{wording.heading(tag)} ({metric.unit})", legend=False)
     # Room for the numbers behind the bars.
     layout["xaxis"]["range"] = [0, max(values) * 1.22 or 1.0]
     return Chart(
         name=f"use-{tag}",
-        title=metric.title if metric.title[0].isupper() else metric.title.capitalize(),
-        note="100% is one core kept busy." if tag == "cpu_utilization" else "",
+        title=wording.heading(tag),
+        note=_USE_NOTES[tag],
         figure={"data": [trace], "layout": layout},
     )
 
 
 def _bars_layout(bars: Sequence[Bar], title: str, *, legend: bool) -> Figure:
     layout = _layout(
-        x={**_axis(title[:1].upper() + title[1:], None), "rangemode": "tozero"},
+        x=_axis(title, None),
         y={
             "autorange": "reversed",
             "automargin": True,
@@ -324,32 +336,35 @@ def _span(values: Sequence[float], bounds: Sequence[tuple[float, str]]) -> Figur
 def _bound(layout: Figure, bounds: Sequence[tuple[float, str]], axis: str, name: str) -> None:
     """Add a labelled line for each constraint, across the whole of the other axis."""
     other = "y" if axis == "x" else "x"
-    scale: Mapping[str, Any] = layout[f"{axis}axis"]
+    logarithmic = layout[f"{axis}axis"].get("type") == "log"
     for limit, words in bounds:
-        layout.setdefault("shapes", []).append(
-            {
-                "type": "line",
-                f"{axis}0": limit,
-                f"{axis}1": limit,
-                f"{other}0": 0,
-                f"{other}1": 1,
-                f"{other}ref": "paper",
-                "line": {"color": VERMILLION, "width": 1.5, "dash": "dashdot"},
-            }
-        )
-        layout.setdefault("annotations", []).append(
-            {
-                "text": f"{name} {words}",
-                axis: math.log10(limit) if scale.get("type") == "log" and limit > 0 else limit,
-                other: 0.01 if axis == "y" else 0.02,
-                f"{other}ref": "paper",
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "font": {"size": 12},
-                "textangle": -90 if axis == "x" else 0,
-            }
-        )
+        if logarithmic and limit <= 0:
+            continue
+        line = {
+            "type": "line",
+            f"{axis}0": limit,
+            f"{axis}1": limit,
+            f"{other}0": 0,
+            f"{other}1": 1,
+            f"{other}ref": "paper",
+            "line": {"color": VERMILLION, "width": 1.5, "dash": "dashdot"},
+        }
+        # Rows of points begin at the left and latency curves end at the right: labels of
+        # levels stand right of the middle, those of upright lines at the bottom.
+        label = {
+            "text": f"{name} {words}",
+            # On a logarithmic axis plotly takes a shape's place as it is, a label's as its log.
+            axis: math.log10(limit) if logarithmic else limit,
+            other: 0.02 if axis == "x" else 0.99,
+            f"{other}ref": "paper",
+            "xanchor": "left" if axis == "x" else "right",
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"size": 12},
+            "textangle": -90 if axis == "x" else 0,
+        }
+        layout.setdefault("shapes", []).append(line)
+        layout.setdefault("annotations", []).append(label)
 
 
 def _hover(text: str) -> str:

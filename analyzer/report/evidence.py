@@ -7,8 +7,9 @@ order itself (``ranking``) or any word (``verdict``, ``tables``).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from analyzer.errors import NothingMeasured
 from analyzer.metrics import BY_TAG, Direction
@@ -68,6 +69,19 @@ class Evidence:
     def measured(self) -> tuple[Row, ...]:
         """The rows that have metrics."""
         return tuple(row for row in self.rows if row.failure is None)
+
+    def typical(self, standing: Standing) -> Mapping[str, float]:
+        """Return a variant's metrics at its best load: the verification's means, if it was in it.
+
+        They are fairer than the best measurement of a search, which was partly lucky, and they
+        agree with the gain.
+        """
+        pairs = self.pairs()
+        rows = [next((row for row in pair if of(standing, row)), standing.best) for pair in pairs]
+        if len(rows) < 2:  # noqa: PLR2004 - as ``gain`` has it
+            return standing.best.metrics
+        tags = set.intersection(*(set(row.metrics) for row in rows))
+        return {tag: fmean(row.metrics[tag] for row in rows) for tag in tags}
 
     def pairs(self) -> tuple[tuple[Row, Row], ...]:
         """Return the verification's pairs of the leader and the default, by repetition.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from analyzer.config.schema import ProfileOptions, SearchLimits
+from analyzer.config.schema import ProfileOptions
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import Row, RunHead
 from analyzer.report import view
@@ -81,13 +81,10 @@ def _seen(path: Path) -> str:
 
 
 def _usual() -> dict[str, object]:
-    """Return every option's default."""
+    """Return every option's default, those of the search's limits beside the others."""
     options = ProfileOptions(model="")
-    return {
-        field.name: getattr(each, field.name)
-        for each in (options, SearchLimits())
-        for field in fields(each)
-    }
+    owners = (options, options.limits)
+    return {field.name: getattr(each, field.name) for each in owners for field in fields(each)}
 
 
 def _write(path: Path, text: str) -> None:

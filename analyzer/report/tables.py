@@ -18,7 +18,7 @@ from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
 _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization", "gpu_power_usage")
 _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_latency_p95", P99)
 _PHASES = {Phase.SEARCH: "search", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
-CHOSEN, UNSTABLE, VERIFIED = "chosen", "unstable", "verified"
+CHOSEN, UNSTABLE = "chosen", "unstable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ def configurations(evidence: Evidence) -> Table:
     rows = [each.best for each in standings]
     strips = [
         _names(evidence, rows, evidence.chosen),
-        *_settings(rows),
-        _loads(rows),
         *_metrics(rows, _wanted(evidence)),
         _gains(evidence),
+        _loads(rows),
+        *_settings(rows),
         *_metrics(rows, [tag for tag in _USE if tag not in _wanted(evidence)]),
     ]
     if evidence.goal.constraints:
@@ -103,9 +103,7 @@ def verification(evidence: Evidence) -> Table:
     """Return the interleaved repetitions of best and default, with each pair's advantage."""
     pairs = evidence.pairs()
     tags = [tag for tag, _ in evidence.goal.objectives]
-    strips: list[_Strip] = [
-        (Column("Pair", numeric=True), [Cell(str(n), n) for n in range(1, len(pairs) + 1)])
-    ]
+    strips: list[_Strip] = [(Column("Pair"), [Cell(str(n), n) for n in range(1, len(pairs) + 1)])]
     for tag in dict.fromkeys([*tags, THROUGHPUT, P99]):
         for side, name in enumerate((_leading(evidence), "default")):
             ((column, cells),) = _metrics([pair[side] for pair in pairs], [tag])
@@ -231,21 +229,16 @@ def _metrics(rows: Sequence[Row], tags: Sequence[str]) -> list[_Strip]:
 
 
 def _gains(evidence: Evidence) -> _Strip:
-    """Each configuration against the default, the best with what verification says of it."""
+    """Each configuration's best measurement against the default's."""
     default = evidence.default
     return Column("vs default", numeric=True), [
-        _EMPTY if default is None else _gain(evidence, standing, default)
+        _EMPTY
+        if default is None
+        else Cell("baseline", 0.0)
+        if standing is default
+        else _percent(advantage(evidence.goal, standing.best, default.best))
         for standing in evidence.standings
     ]
-
-
-def _gain(evidence: Evidence, standing: Standing, default: Standing) -> Cell:
-    if standing is default:
-        return Cell("baseline", 0.0)
-    gain = evidence.gain
-    if standing is evidence.leader and gain is not None and gain.pairs:
-        return Cell(wording.percent(gain.percent, signed=True), gain.percent, (VERIFIED,))
-    return _percent(advantage(evidence.goal, standing.best, default.best))
 
 
 def _percent(value: float | None) -> Cell:

@@ -11,6 +11,7 @@ Owns what may be claimed of the best configuration. Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -52,7 +53,7 @@ class Verdict:
 def judge(evidence: Evidence) -> Verdict:
     """Say what the evidence allows to say."""
     finding, headline, claim = _claim(evidence)
-    place = wording.hardware(evidence.head.machine)
+    place = _place(evidence)
     # A claim of two parts would leave the machine hanging on the second.
     last = not {":", ";"} & set(claim)
     early, late = ("", f", on {place}") if last else (f" on {place}", "")
@@ -66,13 +67,26 @@ def judge(evidence: Evidence) -> Verdict:
     )
 
 
+def _place(evidence: Evidence) -> str:
+    """Say on what was measured; GPUs only if something other than CPU instances was served."""
+    groups = {str(row.settings.get("instance_group", "")) for row in evidence.rows}
+    kinds = {kind for group in groups for kind in re.findall("[A-Z]+", group)}
+    machine = evidence.head.machine
+    if kinds == {"CPU"}:
+        machine = {name: value for name, value in machine.items() if name != "gpus"}
+    return wording.hardware(machine)
+
+
 def change(tag: str, value: float, reference: float) -> str:
-    """Say how a metric differs from a reference: ``+21%``, ``10.7 times``, ``equal``."""
-    if reference <= 0 or BY_TAG[tag].unit == "%":
+    """Say how a metric differs from a reference: ``+21%``, ``10.7 times``, ``-3 points``."""
+    if BY_TAG[tag].unit == "%":
+        points = round(value - reference)
+        return f"{points:+,} points" if points else "same"
+    if reference <= 0:
         return ""
     ratio = value / reference
     if abs(ratio - 1) < _SLIGHT:
-        return "equal"
+        return "same"
     if ratio >= _TWICE:
         return f"{ratio:.1f} times"
     return wording.percent(100 * (ratio - 1), signed=True)
@@ -198,7 +212,7 @@ def _bullets(evidence: Evidence) -> Iterator[str]:
         yield f"{name}: {wording.setup(best.best.settings)}."
     if best is not None and default is not None and best is not default:
         yield f"default: {wording.setup(default.best.settings)}."
-        yield _at_best_loads(evidence, best.best, default.best)
+        yield _at_best_loads(evidence, best, default)
         if (same := _at_same_load(best, default)) is not None:
             yield same
     if limits := wording.limits(evidence.goal):
@@ -208,20 +222,23 @@ def _bullets(evidence: Evidence) -> Iterator[str]:
     yield from _doubts(evidence)
 
 
-def _at_best_loads(evidence: Evidence, best: Row, default: Row) -> str:
+def _at_best_loads(evidence: Evidence, best: Standing, default: Standing) -> str:
     """Set both at their best loads side by side."""
     tags = [tag for tag, _ in evidence.goal.objectives]
     tags += [tag for tag in (THROUGHPUT, P99) if tag not in tags]
 
-    def said(row: Row) -> str:
+    def said(standing: Standing) -> str:
+        metrics = evidence.typical(standing)
         values = [
-            f"{wording.title(tag)} {wording.measured(tag, row.metrics[tag])}"
+            f"{wording.title(tag)} {wording.measured(tag, metrics[tag])}"
             for tag in tags
-            if tag in row.metrics
+            if tag in metrics
         ]
-        return f"{wording.load(row)}: {', '.join(values)}"
+        return f"{wording.load(standing.best)}: {', '.join(values)}"
 
-    return f"At its best load, {said(best)}; the default at its own, {said(default)}."
+    pairs = len(evidence.pairs())
+    means = f" (means of {pairs} repetitions)" if pairs > 1 else ""
+    return f"At its best load, {said(best)}; the default at its own, {said(default)}{means}."
 
 
 def _at_same_load(best: Standing, default: Standing) -> str | None:
@@ -261,6 +278,7 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
             f"{wording.count(len(shaky), 'measurement')} did not settle within the tolerance, "
             "marked unstable."
         )
+    yield from evidence.head.machine.get("warnings") or ()
     if evidence.torn:
         yield (
             f"{wording.count(evidence.torn, 'line')} of the journal could not be read and "

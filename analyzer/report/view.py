@@ -19,6 +19,8 @@ from analyzer.report.tables import Table
 from analyzer.report.verdict import COSTS, Verdict, better, change, judge
 
 _CONTEXT = 2
+#: facts of the machine that have a place of their own
+_ELSEWHERE = frozenset({"versions", "warnings", "server_only"})
 #: options whose names say too little beside their values
 _OPTIONS = {"model": "model digest", "max_windows": "windows at most"}
 
@@ -92,7 +94,7 @@ class Page:
 
 def make(evidence: Evidence, commands: Commands) -> Page:
     """Decide what the page shows."""
-    goal = evidence.goal
+    goal, machine = evidence.goal, evidence.head.machine
     return Page(
         model=evidence.model,
         goal=", ".join([wording.aim(goal), *wording.limits(goal)]),
@@ -116,7 +118,7 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         served=_served(evidence),
         chosen=wording.short(evidence.chosen.variant, evidence.model) if evidence.chosen else "",
         machine=wording.facts(
-            {name: value for name, value in evidence.head.machine.items() if name != "versions"}
+            {name: value for name, value in machine.items() if name not in _ELSEWHERE}
         ),
         versions=tuple(evidence.head.versions.items()),
         options=wording.facts(
@@ -138,9 +140,9 @@ def _tiles(evidence: Evidence) -> tuple[Tile, ...]:
     """Return the goal's figures and the costs: of the best, each beside the default's."""
     if evidence.chosen is None:
         return ()
-    ours = evidence.chosen.best.metrics
+    ours = evidence.typical(evidence.chosen)
     compared = evidence.default is not None and not evidence.chosen.is_default
-    theirs = evidence.default.best.metrics if evidence.default and compared else {}
+    theirs = evidence.typical(evidence.default) if evidence.default and compared else {}
     tags = [THROUGHPUT, *(tag for tag, _ in evidence.goal.objectives), *COSTS]
     tiles = []
     for tag in dict.fromkeys(tags):
@@ -149,7 +151,7 @@ def _tiles(evidence: Evidence) -> tuple[Tile, ...]:
         reference = theirs.get(tag)
         tiles.append(
             Tile(
-                label=wording.title(tag)[:1].upper() + wording.title(tag)[1:],
+                label=wording.heading(tag),
                 value=wording.number(ours[tag]),
                 unit=BY_TAG[tag].unit,
                 reference="" if reference is None else wording.number(reference),

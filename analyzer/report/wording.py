@@ -86,6 +86,12 @@ def title(tag: str) -> str:
     return " ".join(word if word.isupper() or "/" in word else word.lower() for word in words)
 
 
+def heading(tag: str) -> str:
+    """Return a metric's title as it heads a chart or a figure: ``RAM usage``, ``p99 latency``."""
+    words = title(tag)
+    return words if words[1:2].isdigit() else words[:1].upper() + words[1:]
+
+
 def aim(goal: Goal) -> str:
     """Say what the objectives ask for: ``maximizing throughput``."""
     several = len(goal.objectives) > 1

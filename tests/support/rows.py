@@ -141,11 +141,12 @@ class Sweep:
         for concurrency in concurrencies:
             metrics = self._metrics(made, concurrency)
             rate = metrics["perf_throughput"]
+            wobble = self._random.gauss(0, 0.02)
             row = replace(
                 self._row(made, concurrency, phase, repetition),
                 stable=stable,
                 metrics=metrics,
-                window_rates=tuple(rate * self._random.gauss(1, 0.015) for _ in range(3)),
+                window_rates=(rate * (1 + wobble), rate, rate * (1 - wobble)),
                 requests=int(rate * 3),
             )
             if self._gpu:
