@@ -1,0 +1,252 @@
+"""What a client can ask of a V2 server, and what it can be answered: frozen values.
+
+HTTP and gRPC are two spellings of these, and ``engine.service`` answers them without knowing
+which it was. A reply carries no protocol's form; where a form depends on what was asked (JSON
+or binary tensors), the renderer looks at the call. Does not own any spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.errors import Unsupported
+from engine.modelconfig.schema import ModelConfig
+from engine.types import InferRequest, InferResponse, TensorSpec
+
+SHARED_MEMORY_IS_OFF = (
+    "Client shared memory is disabled. This version does not serve it: send tensors in the "
+    "request itself."
+)
+
+
+def not_served(what: str) -> Unsupported:
+    """Say that a part of the protocol is understood, and left to a later version."""
+    return Unsupported(f"{what} is not served by this version of the server")
+
+
+class DecoupledModel(Unsupported):
+    """The model answers 0 to n times, the call expects one answer; each protocol words it."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model '{model}' has a decoupled transaction policy")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLive:
+    """Is the server alive?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReady:
+    """Is the server ready to infer?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """Is this model ready? An empty ``version`` leaves the choice to the server."""
+
+    model: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetadata:
+    """What are you, and which extensions do you speak?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """Which tensors does this model take and give?"""
+
+    model: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfiguration:
+    """How is this model configured?"""
+
+    model: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What has this model done? An empty ``model`` asks for all of them."""
+
+    model: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryIndex:
+    """Which models are there, in which state? ``ready`` leaves out those that are not."""
+
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a model. ``parameters`` may hold ``config`` (text) and ``file:<path>`` (bytes)."""
+
+    model: str
+    parameters: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Unload a model, and with ``dependents`` the models it is composed of."""
+
+    model: str
+    dependents: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Infer:
+    """Run a model."""
+
+    model: str
+    version: str
+    request: InferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class InferRaw:
+    """Run a model of one input on bytes that come without a head (HTTP only)."""
+
+    model: str
+    version: str
+    content: bytes
+
+
+Call = (
+    ServerLive
+    | ServerReady
+    | ModelReady
+    | ServerMetadata
+    | ModelMetadata
+    | ModelConfiguration
+    | Statistics
+    | RepositoryIndex
+    | Load
+    | Unload
+    | Infer
+    | InferRaw
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Yes or no: the answer to the three health calls."""
+
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDescription:
+    """What a server says of itself."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What a server says of a model; shapes have the leading -1 of a batching model."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A model's configuration, complete."""
+
+    config: ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How often, and how long in sum, ns."""
+
+    count: int = 0
+    ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFigures:
+    """The executions of one batch size."""
+
+    batch_size: int
+    compute_input: Count
+    compute_infer: Count
+    compute_output: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFigures:
+    """One model version's statistics, as the statistics extension defines them.
+
+    ``last_inference`` is in ms since 1970-01-01 UTC, 0 before the first.
+    """
+
+    name: str
+    version: str
+    last_inference: int = 0
+    inference_count: int = 0
+    execution_count: int = 0
+    success: Count = Count()
+    fail: Count = Count()
+    queue: Count = Count()
+    compute_input: Count = Count()
+    compute_infer: Count = Count()
+    compute_output: Count = Count()
+    cache_hit: Count = Count()
+    cache_miss: Count = Count()
+    batches: tuple[BatchFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsReport:
+    """The figures of every model version asked for."""
+
+    models: tuple[ModelFigures, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedModel:
+    """A line of the repository index; one that was never loaded has a name only."""
+
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The repository index."""
+
+    models: tuple[IndexedModel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """It was done, and there is nothing to say about it."""
+
+
+Reply = (
+    Health
+    | ServerDescription
+    | ModelDescription
+    | Configuration
+    | StatisticsReport
+    | Index
+    | Accepted
+    | InferResponse
+)
