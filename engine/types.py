@@ -7,19 +7,15 @@ Nothing here knows of a protocol, a file or a runtime. Arrays are numpy's; eleme
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
-
+Array = npt.NDArray[Any]
 Parameter = bool | int | float | str
 
 
