@@ -1,0 +1,332 @@
+"""``engine check PATH``: everything that is wrong with model repositories, all at once.
+
+Owns: the walk over repositories, models and versions, and the rules that need more than one
+configuration: files that are missing, steps of an ensemble that lead nowhere, threads beyond
+the cores. Does not own: the rules for one configuration (``modelconfig``), nor loading; a
+model that passes may still fail to load for what only its runtime knows.
+
+A warning is what serves, though hardly as meant; all else would keep the model from serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import engine.backend
+from engine.backend import Backend, Signature
+from engine.errors import ConfigError, EngineError, Problem
+from engine.modelconfig import convert
+from engine.modelconfig.check import findings
+from engine.modelconfig.complete import input_specs, output_specs, problems
+from engine.modelconfig.findings import Finding, located, near
+from engine.modelconfig.locate import Path as FieldPath
+from engine.modelconfig.schema import EnsembleStep, InstanceGroup, ModelConfig
+from engine.repository.prepare import (
+    Declared,
+    Terms,
+    choose_versions,
+    contents,
+    fill,
+    first_version,
+    judge,
+    misnamed,
+    missing_file,
+    no_versions,
+)
+from engine.repository.recognise import recognise
+from engine.repository.scan import (
+    CONFIG,
+    ModelFolder,
+    find_models,
+    is_version,
+    scan_model,
+    why_ignored,
+)
+from engine.telemetry import machine
+from engine.types import TensorSpec
+
+# Messages of a configuration; a mistake within one leaves the rest of the file judgeable,
+# while one in a number at the top may change what all the rest means.
+_APART = {"input", "output", "instance_group", "dynamic_batching", "optimization", "parameters"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A model after its own check; ``config`` is None if it could not be completed."""
+
+    folder: ModelFolder
+    declared: Declared
+    config: ModelConfig | None
+
+
+def lint(
+    paths: Iterable[Path],
+    *,
+    find: Callable[[str], Backend] = engine.backend.find,
+    cores: int | None = None,
+) -> tuple[Problem, ...]:
+    """Check repositories, or single models: folders with a config.pbtxt or a version in them.
+
+    Problems stand in the order of models and lines. ``cores`` are this machine's, or those of
+    the machine that is to serve; which GPUs that has is not judged.
+    """
+    return tuple(_Linter(Terms(find=find, gpus=None), cores or machine.cores()).lint(paths))
+
+
+def is_model(path: Path) -> bool:
+    """Say whether a folder is a model rather than a repository of models."""
+    if (path / CONFIG).is_file():
+        return True
+    return any(is_version(name) and (path / name).is_dir() for name in contents(path))
+
+
+class _Linter:
+    def __init__(self, terms: Terms, cores: int) -> None:
+        self._terms = terms
+        self._cores = cores
+        self._problems: list[Problem] = []
+
+    def lint(self, paths: Iterable[Path]) -> list[Problem]:
+        repositories: list[Path] = []
+        single: list[Path] = []
+        for path in dict.fromkeys(paths):
+            (single if is_model(path) else repositories).append(path)
+        folders = [scan_model(path if path.name else path.absolute()) for path in single]
+        folders += self._walk(repositories)
+        known: dict[str, _Checked] = {}
+        for folder in sorted(folders, key=lambda folder: folder.name):
+            known[folder.name] = self._model(folder)
+        for checked in known.values():
+            config = checked.declared.config
+            if config.is_ensemble:
+                self._add(_located(checked.declared, _steps(config, known)))
+        return self._problems
+
+    def _walk(self, repositories: Sequence[Path]) -> Iterator[ModelFolder]:
+        readable: list[Path] = []
+        for repository in repositories:
+            try:
+                models = find_models([repository])
+            except EngineError as error:
+                self._say(str(repository), error.message.removeprefix(f"{repository}: "))
+                continue
+            readable.append(repository)
+            if not models:
+                what = "no models here"
+                hint = "a repository holds a folder for each model: model/config.pbtxt, model/1/"
+                self._say(str(repository), what, hint)
+        for name, places in find_models(readable).items():
+            if len(places) > 1:
+                what = "model appears in two or more repositories"
+                self._say(", ".join(map(str, places)), what, f"keep one of the folders {name!r}")
+            for place in places:
+                yield scan_model(place)
+
+    def _say(self, source: str, what: str, hint: str = "", *, warning: bool = False) -> None:
+        self._problems.append(Problem(source, what, hint=hint, warning=warning))
+
+    def _add(self, found: Iterable[Problem]) -> None:
+        self._problems += sorted(
+            dict.fromkeys(found), key=lambda problem: (problem.line or 0, problem.column or 0)
+        )
+
+    def _model(self, folder: ModelFolder) -> _Checked:
+        if folder.fault:
+            self._say(folder.source, folder.fault)
+            return _Checked(folder, Declared(ModelConfig(name=folder.name), folder.source), None)
+        text = convert.read(folder.config_text or "", folder.source)
+        declared = Declared(text.config, folder.source, text.places)
+        found = list(text.problems)
+        if wrong := misnamed(declared, folder):
+            found.append(wrong)
+        named = replace(text.config, name=folder.name)
+        declared = Declared(named, folder.source, text.places)
+        self._folders(folder)
+        if text.problems:
+            found += _apart(declared, text.broken)
+            self._add(found)
+            return _Checked(folder, declared, None)
+        if named.is_ensemble or named.has_sequence_batching:
+            found += problems(named, declared.source, declared.places)
+            found += _located(declared, _deferred(named))
+            self._add(found)
+            return _Checked(folder, declared, named if named.is_ensemble else None)
+        config = self._versions(folder, declared, found)
+        self._add(found)
+        return _Checked(folder, declared, config)
+
+    def _folders(self, folder: ModelFolder) -> None:
+        for name in folder.ignored:
+            place = str(folder.directory / name)
+            self._say(place, "this folder is ignored", why_ignored(name), warning=True)
+
+    def _versions(
+        self, folder: ModelFolder, declared: Declared, found: list[Problem]
+    ) -> ModelConfig | None:
+        """Check every version that would be served; returns the newest, completed."""
+        config: ModelConfig | None = None
+        try:
+            name = recognise(declared.config, folder.name, contents(first_version(folder)))
+        except EngineError as error:
+            path: FieldPath = ("platform",) if declared.config.platform else ()
+            found += _located(declared, [Finding(path, error.message)])
+            return None
+        versions = choose_versions(declared.config.version_policy, folder.versions)
+        if not versions:
+            named = fill(declared, folder, name, None, self._terms)
+            wrong = Finding(("version_policy",), no_versions(named, folder))
+            found += _located(declared, [wrong])
+        try:
+            backend = self._terms.find(name)
+        except EngineError as error:
+            wrong = Finding(("backend",) if declared.config.backend else (), error.message)
+            found += _located(declared, [wrong])
+            backend = None
+        for version in versions:
+            signature = self._inspect(declared, folder, version, name, backend)
+            try:
+                config = fill(declared, folder, name, signature, self._terms)
+            except ConfigError as error:
+                found += error.problems
+                continue
+            found += judge(declared, config, signature, self._terms)
+        if config is not None:
+            found += _located(declared, _hardly_meant(config, self._cores))
+        elif not versions:
+            found += problems(declared.config, declared.source, declared.places)
+        return config
+
+    def _inspect(
+        self,
+        declared: Declared,
+        folder: ModelFolder,
+        version: int,
+        name: str,
+        backend: Backend | None,
+    ) -> Signature | None:
+        directory = folder.version_directory(version)
+        named = fill(declared, folder, name, None, self._terms)
+        if missing := missing_file(named, directory):
+            wanted = str(directory / named.default_model_filename)
+            self._say(wanted, missing.removeprefix(f"{wanted}: "))
+            return None
+        if backend is None:
+            return None
+        try:
+            return backend.inspect(directory, named)
+        except EngineError as error:
+            self._say(str(directory), error.message.removeprefix(f"{directory}: "))
+            return None
+
+
+def _located(declared: Declared, found: Iterable[Finding]) -> tuple[Problem, ...]:
+    return located(found, declared.source, declared.places)
+
+
+def _apart(declared: Declared, broken: Sequence[FieldPath]) -> tuple[Problem, ...]:
+    """Check what a text still says, if what it fails to say does not touch it."""
+    tops = {path[0] if path else "" for path in broken}
+    if not tops <= _APART:
+        return ()
+    return _located(
+        declared, (one for one in findings(declared.config) if one.path and one.path[0] not in tops)
+    )
+
+
+def _deferred(config: ModelConfig) -> Iterator[Finding]:
+    if config.is_ensemble:
+        what = "ensembles are not served by this version yet"
+        yield Finding(("ensemble_scheduling",), what, "its models can be called one by one", True)
+    else:
+        what = "sequence_batching is not served by this version yet"
+        yield Finding(("sequence_batching",), what, "the model stays unavailable", warning=True)
+
+
+def _hardly_meant(config: ModelConfig, cores: int) -> Iterator[Finding]:
+    if config.dynamic_batching is not None and config.max_batch_size == 0:
+        yield Finding(
+            ("dynamic_batching",),
+            "dynamic_batching has no effect while max_batch_size is 0",
+            "set max_batch_size, or remove dynamic_batching",
+            warning=True,
+        )
+    threads = config.parameters.get("intra_op_thread_count", "")
+    instances = sum(group.count * max(1, len(group.gpus)) for group in config.instance_group)
+    if threads.isdecimal() and instances * int(threads) > cores:
+        yield Finding(
+            ("parameters",),
+            f"{instances} instances of {threads} threads each want {instances * int(threads)} "
+            f"cores, and this machine has {cores}",
+            "lower intra_op_thread_count or the instances' count, or leave the thread count out to "
+            "have the cores shared out",
+            warning=True,
+        )
+    elif not threads and _on_cpu(config.instance_group) > cores:
+        yield Finding(
+            ("instance_group",),
+            f"{_on_cpu(config.instance_group)} instances on the CPU, and this machine has {cores} "
+            "cores",
+            "lower their count",
+            warning=True,
+        )
+
+
+def _on_cpu(groups: Sequence[InstanceGroup]) -> int:
+    return sum(group.count for group in groups if not group.gpus)
+
+
+def _steps(config: ModelConfig, known: Mapping[str, _Checked]) -> Iterator[Finding]:
+    """Check that an ensemble's steps, and the tensors they name, exist."""
+    for index, step in enumerate(config.ensemble_scheduling or ()):
+        path: FieldPath = ("ensemble_scheduling", "step", index)
+        if not step.model_name:
+            continue
+        checked = known.get(step.model_name)
+        if checked is None:
+            what = (
+                f"ensemble {config.name} contains models that are not available or ambiguous: "
+                f"{step.model_name}"
+            )
+            others = [name for name in known if name != config.name]
+            hint = near(step.model_name, others) if others else "there is no other model here"
+            yield Finding((*path, "model_name"), what, hint)
+            continue
+        yield from _step_version(step, checked.folder, (*path, "model_version"))
+        if checked.config is not None:
+            yield from _step_tensors(config, step, checked.config, path)
+
+
+def _step_version(step: EnsembleStep, folder: ModelFolder, path: FieldPath) -> Iterator[Finding]:
+    if step.model_version > 0 and step.model_version not in folder.versions:
+        there = ", ".join(map(str, folder.versions)) or "no version"
+        what = f"model '{step.model_name}' has no version {step.model_version}"
+        yield Finding(path, what, f"there is {there}; -1 means the newest")
+
+
+def _step_tensors(
+    ensemble: ModelConfig, step: EnsembleStep, model: ModelConfig, path: FieldPath
+) -> Iterator[Finding]:
+    sides: tuple[tuple[str, Mapping[str, str], tuple[TensorSpec, ...]], ...] = (
+        ("input", step.input_map, input_specs(model)),
+        ("output", step.output_map, output_specs(model)),
+    )
+    for kind, given, specs in sides:
+        names = {spec.name for spec in specs}
+        for name in sorted(given.keys() - names):
+            what = f"model '{step.model_name}' has no {kind} '{name}'"
+            hint = near(name, names) if names else ""
+            yield Finding((*path, f"{kind}_map"), what, hint)
+    needed = {spec.name for spec in input_specs(model) if not spec.optional}
+    for name in sorted(needed - step.input_map.keys()):
+        what = f"step '{step.model_name}' of ensemble '{ensemble.name}' lacks input '{name}'"
+        hint = f'add input_map {{ key: "{name}" value: "..." }}'
+        yield Finding((*path, "input_map"), what, hint)
+    if 0 < model.max_batch_size < ensemble.max_batch_size:
+        what = (
+            f"ensemble {ensemble.name} allows maximum batch size {ensemble.max_batch_size}, but it "
+            f"contains model {step.model_name} which only allows maximum batch size to be "
+            f"{model.max_batch_size}"
+        )
+        yield Finding(("max_batch_size",), what, f"set it to {model.max_batch_size}")

@@ -1,0 +1,253 @@
+"""From a model's folder to what a backend can load: reads, recognises, completes, checks.
+
+Owns: the order of these steps, and which version is served. It reads the disk and asks a
+backend for a model file's signature, so it belongs on a worker thread. Does not own: the
+rules of each step, nor loading (``execution.model``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from engine.backend import Backend, Signature
+from engine.errors import ConfigError, EngineError, InvalidArgument, NotFound, Problem, Unsupported
+from engine.modelconfig import convert
+from engine.modelconfig.agree import disagreements
+from engine.modelconfig.complete import complete, problems
+from engine.modelconfig.findings import located
+from engine.modelconfig.locate import Places
+from engine.modelconfig.schema import ModelConfig, VersionPolicy
+from engine.repository.recognise import recognise
+from engine.repository.scan import ModelFolder
+
+DEFAULT_MAX_BATCH_SIZE = 4
+_MOST_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a server prepares its models by: its backends, its flags, its devices.
+
+    ``gpus`` are None if they are not known and not to be judged.
+    """
+
+    find: Callable[[str], Backend]
+    auto: bool = True
+    backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    gpus: tuple[int, ...] | None = ()
+
+    def default_max_batch_size(self, backend: str) -> int:
+        """Read ``--backend-config=[<backend>,]default-max-batch-size=N``.
+
+        Raises:
+            InvalidArgument: it is no number.
+        """
+        key = "default-max-batch-size"
+        for of in (backend, ""):
+            text = self.backend_config.get(of, {}).get(key)
+            if text is not None:
+                if not text.isdecimal():
+                    raise InvalidArgument(
+                        f"--backend-config={of},{key}={text}: expected a whole number"
+                    )
+                return int(text)
+        return DEFAULT_MAX_BATCH_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A configuration as it is written, and where: ``places`` are None if it is no text."""
+
+    config: ModelConfig
+    source: str
+    places: Places | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that loading one version takes."""
+
+    config: ModelConfig
+    backend: Backend
+    directory: Path
+
+
+def declare(folder: ModelFolder, override: ModelConfig | None = None) -> Declared:
+    """Read a model's configuration; ``override`` takes the place of the file's.
+
+    Raises:
+        ConfigError: with every problem of the text.
+        NotFound: the folder cannot be read.
+    """
+    if folder.fault:
+        raise NotFound(folder.fault)
+    if override is not None:
+        declared = Declared(override, f"the config override of model '{folder.name}'")
+    else:
+        found = convert.read(folder.config_text or "", folder.source)
+        if found.problems:
+            raise ConfigError(found.problems)
+        declared = Declared(found.config, folder.source, found.places)
+    if wrong := misnamed(declared, folder):
+        raise ConfigError([wrong])
+    named = replace(declared.config, name=folder.name)
+    return Declared(named, declared.source, declared.places)
+
+
+def misnamed(declared: Declared, folder: ModelFolder) -> Problem | None:
+    """Say that a model's name is not its folder's, if so."""
+    name = declared.config.name
+    if name in {"", folder.name}:
+        return None
+    line, column = declared.places.find(("name",)) if declared.places else (None, None)
+    return Problem(
+        declared.source,
+        f"unexpected directory name '{folder.name}' for model '{name}', directory name must equal "
+        "model name",
+        line,
+        column,
+        hint=f'write name: "{folder.name}", leave it out, or rename the folder',
+    )
+
+
+def refuse_unserved(config: ModelConfig) -> None:
+    """Refuse what later versions of this engine will serve.
+
+    Raises:
+        Unsupported: it is an ensemble, or keeps sequences.
+    """
+    if config.is_ensemble:
+        raise Unsupported(
+            f"model '{config.name}' is an ensemble, which this version does not serve yet; "
+            "its models can be called one by one"
+        )
+    if config.has_sequence_batching:
+        raise Unsupported(
+            f"model '{config.name}' asks for sequence_batching, which this version does not serve "
+            "yet; without it the model is served as one that keeps no state"
+        )
+
+
+def choose_versions(policy: VersionPolicy | None, versions: tuple[int, ...]) -> tuple[int, ...]:
+    """Pick the versions a policy serves out of those that are there, in ascending order."""
+    policy = policy or VersionPolicy(latest=1)
+    if policy.specific is not None:
+        return tuple(version for version in versions if version in policy.specific)
+    if policy.latest is not None:
+        return versions[-policy.latest :] if policy.latest > 0 else ()
+    return versions
+
+
+def no_versions(config: ModelConfig, folder: ModelFolder) -> str:
+    """Say that no version can be served, and what there is instead."""
+    said = (
+        "at least one version must be available under the version policy of model "
+        f"'{folder.name}'; {folder.directory} holds "
+    )
+    if folder.versions:
+        return said + f"the versions {', '.join(map(str, folder.versions))}"
+    if folder.ignored:
+        return said + f"no folder named by a number, as 1, but {', '.join(folder.ignored)}"
+    loose = sorted(name for name, _, _ in folder.stamps)
+    said += "no version's folder; the model file belongs in one, as 1"
+    wanted = config.default_model_filename
+    loose = [name for name in loose if name == wanted or name.startswith("model.")]
+    return said + (f" (move {loose[0]} into it)" if loose else "")
+
+
+def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms) -> Prepared:
+    """Make one version ready to be loaded.
+
+    Raises:
+        EngineError: what is wrong, all of it where the configuration is to blame.
+    """
+    directory = folder.version_directory(version)
+    name = recognise(declared.config, folder.name, contents(first_version(folder)))
+    backend = terms.find(name)
+    named = fill(declared, folder, name, None, terms)
+    if missing := missing_file(named, directory):
+        raise NotFound(missing)
+    signature = backend.inspect(directory, named)
+    config = fill(declared, folder, name, signature, terms)
+    if wrong := [one for one in judge(declared, config, signature, terms) if not one.warning]:
+        raise ConfigError(wrong)
+    return Prepared(config, backend, directory)
+
+
+def fill(
+    declared: Declared, folder: ModelFolder, backend: str, signature: Signature | None, terms: Terms
+) -> ModelConfig:
+    """Complete a configuration with what the model file says of itself.
+
+    Raises:
+        ConfigError: the two exclude each other.
+        InvalidArgument: a flag is wrong.
+    """
+    try:
+        return complete(
+            declared.config,
+            name=folder.name,
+            backend=backend,
+            inputs=signature.inputs if signature is not None else (),
+            outputs=signature.outputs if signature is not None else (),
+            batchable=signature is not None and signature.batchable,
+            default_max_batch_size=terms.default_max_batch_size(backend),
+            auto=terms.auto,
+            gpus=terms.gpus or (),
+        )
+    except ConfigError as error:
+        # The completion knows the model; where max_batch_size stands, the text knows.
+        line, column = (
+            declared.places.find(("max_batch_size",)) if declared.places else (None, None)
+        )
+        raise ConfigError(
+            Problem(declared.source, problem.what, line, column, hint=problem.hint)
+            for problem in error.problems
+        ) from error
+
+
+def judge(
+    declared: Declared, config: ModelConfig, signature: Signature | None, terms: Terms
+) -> tuple[Problem, ...]:
+    """Say all that is wrong with a completed configuration, by itself and for its file."""
+    found = problems(config, declared.source, declared.places, terms.gpus)
+    if signature is not None:
+        differing = disagreements(config, signature.inputs, signature.outputs)
+        found += located(differing, declared.source, declared.places)
+    return found
+
+
+def first_version(folder: ModelFolder) -> Path | None:
+    """Give the folder in which a backend is looked for: the first, by name."""
+    names = sorted(str(version) for version in folder.versions)
+    return folder.directory / names[0] if names else None
+
+
+def contents(directory: Path | None) -> tuple[str, ...]:
+    """List what a folder holds; nothing if it cannot be read."""
+    try:
+        return tuple(sorted(entry.name for entry in directory.iterdir())) if directory else ()
+    except OSError:
+        return ()
+
+
+def missing_file(config: ModelConfig, directory: Path) -> str:
+    """Say which model file is missing, and what is there instead; "" if none is."""
+    wanted = config.default_model_filename
+    if not wanted or (directory / wanted).exists():
+        return ""
+    there = contents(directory)
+    shown = ", ".join(there[:_MOST_LISTED]) + (", ..." if len(there) > _MOST_LISTED else "")
+    said = f"{directory / wanted}: the model file is missing; the folder "
+    said += f"holds {shown}" if there else "is empty"
+    alike = [name for name in there if Path(name).suffix == Path(wanted).suffix]
+    if alike:
+        said += f'; rename {alike[0]}, or write default_model_filename: "{alike[0]}"'
+    return said
+
+
+def code_word(error: EngineError) -> str:
+    """Write an error as Triton's index and load replies do: ``Not found: text``."""
+    return f"{error.code.value.replace('_', ' ').capitalize()}: {error.message}"
