@@ -1,0 +1,214 @@
+"""Which execution providers a model asks for: pure, from its configuration.
+
+Rules, from Triton's ONNX Runtime backend:
+
+1. order: the GPU accelerators as listed, then CUDA (always on a GPU instance), then the CPU
+   accelerators as listed, then the CPU;
+2. accelerators for GPUs mean nothing on a CPU instance;
+3. parameters are translated and checked here; one that is not known is an error;
+4. a provider that the installed ONNX Runtime lacks is an error that names the package to
+   install. Falling back to the CPU in silence is how wrong figures are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from engine.backend import Placement
+from engine.errors import InvalidArgument, Unsupported
+from engine.modelconfig.schema import Accelerator, ExecutionAccelerators, ModelConfig
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
+
+_SWAP = "pip uninstall -y onnxruntime && pip install {} (only one of them can be installed)"
+_INSTALL = {
+    CUDA: _SWAP.format("onnxruntime-gpu"),
+    TENSORRT: _SWAP.format("onnxruntime-gpu") + " and pip install 'tensorrt-cu13>=10.13,<11'",
+    OPENVINO: _SWAP.format("onnxruntime-openvino"),
+}
+
+_PRECISIONS = {
+    "FP32": {},
+    "FP16": {"trt_fp16_enable": "1"},
+    "BF16": {"trt_bf16_enable": "1"},
+    "INT8": {"trt_int8_enable": "1"},
+}
+_TENSORRT_RENAMED = {
+    "max_workspace_size_bytes": "trt_max_workspace_size",
+    "int8_calibration_table_name": "trt_int8_calibration_table_name",
+    "int8_use_native_calibration_table": "trt_int8_use_native_calibration_table",
+}
+_TENSORRT_PASSED_ON = frozenset(
+    (
+        "trt_max_partition_iterations",
+        "trt_min_subgraph_size",
+        "trt_dla_enable",
+        "trt_dla_core",
+        "trt_engine_cache_enable",
+        "trt_engine_cache_path",
+        "trt_engine_cache_prefix",
+        "trt_dump_subgraphs",
+        "trt_force_sequential_engine_build",
+        "trt_context_memory_sharing_enable",
+        "trt_layer_norm_fp32_fallback",
+        "trt_timing_cache_enable",
+        "trt_timing_cache_path",
+        "trt_force_timing_cache",
+        "trt_detailed_build_log",
+        "trt_build_heuristics_enable",
+        "trt_sparsity_enable",
+        "trt_builder_optimization_level",
+        "trt_auxiliary_streams",
+        "trt_tactic_sources",
+        "trt_extra_plugin_lib_paths",
+        "trt_profile_min_shapes",
+        "trt_profile_max_shapes",
+        "trt_profile_opt_shapes",
+        "trt_cuda_graph_enable",
+        "trt_dump_ep_context_model",
+        "trt_ep_context_file_path",
+        "trt_ep_context_embed_mode",
+    )
+)
+_CUDA_SWITCHES = frozenset(("do_copy_in_default_stream", "use_ep_level_unified_stream"))
+# Triton's deprecated places for CUDA options: top-level parameters, some of them numbered.
+_CUDA_TOP_LEVEL: Mapping[str, Mapping[str, str]] = {
+    "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
+    "gpu_mem_limit": {},
+    "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
+    "do_copy_in_default_stream": {},
+}
+_SWITCH = {"0": "0", "1": "1", "false": "0", "true": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An execution provider and its options, in ONNX Runtime's own words."""
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def choose(
+    config: ModelConfig, placement: Placement, available: Collection[str]
+) -> tuple[Provider, ...]:
+    """List the providers of one instance, the preferred first; the CPU is always the last.
+
+    Raises:
+        InvalidArgument: an accelerator or a parameter that does not exist.
+        Unsupported: a provider that is not among ``available``.
+    """
+    chosen = (*_asked_for(config, placement), Provider(CPU))
+    for provider in chosen:
+        if provider.name not in available:
+            raise Unsupported(
+                f"model '{config.name}' needs {provider.name}, which the installed ONNX Runtime"
+                f" lacks (it has: {', '.join(available)}); {_INSTALL[provider.name]}, or take the"
+                " accelerator out of config.pbtxt"
+            )
+    return chosen
+
+
+def _asked_for(config: ModelConfig, placement: Placement) -> Iterator[Provider]:
+    optimization = config.optimization
+    accelerators = (optimization.execution_accelerators if optimization else None) or (
+        ExecutionAccelerators()
+    )
+    if placement.device is not None:
+        cuda = _cuda_top_level(config.parameters)
+        device = str(placement.device)
+        for accelerator in accelerators.gpu_execution_accelerator:
+            translate = _ON_GPU.get(accelerator.name)
+            if translate is None:
+                raise _unknown(config, accelerator, _ON_GPU)
+            provider = translate(accelerator.parameters)
+            if provider.name == CUDA:
+                cuda |= provider.options
+            else:
+                yield Provider(provider.name, {**provider.options, "device_id": device})
+        yield Provider(CUDA, {**cuda, "device_id": device})
+    for accelerator in accelerators.cpu_execution_accelerator:
+        translate = _ON_CPU.get(accelerator.name)
+        if translate is None:
+            raise _unknown(config, accelerator, _ON_CPU)
+        yield translate(accelerator.parameters)
+
+
+def _tensorrt(parameters: Mapping[str, str]) -> Provider:
+    options: dict[str, str] = {}
+    for key, value in parameters.items():
+        if key == "precision_mode":
+            if value not in _PRECISIONS:
+                raise InvalidArgument(
+                    f"unsupported precision mode '{value}' is requested; there are:"
+                    f" {', '.join(_PRECISIONS)}"
+                )
+            options |= _PRECISIONS[value]
+        elif key in _TENSORRT_RENAMED:
+            options[_TENSORRT_RENAMED[key]] = value
+        elif key in _TENSORRT_PASSED_ON:
+            options[key] = value
+        else:
+            raise InvalidArgument(
+                f"unknown parameter '{key}' is provided for TensorRT Execution Accelerator"
+            )
+    return Provider(TENSORRT, options)
+
+
+def _cuda(parameters: Mapping[str, str]) -> Provider:
+    return Provider(
+        CUDA,
+        {
+            key: _switch(key, value) if key in _CUDA_SWITCHES else value
+            for key, value in parameters.items()
+        },
+    )
+
+
+def _openvino(parameters: Mapping[str, str]) -> Provider:
+    if parameters:
+        raise InvalidArgument(
+            "OpenVINO Execution Accelerator takes no parameters, found"
+            f" {', '.join(sorted(parameters))}"
+        )
+    return Provider(OPENVINO, {"device_type": "CPU"})
+
+
+def _cuda_top_level(parameters: Mapping[str, str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for key, words in _CUDA_TOP_LEVEL.items():
+        value = parameters.get(key)
+        if value is None:
+            continue
+        if words and value not in words:
+            raise InvalidArgument(
+                f"parameters['{key}']: expected one of {', '.join(words)}, found '{value}'"
+            )
+        options[key] = _switch(key, value) if key in _CUDA_SWITCHES else words.get(value, value)
+    return options
+
+
+def _switch(key: str, value: str) -> str:
+    if value.lower() not in _SWITCH:
+        raise InvalidArgument(f"parameter '{key}': expected true or false, found '{value}'")
+    return _SWITCH[value.lower()]
+
+
+def _unknown(
+    config: ModelConfig, accelerator: Accelerator, there_are: Collection[str]
+) -> InvalidArgument:
+    return InvalidArgument(
+        f"model '{config.name}': unknown Execution Accelerator '{accelerator.name}' is requested;"
+        f" there are: {', '.join(there_are)}"
+    )
+
+
+_ON_GPU: Mapping[str, Callable[[Mapping[str, str]], Provider]] = {
+    "tensorrt": _tensorrt,
+    "cuda": _cuda,
+}
+_ON_CPU: Mapping[str, Callable[[Mapping[str, str]], Provider]] = {"openvino": _openvino}

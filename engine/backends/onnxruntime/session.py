@@ -1,0 +1,304 @@
+"""ONNX Runtime sessions: making them, reading their signature, running them.
+
+Owns the way between the engine's arrays and ONNX Runtime's: strings are ``bytes`` here and
+``str`` there; BF16 tensors, which numpy does not know, are 16-bit patterns here and go through
+``OrtValue`` there. Does not decide how a session is made (``settings``, ``providers``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from engine.backend import Placement, Runnable, Signature
+from engine.backends.onnxruntime.providers import CPU, Provider, choose
+from engine.backends.onnxruntime.settings import GraphLevel, Settings, read
+from engine.errors import ConfigError, Internal, InvalidArgument, NotFound, Problem, Unsupported
+from engine.modelconfig.agree import disagreements
+from engine.modelconfig.findings import located
+from engine.modelconfig.schema import ModelConfig
+from engine.types import Array, DType, TensorSpec
+
+# Everything that ONNX Runtime's native part raises; its classes share no ancestor of their own.
+_FAULTS: tuple[type[Exception], ...] = (
+    *(
+        kind
+        for kind in vars(ort_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+    RuntimeError,
+    ValueError,
+)
+_DTYPES = {
+    "tensor(bool)": DType.BOOL,
+    "tensor(uint8)": DType.UINT8,
+    "tensor(uint16)": DType.UINT16,
+    "tensor(uint32)": DType.UINT32,
+    "tensor(uint64)": DType.UINT64,
+    "tensor(int8)": DType.INT8,
+    "tensor(int16)": DType.INT16,
+    "tensor(int32)": DType.INT32,
+    "tensor(int64)": DType.INT64,
+    "tensor(float16)": DType.FP16,
+    "tensor(float)": DType.FP32,
+    "tensor(double)": DType.FP64,
+    "tensor(string)": DType.BYTES,
+    "tensor(bfloat16)": DType.BF16,
+}
+_LEVELS = {
+    GraphLevel.ALL: ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    GraphLevel.EXTENDED: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    GraphLevel.BASIC: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    GraphLevel.NONE: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+_ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntime:
+    """Loads ``model.onnx``: a file, or a folder that holds one beside its weights."""
+
+    def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
+        """Read the model's own inputs and outputs.
+
+        Raises:
+            EngineError: the file is missing, cannot be read, or has types that cannot be served.
+        """
+        path = _find(directory, config)
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        # Nothing is run here, so nothing is prepared: this costs a fraction of a real load.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        return _signature(_open(path, options, (Provider(CPU),)), path)
+
+    def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:
+        """Make a session for one instance.
+
+        Raises:
+            EngineError: what is missing or wrong, and where; also if ONNX Runtime would run the
+                model with other providers than the configuration asks for.
+        """
+        path = _find(directory, config)
+        settings = read(config, placement)
+        chosen = choose(config, placement, ort.get_available_providers())
+        session = _open(path, _options(settings), chosen)
+        had = session.get_providers()
+        if missing := [provider.name for provider in chosen if provider.name not in had]:
+            raise Unsupported(
+                f"{path}: ONNX Runtime could not use {', '.join(missing)} and would run the model"
+                f" with {', '.join(had)} instead: see its message above (a library that is not"
+                " there, or an option it does not take)"
+            )
+        _check(config, _signature(session, path), path)
+        return _Session(session, settings)
+
+
+class _Session:
+    """A session, and what has to be done to its tensors."""
+
+    def __init__(self, session: Any, settings: Settings) -> None:  # noqa: ANN401 - untyped library
+        self._session = session
+        self._settings = settings
+        inputs = {node.name: _DTYPES[node.type] for node in session.get_inputs()}
+        self._dtypes = {node.name: _DTYPES[node.type] for node in session.get_outputs()}
+        self._texts_in = [name for name, dtype in inputs.items() if dtype is DType.BYTES]
+        self._texts_out = [name for name, dtype in self._dtypes.items() if dtype is DType.BYTES]
+        self._bits_in = {name for name, dtype in inputs.items() if dtype is DType.BF16}
+        self._by_value = bool(self._bits_in) or DType.BF16 in self._dtypes.values()
+        self._run_options = None
+        if settings.run_entries:
+            self._run_options = ort.RunOptions()
+            for key, value in settings.run_entries.items():
+                self._run_options.add_run_config_entry(key, value)
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+        """Compute ``outputs``.
+
+        Raises:
+            InvalidArgument: a string is not UTF-8, the only strings that ONNX has.
+            Internal: ONNX Runtime failed; its code and text.
+        """
+        if self._texts_in:
+            inputs = {
+                name: _to_text(name, array) if name in self._texts_in else array
+                for name, array in inputs.items()
+            }
+        try:
+            if self._by_value:
+                return self._run_by_value(inputs, outputs)
+            arrays = self._session.run(outputs, inputs, self._run_options)
+        except _FAULTS as fault:
+            raise Internal(f"onnx runtime error {_said(fault)}") from fault
+        results: dict[str, Array] = dict(zip(outputs, arrays, strict=True))
+        for name in self._texts_out:
+            if name in results:
+                results[name] = _to_bytes(results[name])
+        return results
+
+    def describe(self) -> Mapping[str, str]:
+        """Say what really runs the model."""
+        settings, session = self._settings, self._session
+        said = {
+            "runtime": f"onnxruntime {ort.__version__}",
+            "providers": ", ".join(session.get_providers()),
+            "intra_op_threads": str(settings.intra_op_threads or "all cores"),
+            "execution_mode": "parallel" if settings.parallel else "sequential",
+            "graph_optimization": settings.graph_level.name.lower(),
+            "spinning": "on" if settings.spins else "off",
+        }
+        if settings.parallel:
+            said["inter_op_threads"] = str(settings.inter_op_threads or "all cores")
+        if nodes := _nodes(session):
+            said["nodes"] = nodes
+        return said
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def _run_by_value(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str]
+    ) -> Mapping[str, Array]:
+        values = {
+            name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
+            if name in self._bits_in
+            else ort.OrtValue.ortvalue_from_numpy(array)
+            for name, array in (
+                (name, np.ascontiguousarray(array)) for name, array in inputs.items()
+            )
+        }
+        results = self._session.run_with_ort_values(outputs, values, self._run_options)
+        return {
+            name: _bits(value) if self._dtypes[name] is DType.BF16 else value.numpy()
+            for name, value in zip(outputs, results, strict=True)
+        }
+
+
+def _find(directory: Path, config: ModelConfig) -> Path:
+    path = directory / (config.default_model_filename or "model.onnx")
+    if path.is_dir():
+        path /= "model.onnx"
+    if not path.is_file():
+        there = sorted(one.name for one in directory.iterdir()) if directory.is_dir() else []
+        raise NotFound(
+            f"{path}: no such file; {directory} holds {', '.join(there) or 'nothing'}: put the"
+            " model there, or name it in default_model_filename"
+        )
+    return path
+
+
+def _options(settings: Settings) -> Any:  # noqa: ANN401 - untyped library
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = settings.intra_op_threads
+    options.inter_op_num_threads = settings.inter_op_threads
+    options.execution_mode = (
+        ort.ExecutionMode.ORT_PARALLEL if settings.parallel else ort.ExecutionMode.ORT_SEQUENTIAL
+    )
+    options.graph_optimization_level = _LEVELS[settings.graph_level]
+    options.enable_cpu_mem_arena = settings.arena
+    options.enable_mem_pattern = settings.memory_pattern
+    options.add_session_config_entry(_ASSIGNMENT, "1")
+    for key, value in settings.entries.items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
+def _open(path: Path, options: Any, chosen: Sequence[Provider]) -> Any:  # noqa: ANN401 - untyped library
+    try:
+        return ort.InferenceSession(
+            path,
+            options,
+            providers=[(provider.name, dict(provider.options)) for provider in chosen],
+            enable_fallback=0,
+        )
+    except _FAULTS as fault:
+        raise Internal(f"{path}: ONNX Runtime could not load it: error {_said(fault)}") from fault
+
+
+def _signature(session: Any, path: Path) -> Signature:  # noqa: ANN401 - untyped library
+    inputs = tuple(_spec("input", node, path) for node in session.get_inputs())
+    outputs = tuple(_spec("output", node, path) for node in session.get_outputs())
+    return Signature(
+        inputs, outputs, batchable=all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
+    )
+
+
+def _spec(kind: str, node: Any, path: Path) -> TensorSpec:  # noqa: ANN401 - untyped library
+    dtype = _DTYPES.get(node.type)
+    if dtype is None:
+        raise Unsupported(
+            f"{path}: {kind} '{node.name}' is a {node.type}, which the V2 protocol has no type for"
+        )
+    shape = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape)
+    return TensorSpec(node.name, dtype, shape)
+
+
+def _check(config: ModelConfig, signature: Signature, path: Path) -> None:
+    """Hold a configuration against the model it is for."""
+    differing = disagreements(config, signature.inputs, signature.outputs)
+    found = list(located((one for one in differing if not one.warning), str(path)))
+    found += [
+        Problem(
+            str(path),
+            f"optional input '{tensor.name}' in a model that batches",
+            hint="set max_batch_size to 0, or make the input required",
+        )
+        for tensor in config.input
+        if tensor.optional and config.max_batch_size > 0
+    ]
+    if found:
+        raise ConfigError(found)
+
+
+def _said(fault: Exception) -> str:
+    """Shorten ``[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : text`` to ``2: text``, as Triton."""
+    parts = str(fault).split(" : ", 3)
+    return f"{parts[1]}: {parts[3]}" if len(parts) == 4 else str(fault)  # noqa: PLR2004 - as above
+
+
+def _nodes(session: Any) -> str:  # noqa: ANN401 - untyped library
+    """Count the graph's nodes by provider, where this ONNX Runtime can tell."""
+    ask = getattr(session, "get_provider_graph_assignment_info", None)
+    if ask is None:
+        return ""
+    counts: dict[str, int] = {}
+    for part in ask():
+        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+    return ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))
+
+
+def _to_text(name: str, array: Array) -> Array:
+    text = np.empty(array.shape, dtype=object)
+    flat = text.reshape(-1)
+    for place, element in enumerate(array.reshape(-1)):
+        try:
+            flat[place] = element.decode()
+        except UnicodeDecodeError as fault:
+            raise InvalidArgument(
+                f"input '{name}', element {place}: not UTF-8 text ({fault.reason} at byte"
+                f" {fault.start}); ONNX strings are UTF-8"
+            ) from fault
+    return text
+
+
+def _to_bytes(array: Array) -> Array:
+    encoded = np.empty(array.shape, dtype=object)
+    flat = encoded.reshape(-1)
+    for place, element in enumerate(array.reshape(-1)):
+        flat[place] = element.encode()
+    return encoded
+
+
+def _bits(value: Any) -> Array:  # noqa: ANN401 - untyped library
+    """Copy a BF16 tensor out as its 16-bit patterns."""
+    raw = (ctypes.c_char * value.tensor_size_in_bytes()).from_address(value.data_ptr())
+    return np.frombuffer(raw, np.uint16).reshape(value.shape()).copy()
