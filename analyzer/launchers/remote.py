@@ -19,9 +19,12 @@ from engine.modelconfig.schema import ModelConfig
 
 LOAD_SECONDS = 300.0
 READY_SECONDS = 60.0
+PROBE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 #: how Triton and its kin say that models are not for clients to load
 NO_CONTROL = (404, 405, 501, 503)
+#: a name that no model has
+PROBE = "servetune.no-such-model"
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,24 @@ def make(http: str, grpc: str | None = None) -> Launcher:
     host, port = v2client.split(http)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return _RemoteLauncher(Endpoint(address, grpc=grpc))
+
+
+def controls_models(http: str) -> bool:
+    """Whether the server at ``http`` loads and unloads models at a client's request.
+
+    It is asked to unload a model that nobody has: under explicit control that succeeds and
+    changes nothing, and without it is refused like any other.
+
+    Raises:
+        LaunchError: nothing answers there.
+    """
+    host, port = v2client.split(http)
+    endpoint = Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    try:
+        v2client.unload(endpoint, PROBE, timeout_s=PROBE_SECONDS)
+    except v2client.Refused as error:
+        return error.status not in NO_CONTROL
+    return True
 
 
 class _RemoteLauncher:

@@ -1,0 +1,433 @@
+"""Wires the parts: the one module that knows them all.
+
+``profile`` builds source, launcher, search, bench and journal, runs the loop and leaves
+results behind; ``report`` and ``apply`` work on what was left. Signals end here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.prompt import Confirm
+from rich.syntax import Syntax
+
+from analyzer import report as reports
+from analyzer import strategy, v2client, variant, workspace
+from analyzer.config import values
+from analyzer.config.schema import LaunchMode, ProfileOptions
+from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
+from analyzer.launcher import Endpoint, Launcher
+from analyzer.launchers import local, remote
+from analyzer.load.driver import drive
+from analyzer.measure.aggregate import observed
+from analyzer.measure.machine import describe
+from analyzer.measure.observe import Watch
+from analyzer.profile import Bench, Measured
+from analyzer.profile import profile as run
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.ranking.rank import recommended
+from analyzer.record import journal as journals
+from analyzer.record.journal import Journal
+from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
+from analyzer.space import CONCURRENCY, Axis, Candidate, Space
+from analyzer.stages import Campaign, Plan
+from analyzer.terminal import Display, closing_words, say_commands
+from analyzer.workspace import CONFIG, Workspace
+from engine.modelconfig import convert
+from engine.modelconfig.schema import ModelConfig
+
+#: what an interrupted command exits with, as shells have it
+INTERRUPTED = 130
+#: the goal of the last profile, beside its journal
+GOAL = "goal.json"
+
+
+def profile(every: Sequence[ProfileOptions], console: Console) -> int:
+    """Profile models one after another; return the exit code."""
+    goals = [goal_of(options) for options in every]
+    for options in every:
+        strategy.find(options.search_mode)
+    code = 0
+    for options, goal in zip(every, goals, strict=True):
+        code = _Profile(options, goal, console).run()
+        if code:
+            break
+    return code
+
+
+def goal_of(options: ProfileOptions) -> Goal:
+    """Read the goal out of the options.
+
+    Raises:
+        UsageError: it names metrics that do not exist, or bounds that cannot hold.
+    """
+    return parse_goal(
+        options.objectives, options.constraints, options.latency_budget, options.min_throughput
+    )
+
+
+class _Profile:
+    """One model's profile, from its source to its report."""
+
+    def __init__(self, options: ProfileOptions, goal: Goal, console: Console) -> None:
+        self._options = options
+        self._goal = goal
+        self._console = console
+        self._place = Workspace(options.export_path / options.model)
+
+    def run(self) -> int:
+        """Measure, choose, report; return the exit code."""
+        machine = describe()
+        for warning in machine.get("warnings", ()):
+            self._console.print(f"Warning: {warning}", style="yellow", highlight=False)
+        source = self._source()
+        head = self._head(source, machine)
+        with ExitStack() as stack:
+            stop = stack.enter_context(_interruption(self._console))
+            journal = stack.enter_context(self._journal(head))
+            launcher = stack.enter_context(closing(self._launcher(source)))
+            campaign = self._sweep(journal, launcher, stop)
+            contents = journals.Contents(journal.head, journal.rows, journal.damage, 0)
+        if stop() and campaign.ask() is not None:
+            self._console.print(
+                f"Interrupted; {len(contents.rows)} measurements are kept in {self._place.journal}."
+                " The same command goes on from there.",
+                highlight=False,
+            )
+            return INTERRUPTED
+        self._console.print(f"Search ended: {campaign.why_stopped()}.", highlight=False)
+        return self._finish(contents, source)
+
+    def _sweep(self, journal: Journal, launcher: Launcher, stop: Callable[[], bool]) -> Campaign:
+        """Go on from the journal's rows until the campaign is over or ``stop()`` turns true."""
+        rows = journal.rows
+        self._say_resumed(journal)
+        base = self._base(rows, launcher)
+        campaign = self._campaign(base, journal.head.machine)
+        for row in rows:
+            campaign.tell(row)
+        load = self._load()
+        with Display(self._console, campaign, self._options.model, load.batch_size) as display:
+            gauge = self._gauge(display)
+            bench = Bench(base=base, launcher=launcher, gauge=gauge, load=load, rows=rows)
+            run(campaign, bench, journal, stop, display)
+        return campaign
+
+    def _source(self) -> Path | None:
+        """Find the model's folder, or build the example of its name; None for a remote server."""
+        options = self._options
+        if options.launch_mode is LaunchMode.REMOTE:
+            return None
+        if options.model_repository:
+            return workspace.require_model(options.model_repository, options.model)
+        repository = options.export_path / "model_repository"
+        if (found := workspace.find_model((repository,), options.model)) is not None:
+            return found
+        with self._console.status(f"Building the example model {options.model} ..."):
+            return workspace.build_example(options.model, repository)
+
+    def _head(self, source: Path | None, machine: Mapping[str, Any]) -> RunHead:
+        """Say what is true of every row: the model, the machine, how it was measured."""
+        options = self._options
+        meaning = {
+            "model_digest": None if source is None else workspace.fingerprint(source),
+            "server": LaunchMode.LOCAL.value if source is not None else options.http_endpoint,
+            "batch_size": options.limits.batch_size,
+            "protocol": options.protocol,
+            "window_seconds": options.window_seconds,
+            "max_windows": options.max_windows,
+            "tolerance": options.tolerance,
+            "input_data": options.input_data,
+        }
+        # Where the model lies does not change what a row means, so it is not digested.
+        place = {"model_repository": [str(path) for path in options.model_repository]}
+        now = datetime.now(UTC)
+        return RunHead(
+            schema=SCHEMA,
+            run=now.strftime("%Y%m%dT%H%M%SZ"),
+            model=options.model,
+            started_at=now.isoformat(timespec="seconds"),
+            versions=machine.get("versions", {}),
+            machine=machine,
+            options={**meaning, **place},
+            options_digest=journals.options_digest(meaning),
+        )
+
+    def _journal(self, head: RunHead) -> Journal:
+        """Open the journal that is there, or begin one; ``--fresh`` moves the old one aside."""
+        path = self._place.journal
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self._options.fresh and path.exists():
+            path.rename(path.with_name(f"journal.before-{head.run}.jsonl"))
+        return Journal.resume(path, head)
+
+    def _say_resumed(self, journal: Journal) -> None:
+        for damage in journal.damage:
+            self._console.print(
+                f"{self._place.journal}:{damage.line}: skipped, not a whole row: {damage.reason}",
+                style="yellow",
+                markup=False,
+                highlight=False,
+            )
+        if journal.rows:
+            self._console.print(
+                f"Resuming: {len(journal.rows)} measurements are in {self._place.journal} already"
+                " (--fresh starts over).",
+                highlight=False,
+            )
+
+    def _launcher(self, source: Path | None) -> Launcher:
+        options, place = self._options, self._place
+        if source is None:
+            return remote.make(options.http_endpoint, options.grpc_endpoint)
+
+        def repository_of(model: str, config: ModelConfig | None, name: str) -> Path:
+            return workspace.write_variant(place.variants / name, source, model, config)
+
+        return local.make(
+            repository_of,
+            log_dir=place.logs,
+            server_flags=options.server_flags,
+            startup_timeout_s=options.startup_timeout_s,
+        )
+
+    def _base(self, rows: Sequence[Row], launcher: Launcher) -> ModelConfig:
+        """Return the complete default configuration: the journal's, or the server's own word."""
+        name = f"{self._options.model}_config_default"
+        for row in rows:
+            if row.variant == name and row.config:
+                return convert.loads(row.config, f"{self._place.journal}: row {row.number}")
+        with self._console.status("Starting the server with the default configuration ..."):
+            endpoint = launcher.serve(self._options.model, None, variant=name)
+            return v2client.model_config(endpoint, self._options.model)
+
+    def _campaign(self, base: ModelConfig, machine: Mapping[str, Any]) -> Campaign:
+        """Lay out the search: what there is to try on this machine, and for how long."""
+        options = self._options
+        cores = int(machine["cores"])
+        host = variant.Machine(cores=cores, gpus=len(machine.get("gpus", ())))
+        room = variant.space(base, host, options.limits)
+        if options.launch_mode is LaunchMode.REMOTE and not self._controls_models():
+            room = Space(tuple(each for each in room.dimensions if each.axis is Axis.LOAD))
+        loads = [int(value) for each in room.dimensions if each.axis is Axis.LOAD
+                 for value in each.values]  # fmt: skip
+        first = [load for load in (1, 2 * cores) if load in loads] or loads[:1]
+        plan = Plan(
+            default=tuple(Candidate.of(**{CONCURRENCY: load}) for load in first),
+            curve=tuple(loads),
+            verify_pairs=options.verify_pairs,
+            search_seconds=options.search_seconds,
+            cores=cores,
+        )
+        return Campaign(strategy.find(options.search_mode)(room, options.seed), self._goal, plan)
+
+    def _controls_models(self) -> bool:
+        """Whether the remote server loads and unloads models when told to."""
+        http = self._options.http_endpoint
+        if remote.controls_models(http):
+            return True
+        self._console.print(
+            f"{http} does not load models on demand: only the load is varied. "
+            "Start it with --model-control-mode=explicit to have configurations searched.",
+            style="yellow",
+            highlight=False,
+        )
+        return False
+
+    def _load(self) -> LoadSpec:
+        options = self._options
+        return LoadSpec(
+            protocol=options.protocol,
+            batch_size=options.limits.batch_size,
+            window_seconds=options.window_seconds,
+            max_windows=options.max_windows,
+            tolerance=options.tolerance,
+            data=options.input_data,
+        )
+
+    def _gauge(self, display: Display) -> Callable[[Endpoint, LoadSpec], Measured]:
+        model = self._options.model
+
+        def gauge(endpoint: Endpoint, load: LoadSpec) -> Measured:
+            with Watch(endpoint.pid) as watch:
+                # Ctrl-C lets the running measurement finish, so it does not stop the client.
+                driven = drive(endpoint, model, load, stop=lambda: False, on_window=display.window)
+                seen = watch.seen()
+            return Measured(observed(driven, seen, load), driven.stable)
+
+        return gauge
+
+    def _finish(self, contents: journals.Contents, source: Path | None) -> int:
+        """Leave the report and the winner behind, and say what was found."""
+        rows, place, model = contents.rows, self._place, self._options.model
+        written = reports.write(
+            contents.head, rows, self._goal, place.root, torn=len(contents.damage)
+        )
+        winner = recommended(rows, self._goal)
+        if winner is None:
+            raise NothingMeasured(
+                f"no configuration of {model} could be measured; {written[0]} gives the reasons"
+            )
+        if source is not None:
+            config = convert.loads(winner.best.config, f"{place.journal}: row {winner.best.number}")
+            workspace.write_chosen(place, source, model, config)
+        _write_goal(place, self._goal)
+        closing_words(self._console, rows, self._goal, winner)
+        say_commands(self._console, place, model, local=source is not None)
+        return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A goal as the command line of ``analyze report`` has it; all None: the profile's own."""
+
+    objectives: Sequence[str] | None = None
+    constraints: Sequence[str] | None = None
+    latency_budget: float | None = None
+    min_throughput: float | None = None
+
+    def goal(self, place: Workspace) -> Goal:
+        """Return the goal that was asked for, or else the one that the profile had.
+
+        Raises:
+            UsageError: it names metrics that do not exist, or bounds that cannot hold.
+        """
+        budgets = (self.latency_budget, self.min_throughput)
+        if not self.objectives and not self.constraints and budgets == (None, None):
+            return _read_goal(place)
+        try:
+            objectives = values.objectives(self.objectives) if self.objectives else None
+            constraints = values.constraints(self.constraints) if self.constraints else None
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return parse_goal(objectives, constraints, *budgets)
+
+
+def locate(export_path: Path, model: str) -> Workspace:
+    """Find a profiled model's results by its name, or by the folder itself.
+
+    Raises:
+        UsageError: there are none.
+    """
+    for root in (export_path / model, Path(model)):
+        if Workspace(root).journal.is_file():
+            return Workspace(root)
+    profiled = sorted(path.parent.name for path in export_path.glob("*/journal.jsonl"))
+    near = difflib.get_close_matches(model, profiled, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"there: {', '.join(profiled) or 'none'}"
+    raise UsageError(
+        f"no results of {model!r} under {export_path} ({advice}); "
+        f"`analyze profile --model {model}` makes them"
+    )
+
+
+def report(place: Workspace, wanted: Wanted, output: Path | None, console: Console) -> int:
+    """Rank a journal's rows anew and write the report; return the exit code."""
+    goal = wanted.goal(place)
+    contents = journals.read(place.journal)
+    written = reports.write(
+        contents.head,
+        contents.rows,
+        goal,
+        output or place.root,
+        torn=len(contents.damage),
+        results=place.root,
+    )
+    if (winner := recommended(contents.rows, goal)) is not None:
+        closing_words(console, contents.rows, goal, winner)
+    for path in written:
+        console.print(str(path), highlight=False, soft_wrap=True)
+    return 0
+
+
+def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) -> int:
+    """Show what the winner changes in a model's config.pbtxt, and write it; return the exit code.
+
+    Raises:
+        UsageError: the repository does not hold the model, or there is nobody to ask.
+        NothingMeasured: the profile has no winner.
+    """
+    contents = journals.read(place.journal)
+    winner = recommended(contents.rows, _read_goal(place))
+    if winner is None:
+        raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
+    folder = workspace.require_model((repository,), contents.head.model)
+    target = folder / CONFIG
+    old = target.read_text(encoding="utf-8") if target.exists() else ""
+    new = winner.best.config
+    if old == new:
+        console.print(f"{target} is the winner's already.", highlight=False)
+        return 0
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), str(target), winner.variant, lineterm=""
+    )
+    console.print(Syntax("\n".join(lines), "diff", background_color="default", word_wrap=True))
+    if not yes:
+        if not console.is_terminal:
+            raise UsageError("nobody is there to ask: pass --yes to write it")
+        if not Confirm.ask(f"Write it to {target}?", console=console, default=False):
+            return 1
+    kept = workspace.replace_config(folder, new)
+    console.print(f"Wrote {target}" + (f"; the old one is {kept}" if old else ""), highlight=False)
+    return 0
+
+
+def _write_goal(place: Workspace, goal: Goal) -> None:
+    """Keep the goal of the profile, for ``report`` and ``apply``."""
+    plain = {
+        "objectives": dict(goal.objectives),
+        "constraints": {
+            each.tag: {
+                end: bound
+                for end, bound in (("min", each.minimum), ("max", each.maximum))
+                if bound is not None
+            }
+            for each in goal.constraints
+        },
+    }
+    (place.root / GOAL).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_goal(place: Workspace) -> Goal:
+    """Return the goal of the profile, or the usual one where it never came to an end."""
+    path = place.root / GOAL
+    if not path.is_file():
+        return parse_goal(None, None, None, None)
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        return parse_goal(plain["objectives"], plain["constraints"], None, None)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise AnalyzerError(
+            f"{path}: not a goal ({error!r}); remove it, or state a goal"
+        ) from error
+
+
+@contextmanager
+def _interruption(console: Console) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether SIGINT or SIGTERM came; a second one interrupts at once."""
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        console.print(
+            "Stopping after the running measurement; once more to stop at once.", style="yellow"
+        )
+
+    kept = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,187 @@
+"""The loop: every try is a row, faults are rows with reasons, the journal is the checkpoint."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyzer import strategy, variant
+from analyzer.errors import LaunchError, LoadError
+from analyzer.launcher import Endpoint
+from analyzer.metrics import Observed
+from analyzer.profile import Bench, Measured, profile
+from analyzer.ranking.goal import parse_goal
+from analyzer.record.journal import Journal, options_digest
+from analyzer.record.row import LoadSpec, Phase, Row, RunHead, Trial
+from analyzer.space import Candidate, Limits
+from analyzer.stages import Campaign, Plan
+from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
+
+BASE = ModelConfig(
+    name="m",
+    backend="onnxruntime",
+    max_batch_size=8,
+    dynamic_batching=DynamicBatching(preferred_batch_size=(8,)),
+    instance_group=(InstanceGroup(name="m", kind=InstanceKind.KIND_CPU, count=1),),
+)
+
+
+@dataclass
+class Server:
+    """A launcher and a gauge in one: throughput follows from what is served and the load."""
+
+    fails: Callable[[ModelConfig | None], bool] = lambda _: False
+    served: list[tuple[str, ModelConfig | None]] = field(default_factory=list)
+    loads: list[LoadSpec] = field(default_factory=list)
+    fault: Exception | None = None
+
+    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+        self.served.append((variant, config))
+        if self.fails(config):
+            raise LaunchError(f"{model}: the server said: no memory")
+        return Endpoint(http="127.0.0.1:1")
+
+    def log_tail(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.served.append(("closed", None))
+
+    def gauge(self, _: Endpoint, load: LoadSpec) -> Measured:
+        self.loads.append(load)
+        if self.fault is not None:
+            raise self.fault
+        config = self.served[-1][1] or BASE
+        rate = 100.0 * config.instance_group[0].count + load.concurrency
+        count = 50
+        return Measured(
+            Observed(
+                seconds=count * load.batch_size / rate,
+                batch_size=load.batch_size,
+                latency_ns=np.full(count, 1_000_000, np.int64),
+                window_rates=(rate, rate, rate),
+            ),
+            stable=True,
+        )
+
+
+class Silent:
+    """A spectator that remembers."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def started(self, trial: Trial, variant_name: str) -> None:
+        self.seen.append(f"{variant_name} {trial.candidate}")
+
+    def finished(self, row: Row) -> None:
+        self.seen.append(row.variant)
+
+
+HEAD = RunHead(
+    schema=1, run="r", model="m", started_at="", versions={}, machine={}, options={},
+    options_digest=options_digest({}),
+)  # fmt: skip
+
+
+def bench(server: Server, rows: Sequence[Row] = ()) -> Bench:
+    return Bench(base=BASE, launcher=server, gauge=server.gauge, load=LoadSpec(), rows=rows)
+
+
+def trial(phase: Phase = Phase.SEARCH, **values: int) -> Trial:
+    return Trial(candidate=Candidate.of(**values), phase=phase)
+
+
+def campaign() -> Campaign:
+    room = variant.space(
+        BASE,
+        variant.Machine(cores=2),
+        Limits(queue_delays_us=(0,), max_model_batch_size=2, concurrencies=(1, 4)),
+    )
+    plan = Plan(default=(Candidate.of(concurrency=1),), curve=(1, 4), verify_pairs=2)
+    return Campaign(strategy.find("brute")(room, 0), parse_goal(), plan)
+
+
+def test_equal_configurations_have_one_name_and_the_default_its_own() -> None:
+    subject = bench(Server())
+    assert subject.name(trial(concurrency=1)) == "m_config_default"
+    assert subject.name(trial(instance_count=2, concurrency=1)) == "m_config_0"
+    assert subject.name(trial(instance_count=3, concurrency=1)) == "m_config_1"
+    assert subject.name(trial(instance_count=2, concurrency=8)) == "m_config_0"
+
+
+def test_a_running_variant_is_reused_but_never_for_verification() -> None:
+    server = Server()
+    subject = bench(server)
+    subject.measure(trial(instance_count=2, concurrency=1))
+    subject.measure(trial(instance_count=2, concurrency=2))
+    assert len(server.served) == 1
+    subject.measure(trial(Phase.VERIFY, instance_count=2, concurrency=2))
+    assert len(server.served) == 2
+    assert [load.concurrency for load in server.loads] == [1, 2, 2]
+
+
+def test_the_default_is_served_as_its_repository_has_it() -> None:
+    server = Server()
+    bench(server).measure(trial(concurrency=1))
+    assert server.served == [("m_config_default", None)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "stage", "words"),
+    [
+        (LoadError("client died"), "load", "client died"),
+        (ZeroDivisionError("surprise"), "load", "ZeroDivisionError: surprise"),
+    ],
+)
+def test_a_fault_is_a_row_with_its_reason(fault: Exception, stage: str, words: str) -> None:
+    server = Server(fault=fault)
+    subject = bench(server)
+    row = subject.measure(trial(concurrency=1))
+    assert row.failure is not None
+    assert (row.failure.stage, row.failure.message) == (stage, words)
+    assert not row.metrics
+    server.fault = None
+    assert subject.measure(trial(concurrency=1)).failure is None
+    assert len(server.served) == 2, "what served a failed trial is not trusted with the next"
+
+
+def test_a_variant_that_does_not_load_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    server = Server(fails=lambda config: bool(config and config.instance_group[0].count == 2))
+    with Journal.create(tmp_path / "j", HEAD) as journal:
+        profile(campaign(), bench(server), journal, lambda: False, Silent())
+        rows = journal.rows
+    failed = [row for row in rows if row.failure is not None]
+    assert failed
+    assert all("no memory" in row.failure.message for row in failed if row.failure)
+    assert {row.settings["instance_count"] for row in failed} == {2}
+    assert len(rows) > len(failed)
+
+
+def test_stopped_anywhere_and_run_again_nothing_is_measured_twice(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "whole", HEAD) as journal:
+        profile(campaign(), bench(Server()), journal, lambda: False, Silent())
+        whole = [(row.variant, row.trial) for row in journal.rows]
+    assert len(whole) > 5
+    for cut in range(len(whole)):
+        path = tmp_path / f"cut{cut}"
+        with Journal.create(path, HEAD) as journal:
+            stops = iter([False] * cut + [True])
+            profile(campaign(), bench(Server()), journal, stops.__next__, Silent())
+            assert len(journal.rows) == cut
+        with Journal.resume(path, HEAD) as journal:
+            again = campaign()
+            for row in journal.rows:
+                again.tell(row)
+            profile(again, bench(Server(), journal.rows), journal, lambda: False, Silent())
+            assert [(row.variant, row.trial) for row in journal.rows] == whole
+            assert [row.number for row in journal.rows] == list(range(len(whole)))
+
+
+def test_who_watches_hears_of_each_trial_and_each_row(tmp_path: Path) -> None:
+    watcher = Silent()
+    with Journal.create(tmp_path / "j", HEAD) as journal:
+        profile(campaign(), bench(Server()), journal, lambda: False, watcher)
+        assert len(watcher.seen) == 2 * len(journal.rows)

@@ -1,0 +1,88 @@
+"""Variants are linked, not copied; the winner appears in one step; errors list what is there."""
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import workspace
+from analyzer.errors import UsageError
+from analyzer.workspace import Workspace
+from engine.modelconfig import convert
+from engine.modelconfig.schema import ModelConfig
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "models" / "m"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.onnx").write_bytes(b"weights")
+    (folder / "labels.txt").write_text("cat\ndog\n")
+    (folder / "config.pbtxt").write_text('name: "m"\n')
+    return folder
+
+
+CONFIG = ModelConfig(name="m", max_batch_size=4)
+
+
+def test_a_variant_links_the_model_and_has_a_configuration_of_its_own(
+    model: Path, tmp_path: Path
+) -> None:
+    repository = workspace.write_variant(tmp_path / "v0", model, "m", CONFIG)
+    written = repository / "m"
+    assert convert.loads((written / "config.pbtxt").read_text(), "v0") == CONFIG
+    assert (written / "1" / "model.onnx").read_bytes() == b"weights"
+    assert (written / "1").is_symlink()
+    assert (model / "config.pbtxt").read_text() == 'name: "m"\n'
+
+
+def test_the_default_variant_is_the_model_as_it_is(model: Path, tmp_path: Path) -> None:
+    repository = workspace.write_variant(tmp_path / "v", model, "m", None)
+    assert (repository / "m" / "config.pbtxt").read_text() == 'name: "m"\n'
+
+
+def test_writing_a_variant_again_replaces_it(model: Path, tmp_path: Path) -> None:
+    workspace.write_variant(tmp_path / "v", model, "m", None)
+    repository = workspace.write_variant(tmp_path / "v", model, "m", CONFIG)
+    assert "max_batch_size: 4" in (repository / "m" / "config.pbtxt").read_text()
+    assert (model / "config.pbtxt").read_text() == 'name: "m"\n'
+
+
+def test_the_winner_lies_where_serving_looks_for_it(model: Path, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "results" / "m")
+    place.root.mkdir(parents=True)
+    for size in (1, 2):
+        workspace.write_chosen(place, model, "m", ModelConfig(name="m", max_batch_size=size))
+    assert "max_batch_size: 2" in (place.chosen / "m" / "config.pbtxt").read_text()
+    assert [path.name for path in place.root.iterdir()] == ["chosen"]
+
+
+def test_an_unknown_model_is_answered_with_those_that_are_there(model: Path) -> None:
+    with pytest.raises(UsageError, match=r"model 'n' is not in .*models; there: m"):
+        workspace.require_model([model.parent], "n")
+    with pytest.raises(UsageError, match="is not a directory"):
+        workspace.require_model([model.parent / "none"], "m")
+
+
+def test_the_old_configuration_is_kept(model: Path) -> None:
+    kept = workspace.replace_config(model, "new")
+    assert (model / "config.pbtxt").read_text() == "new"
+    assert kept.read_text() == 'name: "m"\n'
+
+
+@pytest.mark.parametrize("change", ["1/model.onnx", "config.pbtxt", "labels.txt", "2/model.onnx"])
+def test_the_fingerprint_changes_with_any_file(model: Path, change: str) -> None:
+    before = workspace.fingerprint(model)
+    assert workspace.fingerprint(model) == before
+    (model / change).parent.mkdir(exist_ok=True)
+    (model / change).write_text("something else")
+    assert workspace.fingerprint(model) != before
+
+
+def test_an_example_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no example named 'resnet51'.*add_sub.*resnet50"):
+        workspace.build_example("resnet51", tmp_path)
+
+
+def test_an_example_is_built_by_the_engine(tmp_path: Path) -> None:
+    folder = workspace.build_example("add_sub", tmp_path / "models")
+    assert (folder / "1" / "model.onnx").is_file()
