@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analyzer.metrics import BY_TAG
@@ -67,7 +67,11 @@ def draw(numbers: Charts) -> tuple[Chart, ...]:
         drawn += _curves(numbers)
     if any(tag in bar.values for bar in numbers.bars for tag, _ in PARTS):
         drawn.append(_breakdown(numbers.bars))
-    drawn += [_use(numbers.bars, tag) for tag in uses(numbers.bars)]
+    if len(numbers.bars) > 1:
+        tags = uses(numbers.bars)
+        drawn += [_use(numbers.bars, tag) for tag in tags]
+        if len(tags) % 2:
+            drawn[-1] = replace(drawn[-1], wide=True)
     return tuple(drawn)
 
 
@@ -304,6 +308,7 @@ def _axis(title: str, scale: Figure | None) -> Figure:
     return {
         "title": {"text": title, "standoff": 12},
         "automargin": True,
+        "tickformat": ",",
         "zeroline": False,
         "gridcolor": "rgba(138,143,152,0.25)",
         "linecolor": GREY,
@@ -334,37 +339,23 @@ def _span(values: Sequence[float], bounds: Sequence[tuple[float, str]]) -> Figur
 
 
 def _bound(layout: Figure, bounds: Sequence[tuple[float, str]], axis: str, name: str) -> None:
-    """Add a labelled line for each constraint, across the whole of the other axis."""
+    """Draw a line for each constraint, across the whole of the other axis.
+
+    Its words stand in the legend: beside the line they would cover points.
+    """
     other = "y" if axis == "x" else "x"
-    logarithmic = layout[f"{axis}axis"].get("type") == "log"
     for limit, words in bounds:
-        if logarithmic and limit <= 0:
-            continue
-        line = {
+        layout.setdefault("shapes", []).append({
             "type": "line",
             f"{axis}0": limit,
             f"{axis}1": limit,
             f"{other}0": 0,
             f"{other}1": 1,
             f"{other}ref": "paper",
-            "line": {"color": VERMILLION, "width": 1.5, "dash": "dashdot"},
-        }
-        # Rows of points begin at the left and latency curves end at the right: labels of
-        # levels stand right of the middle, those of upright lines at the bottom.
-        label = {
-            "text": f"{name} {words}",
-            # On a logarithmic axis plotly takes a shape's place as it is, a label's as its log.
-            axis: math.log10(limit) if logarithmic else limit,
-            other: 0.02 if axis == "x" else 0.99,
-            f"{other}ref": "paper",
-            "xanchor": "left" if axis == "x" else "right",
-            "yanchor": "bottom",
-            "showarrow": False,
-            "font": {"size": 12},
-            "textangle": -90 if axis == "x" else 0,
-        }
-        layout.setdefault("shapes", []).append(line)
-        layout.setdefault("annotations", []).append(label)
+            "line": {"color": PURPLE, "width": 2, "dash": "dashdot"},
+            "showlegend": True,
+            "name": f"{name} {words}",
+        })  # fmt: skip
 
 
 def _hover(text: str) -> str:

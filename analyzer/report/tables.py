@@ -15,7 +15,8 @@ from analyzer.record.row import Phase, Row
 from analyzer.report import wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
 
-_USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization", "gpu_power_usage")
+_USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
+_POWER = "gpu_power_usage"
 _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_latency_p95", P99)
 _PHASES = {Phase.SEARCH: "search", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
 CHOSEN, UNSTABLE = "chosen", "unstable"
@@ -136,7 +137,7 @@ def measurements(evidence: Evidence) -> Table:
         _names(evidence, rows),
         (Column("For"), [Cell(phase, phase) for phase in phases]),
         _loads(rows),
-        *_metrics(rows, [THROUGHPUT, *_LATENCIES, "server_batch_size", *_USE]),
+        *_metrics(rows, [THROUGHPUT, *_LATENCIES, "server_batch_size", *_USE, _POWER]),
         (
             Column("Requests", numeric=True),
             [Cell(f"{row.requests:,}", row.requests) for row in rows],

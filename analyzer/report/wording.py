@@ -19,6 +19,7 @@ NONE = "-"
 
 _GB = 1e9
 _SPELT = {"cpu": "CPU", "gpu": "GPU", "gpus": "GPUs", "ram": "RAM", "os": "OS", "uuid": "UUID"}
+_VOID: tuple[object, ...] = (None, "", (), [], {})
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -170,7 +171,9 @@ def hardware(machine: Mapping[str, Any]) -> str:
 
 def facts(machine: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Spell every fact known of a machine: its name and its value."""
-    return tuple((_spaced(name), _fact(name, value)) for name, value in machine.items() if value)
+    return tuple(
+        (_spaced(name), _fact(name, value)) for name, value in machine.items() if value not in _VOID
+    )
 
 
 def _spaced(name: str) -> str:
