@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakKeyDictionary
 
 import engine
 from engine.errors import InvalidArgument, NotFound, Unavailable
@@ -178,7 +177,7 @@ class Service:
         self._registry = registry
         self._name = options.id
         self._exiting = False
-        self._fits: WeakKeyDictionary[Served, Fit] = WeakKeyDictionary()
+        self._fits: dict[Served, Fit] = {}
         self._verbs: Mapping[type, Callable[[Call], Reply]] = {
             ServerLive: self._live,
             ServerReady: self._ready,
@@ -233,6 +232,8 @@ class Service:
     def _learn(self, model: Served) -> Fit:
         if model.config.decoupled:
             raise DecoupledModel(model.name)
+        here = set(self._registry.models())
+        self._fits = {known: fit for known, fit in self._fits.items() if known in here}
         fit = Fit(model.name, model.config.max_batch_size, model.inputs, model.outputs)
         self._fits[model] = fit
         return fit

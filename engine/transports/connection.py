@@ -9,17 +9,16 @@ is made for a request, and what a turn of the loop produced for a connection is 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import httptools
 
-from engine.errors import Internal, InvalidArgument
+from engine.errors import InvalidArgument
+from engine.transports.exchange import Application, Chunk, Exchange, wire
 from engine.v2.binary import WORTH_A_VIEW
 from engine.v2.http import HEADER_LENGTH, HttpReply, render_error
-
-logger = logging.getLogger(__name__)
 
 #: A head (request line and headers) beyond this is not read to its end, bytes.
 LARGEST_HEAD = 64 << 10
@@ -44,32 +43,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ALIGNMENT = 16
 _PADDING = bytes(_ALIGNMENT)
 
-Chunk = bytes | memoryview
-
-
-class Running(Protocol):
-    """Something under way that can be taken back."""
-
-    def cancel(self) -> None:
-        """Take it back."""
-        ...
-
-
-class Application(Protocol):
-    """What answers requests."""
-
-    def begin(self, exchange: Exchange) -> None:
-        """Answer a request through ``exchange.reply``, now or later. Raises nothing."""
-        ...
-
-    def judge(self, exchange: Exchange, size: int) -> HttpReply | None:
-        """Refuse a request of which only the head and ``size`` bytes are known, or let it be."""
-        ...
-
-    def exit(self) -> None:
-        """Learn that the server is about to stop."""
-        ...
-
 
 class Peers(Protocol):
     """The connections of a listener."""
@@ -83,35 +56,6 @@ class Peers(Protocol):
         ...
 
 
-class Exchange:
-    """A request, and the answer that is owed to it.
-
-    ``headers`` holds those that somebody here reads, with lower-case names. ``running`` is
-    cancelled when the client goes away, after which ``abandoned`` is true.
-    """
-
-    __slots__ = (
-        "_connection", "abandoned", "answer", "body", "headers", "keep_alive", "method",
-        "running", "target",
-    )  # fmt: skip
-
-    def __init__(self, connection: Connection, method: str, target: str) -> None:
-        self._connection = connection
-        self.method = method
-        self.target = target
-        self.headers: dict[str, str] = {}
-        self.body: Chunk = b""
-        self.keep_alive = True
-        self.abandoned = False
-        self.running: Running | None = None
-        self.answer: HttpReply | None = None
-
-    def reply(self, answer: HttpReply) -> None:
-        """Answer, once; it leaves when those before it have left."""
-        self.answer = answer
-        self._connection.advance()
-
-
 class _Refused(Exception):
     """Ends the parsing of a request that is answered before it is complete."""
 
@@ -120,8 +64,23 @@ class _Refused(Exception):
         self.reply = reply
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A request's head that was parsed before, and what it said; ``size`` includes the body."""
+
+    head: bytes
+    size: int
+    method: str
+    target: str
+    headers: dict[str, str]
+
+
 class Connection(asyncio.Protocol):
-    """One client's connection."""
+    """One client's connection.
+
+    Most clients send the same head with every request. When one is complete in what a read
+    brought, it is remembered, and a read that begins with the same bytes is not parsed again.
+    """
 
     def __init__(
         self, application: Application, loop: asyncio.AbstractEventLoop, peers: Peers
@@ -134,8 +93,11 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._out: list[Chunk] = []
         self._forget_request()
+        self._known: _Known | None = None
         self._head_bytes = 0
-        self._heads = 0
+        self._last: Exchange | None = None
+        self._begun = 0
+        self._complete = 0
         self._feeding = False
         self._flush_due = False
         self._owes_continue = False
@@ -176,8 +138,35 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came; complete requests begin within this call."""
+        known = self._known
         self._feeding = True
-        heads = self._heads
+        if (
+            known is not None
+            and len(data) == known.size
+            and self._begun == self._complete
+            and data.startswith(known.head)
+            and not self._deaf
+        ):
+            self._begin_known(known, data)
+        else:
+            self._parse(data)
+        self._feeding = False
+        if self._out:
+            self._flush()
+        if len(self._waiting) >= MOST_WAITING:
+            self._pace()
+
+    def _begin_known(self, known: _Known, data: bytes) -> None:
+        exchange = Exchange(self, known.method, known.target)
+        exchange.headers = known.headers
+        exchange.body = data[len(known.head) :]
+        self._waiting.append(exchange)
+        self._application.begin(exchange)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse what a read brought: a part of a request, one, or several."""
+        begun, complete = self._begun, self._complete
+        self._last = None
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -189,13 +178,11 @@ class Connection(asyncio.Protocol):
             else:
                 what = cause or error
                 self._hang_up(render_error(InvalidArgument(f"not an HTTP/1.1 request: {what}")))
-        self._feeding = False
-        if heads == self._heads and not self._in_body:
+        if begun == complete and self._begun == self._complete == complete + 1:
+            self._learn(data)
+            self._last = None
+        elif self._complete == complete and not self._in_body:
             self._bound_head(len(data))
-        if self._out:
-            self._flush()
-        if len(self._waiting) >= MOST_WAITING:
-            self._pace()
 
     def _feed(self, data: bytes) -> None:
         """Parse, going on over requests to upgrade to a protocol nobody here speaks."""
@@ -208,6 +195,18 @@ class Connection(asyncio.Protocol):
                 if rest:
                     continue
             return
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of the one request that ``data`` is, if it is one to come again."""
+        exchange = self._last
+        if exchange is None or not exchange.keep_alive or "expect" in exchange.headers:
+            return
+        head_size = data.find(b"\r\n\r\n") + 4
+        body_size = len(data) - head_size
+        if int(exchange.headers.get("content-length", "0")) == body_size == len(exchange.body):
+            self._known = _Known(
+                data[:head_size], len(data), exchange.method, exchange.target, exchange.headers
+            )
 
     def _bound_head(self, size: int) -> None:
         self._head_bytes += size
@@ -241,6 +240,10 @@ class Connection(asyncio.Protocol):
 
     # httptools' side: the parts of a request
 
+    def on_message_begin(self) -> None:
+        """Count a request that begins."""
+        self._begun += 1
+
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
         self._url += url
@@ -255,7 +258,6 @@ class Connection(asyncio.Protocol):
         """Judge the head before the body comes."""
         self._in_body = True
         self._head_bytes = 0
-        self._heads += 1
         length = self._headers.get("content-length")
         if length is not None:
             self._judge(int(length))
@@ -303,6 +305,8 @@ class Connection(asyncio.Protocol):
         exchange.headers = self._headers
         exchange.body = self._body()
         exchange.keep_alive = self._parser.should_keep_alive()
+        self._last = exchange
+        self._complete += 1
         self._owes_continue = False
         self._forget_request()
         self._waiting.append(exchange)
@@ -341,7 +345,7 @@ class Connection(asyncio.Protocol):
         while waiting and (answer := waiting[0].answer) is not None:
             exchange = waiting.popleft()
             ends = not exchange.keep_alive or (self._draining and not waiting)
-            self._out += _wire(exchange, answer, ends=ends)
+            self._out += wire(exchange, answer, ends=ends)
             if ends:
                 self._ends = self._deaf = True
         if self._feeding or self._transport is None or not self._out:
@@ -389,29 +393,9 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _is_busy(self) -> bool:
-        return bool(self._waiting or self._in_body or self._head_bytes)
+        return bool(self._waiting) or self._begun != self._complete
 
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _wire(exchange: Exchange, answer: HttpReply, *, ends: bool) -> list[Chunk]:
-    """Spell an answer."""
-    lines = [f"HTTP/1.1 {answer.status} {answer.phrase}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in answer.headers]
-    if ends:
-        lines.append("Connection: close\r\n")
-    elif "connection" in exchange.headers:
-        # A client of HTTP/1.0 that asks for it has to be told.
-        lines.append("Connection: keep-alive\r\n")
-    lines.append(f"Content-Length: {answer.size}\r\n\r\n")
-    head = "".join(lines).encode("latin-1")
-    return [head] if exchange.method == "HEAD" else [head, *answer.chunks]
-
-
-def fault(exchange: Exchange, error: Exception) -> HttpReply:
-    """Answer for a fault of ours, and leave its trace in the log."""
-    logger.error("method=%s target=%s: a fault", exchange.method, exchange.target, exc_info=error)
-    return render_error(Internal(f"internal error: {type(error).__name__}: {error}"))

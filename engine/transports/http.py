@@ -11,14 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
-from engine.transports.connection import fault
+from engine.transports.exchange import fault
 from engine.transports.listener import listen
 from engine.v2.call import Infer, InferRaw, Load, Unload
 from engine.v2.http import parse_request, refuse_early, render_error, render_reply
 
 if TYPE_CHECKING:
     from engine.service import Service
-    from engine.transports.connection import Exchange
+    from engine.transports.exchange import Exchange
     from engine.transports.listener import Listener
     from engine.types import InferResponse
     from engine.v2.http import HttpReply

@@ -12,7 +12,7 @@ from engine.transports.connection import Connection
 from engine.transports.ports import refused
 
 if TYPE_CHECKING:
-    from engine.transports.connection import Application
+    from engine.transports.exchange import Application
 
 BACKLOG = 1024
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.telemetry.exposition import CONTENT_TYPE
-from engine.transports.connection import fault
+from engine.transports.exchange import fault
 from engine.transports.listener import listen
 from engine.v2.http import HttpReply, render_error
 from engine.v2.routes import MethodNotAllowed
 
 if TYPE_CHECKING:
     from engine.service import Service
-    from engine.transports.connection import Exchange
+    from engine.transports.exchange import Exchange
     from engine.transports.listener import Listener
 
 _PATHS = frozenset({"/metrics", "/metrics/"})
