@@ -1,0 +1,204 @@
+"""An instance runs batches on its thread, or inline, and survives whatever a runtime does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import pytest
+from support.fake_backend import FakeRunnable, Function, config
+
+from engine.backend import Placement
+from engine.clock import SystemClock
+from engine.errors import EngineError, Internal, InvalidArgument
+from engine.execution.batch import layout
+from engine.execution.instance import Batch, Instance, Mailbox, Outcome
+from engine.execution.residence import PROBATION
+from engine.types import Array, DType, InferRequest, InferResponse, Tensor
+
+_PATIENCE_S = 10
+
+
+class ThreadLoop:
+    """Takes what other threads post, and runs it when the test asks for it."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self.posts = 0
+
+    def call_soon(self, callback: Callable[..., object], /, *args: Any) -> None:
+        self._queue.put(lambda: callback(*args))
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], /, *args: Any) -> None:
+        self.posts += 1
+        self.call_soon(callback, *args)
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._queue.get(timeout=_PATIENCE_S)()
+
+
+class Rig:
+    """One instance on a real thread."""
+
+    def __init__(self, function: Function) -> None:
+        self.loop = ThreadLoop()
+        self.runnable = FakeRunnable(function, Placement())
+        batch = Batch("model_0", self.runnable, layout("model", 1, config()), SystemClock())
+        self.instance = Instance("model_0", batch, Mailbox(self.loop))
+        self.outcomes: list[Outcome] = []
+
+    def run(self, *rows: int) -> Outcome:
+        outcome = self.instance.run([request(count) for count in rows], self.outcomes.append)
+        if outcome is None:
+            before = len(self.outcomes)
+            self.loop.run_until(lambda: len(self.outcomes) > before)
+            return self.outcomes[-1]
+        return outcome
+
+    def close(self) -> None:
+        closed: list[int] = []
+        self.instance.close(lambda: closed.append(1))
+        self.loop.run_until(lambda: bool(closed))
+
+
+def request(rows: int) -> InferRequest:
+    return InferRequest(inputs=(Tensor("X", DType.FP32, np.ones((rows, 2), np.float32)),))
+
+
+def double(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    return {"Y": inputs["X"] * 2}
+
+
+@pytest.fixture
+def rig() -> Iterator[Callable[[Function], Rig]]:
+    made: list[Rig] = []
+
+    def make(function: Function) -> Rig:
+        made.append(Rig(function))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        assert one.runnable.closed == 1
+
+
+def _responses(outcome: Outcome) -> list[InferResponse]:
+    assert not isinstance(outcome.result, EngineError), outcome.result
+    return outcome.result
+
+
+def test_a_batch_runs_on_the_thread_and_is_timed(rig: Callable[[Function], Rig]) -> None:
+    where: list[str] = []
+
+    def note(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        where.append(threading.current_thread().name)
+        return double(inputs)
+
+    one = rig(note)
+    before_ns = SystemClock().now_ns()
+    outcome = one.run(1, 3)
+    assert [response.outputs[0].array.tolist() for response in _responses(outcome)] == [
+        [[2.0, 2.0]],
+        [[2.0, 2.0]] * 3,
+    ]
+    assert where == ["model_0"]
+    assert one.runnable.batches == [4]
+    assert before_ns <= outcome.timings.started_ns
+    assert outcome.timings.started_ns + outcome.timings.total_ns <= SystemClock().now_ns()
+    assert outcome.timings.infer_ns > 0
+
+
+def test_a_short_model_moves_inline_and_gives_the_same_answers(
+    rig: Callable[[Function], Rig],
+) -> None:
+    where: list[str] = []
+
+    def note(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        where.append(threading.current_thread().name)
+        return double(inputs)
+
+    one = rig(note)
+    results = []
+    for _ in range(50 * PROBATION):
+        results.append(_responses(one.run(1))[0].outputs[0].array.tolist())
+        if one.instance.inline:
+            break
+    assert one.instance.inline
+    results.append(_responses(one.run(1))[0].outputs[0].array.tolist())
+    assert where[0] == "model_0"
+    assert where[-1] == threading.current_thread().name
+    assert results == [[[2.0, 2.0]]] * len(results)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        (
+            ZeroDivisionError("by nought"),
+            Internal,
+            "'model_0' failed: ZeroDivisionError: by nought",
+        ),
+        (MemoryError(), Internal, "'model_0' failed: MemoryError"),
+        (InvalidArgument("input 'X': no such word"), InvalidArgument, "input 'X': no such word"),
+    ],
+)
+def test_a_fault_is_the_outcome_of_its_batch_and_the_next_one_runs(
+    rig: Callable[[Function], Rig], fault: Exception, kind: type[EngineError], said: str
+) -> None:
+    faults = [fault]
+
+    def fail_once(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        if faults:
+            raise faults.pop()
+        return double(inputs)
+
+    one = rig(fail_once)
+    outcome = one.run(1, 1)
+    assert isinstance(outcome.result, kind)
+    assert said in outcome.result.message
+    assert len(_responses(one.run(2))) == 1
+
+
+def test_an_output_of_the_wrong_size_is_a_fault_of_the_batch(
+    rig: Callable[[Function], Rig],
+) -> None:
+    outcome = rig(lambda inputs: {"Y": inputs["X"][:1]}).run(1, 1)
+    assert isinstance(outcome.result, Internal)
+    assert "for a batch of 2" in outcome.result.message
+
+
+def test_many_results_take_one_wake_up_of_the_loop() -> None:
+    loop = ThreadLoop()
+    mailbox = Mailbox(loop)
+    seen: list[int] = []
+    for number in range(100):
+        mailbox.post(lambda n=number: seen.append(n))  # type: ignore[misc]
+    assert loop.posts == 1
+    loop.run_until(lambda: len(seen) == 100)
+    assert seen == list(range(100))
+    mailbox.post(lambda: seen.append(100))
+    loop.run_until(lambda: len(seen) == 101)
+    assert loop.posts == 2
+
+
+def test_posting_from_many_threads_loses_nothing() -> None:
+    loop = ThreadLoop()
+    mailbox = Mailbox(loop)
+    seen: list[tuple[int, int]] = []
+
+    def post(thread: int) -> None:
+        for number in range(500):
+            mailbox.post(lambda n=number: seen.append((thread, n)))  # type: ignore[misc]
+
+    threads = [threading.Thread(target=post, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    loop.run_until(lambda: len(seen) == 2000)
+    for thread in threads:
+        thread.join()
+    assert [n for thread, n in seen if thread == 2] == list(range(500))

@@ -1,0 +1,103 @@
+"""Which instances a configuration asks for, and what it asks for in vain (spec 2b)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.fake_backend import config
+
+from engine.execution.plan import plan, unsupported
+from engine.modelconfig.schema import (
+    DynamicBatching,
+    EnsembleStep,
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+    ModelInput,
+)
+from engine.types import DType
+
+CPU, GPU, AUTO = InstanceKind.KIND_CPU, InstanceKind.KIND_GPU, InstanceKind.KIND_AUTO
+
+
+@pytest.mark.parametrize(
+    ("count", "cores", "threads"), [(1, 8, 8), (2, 8, 4), (3, 8, 2), (4, 2, 1)]
+)
+def test_cores_are_dealt_out_to_the_cpu_instances(count: int, cores: int, threads: int) -> None:
+    planned = plan(config(groups=(InstanceGroup(kind=CPU, count=count),)), cores)
+    assert [one.placement.threads for one in planned] == [threads] * count
+    assert [one.placement.device for one in planned] == [None] * count
+
+
+def test_a_gpu_group_has_its_count_on_each_gpu_and_takes_no_share_of_the_cores() -> None:
+    groups = (
+        InstanceGroup(name="g", kind=GPU, count=2, gpus=(0, 3)),
+        InstanceGroup(name="c", kind=CPU, count=1),
+    )
+    planned = plan(config(groups=groups), cores=4)
+    assert [(one.name, one.placement.device) for one in planned] == [
+        ("g_0_gpu0", 0),
+        ("g_0_gpu3", 3),
+        ("g_1_gpu0", 0),
+        ("g_1_gpu3", 3),
+        ("c_0", None),
+    ]
+    assert planned[-1].placement.threads == 4
+
+
+def test_auto_is_a_gpu_where_gpus_are_named_and_else_the_cpu() -> None:
+    groups = (InstanceGroup(kind=AUTO, gpus=(1,)), InstanceGroup(kind=AUTO))
+    assert [one.placement.device for one in plan(config(groups=groups), 4)] == [1, None]
+
+
+def test_passive_instances_come_last_and_share_no_cores() -> None:
+    groups = (
+        InstanceGroup(name="idle", kind=CPU, count=1, passive=True),
+        InstanceGroup(name="busy", kind=CPU, count=2),
+    )
+    planned = plan(config(groups=groups), 8)
+    assert [(one.name, one.passive) for one in planned] == [
+        ("busy_0", False),
+        ("busy_1", False),
+        ("idle_0", True),
+    ]
+    assert planned[0].placement.threads == 4
+
+
+def test_there_is_always_somebody_to_run() -> None:
+    groups = (InstanceGroup(kind=CPU, count=1, passive=True),)
+    assert [one.passive for one in plan(config(groups=groups), 8)] == [False, True]
+    assert len(plan(config(groups=()), 8)) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (replace(config(), ensemble_scheduling=(EnsembleStep(model_name="a"),)), "ensemble"),
+        (replace(config(), other={"sequence_batching": ""}), "sequence_batching"),
+        (replace(config(), other={"batch_input": ""}), "batch_input"),
+        (replace(config(), other={"model_operations": ""}), "model_operations"),
+        (replace(config(), decoupled=True), "decoupled"),
+        (config(batching=DynamicBatching(priority_levels=2)), "priority_levels"),
+        (config(groups=(InstanceGroup(kind=GPU, count=1),)), "no GPU was found"),
+        (
+            replace(
+                config(),
+                input=(
+                    ModelInput(name="X", data_type=DType.FP32, dims=(-1,), allow_ragged_batch=True),
+                ),
+            ),
+            "allow_ragged_batch",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_named(asked: ModelConfig, named: str) -> None:
+    (text,) = unsupported(asked)
+    assert named in text
+
+
+def test_everything_is_named_at_once_and_nothing_without_cause() -> None:
+    many = replace(config(), decoupled=True, other={"sequence_batching": "", "batch_input": ""})
+    assert len(unsupported(many)) == 3
+    assert unsupported(config(batching=DynamicBatching(preserve_ordering=True))) == ()
