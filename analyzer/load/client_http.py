@@ -58,6 +58,8 @@ class HttpClient:
 
     async def close(self) -> None:
         """Disconnect. Requests in flight are heard of no more."""
+        for task in self._tasks:
+            task.cancel()
         for connection in self._open:
             if connection is not None:
                 connection.hang_up()

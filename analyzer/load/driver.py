@@ -220,7 +220,9 @@ class _Watchdog:
 
     def __init__(self, settings: DriverSettings) -> None:
         self._settings = settings
-        self._heard = self._progress = time.monotonic()
+        self._heard = time.monotonic()
+        #: None until it speaks: to start is no matter of the server's
+        self._progress: float | None = None
         self._answered = 0
         self._in_flight = 0
         self._stopped: float | None = None
@@ -237,7 +239,8 @@ class _Watchdog:
     def heard(self, said: Line) -> None:
         """Note a sign of life, and of progress."""
         self._heard = time.monotonic()
-        if not isinstance(said, Alive) or said.answered > self._answered:
+        idle = isinstance(said, Alive) and said.answered <= self._answered
+        if not idle or self._progress is None:
             self._progress = self._heard
         if isinstance(said, Alive):
             self._answered, self._in_flight = said.answered, said.in_flight
@@ -254,7 +257,7 @@ class _Watchdog:
                 f"the load client said nothing for {self._settings.silence_s:g} s and was killed; "
                 f"{self._answered} requests had been answered{explanation()}"
             )
-        if now - self._progress > self._settings.stall_s:
+        if self._progress is not None and now - self._progress > self._settings.stall_s:
             raise LoadError(
                 f"no request was answered for {self._settings.stall_s:g} s "
                 f"({self._answered} had been, {self._in_flight} are in flight): the server hangs, "

@@ -112,6 +112,8 @@ class Session:
             self._ending = True
             await self._drain()
             beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beat
             await client.close()
         return await self._result(steadiness)
 

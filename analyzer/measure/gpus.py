@@ -15,11 +15,22 @@ from analyzer.measure.aggregate import Gpu, GpuGlimpse
 
 
 class Gpus(Protocol):
-    """The GPUs that can be looked at; ``reason`` says why there are none, if so."""
+    """The GPUs that can be looked at."""
 
-    known: tuple[Gpu, ...]
-    reason: str
-    driver: str
+    @property
+    def known(self) -> tuple[Gpu, ...]:
+        """What does not change of each."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why there are none, if so."""
+        ...
+
+    @property
+    def driver(self) -> str:
+        """The driver's version, if there is one."""
+        ...
 
     def look(self) -> tuple[GpuGlimpse, ...]:
         """Look at each of them now."""

@@ -7,6 +7,7 @@ tree of processes, the kernel's account of their memory) is read less often.
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -45,6 +46,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         if self._tree is not None:
+            self._glimpses.append(self._glimpse(memory=True))
             self._thread.start()
         return self
 
@@ -61,10 +63,10 @@ class Watch:
         return Seen(glimpses, self._gpus.known, self._gpus.reason)
 
     def _run(self) -> None:
-        count = 0
-        while not self._over.wait(self._period_s if count else 0):
+        for count in itertools.count(1):
+            if self._over.wait(self._period_s):
+                break
             self._glimpses.append(self._glimpse(memory=count % SELDOM == 0))
-            count += 1
         self._glimpses.append(self._glimpse(memory=False))
 
     def _glimpse(self, *, memory: bool) -> Glimpse:

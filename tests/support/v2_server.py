@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class V2Server:
     models: dict[str, Model] = field(default_factory=dict)
     bodies: list[bytes] = field(default_factory=list)
     port: int = 0
+    listening: asyncio.Server | None = None
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def add(self, name: str, /, **changes: Any) -> Model:
         self.models[name] = Model({"name": name, **CONFIG, **changes})
@@ -81,9 +83,20 @@ class V2Server:
     async def start(self) -> asyncio.Server:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
+        self.listening = server
         return server
 
+    def vanish(self) -> None:
+        """Stop listening and drop every connection, as a server that crashed. Any thread."""
+        server, self.listening = self.listening, None
+        assert server is not None
+        loop = server.get_loop()
+        loop.call_soon_threadsafe(server.close)
+        for writer in tuple(self.open):
+            loop.call_soon_threadsafe(writer.transport.abort)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -108,7 +121,10 @@ class V2Server:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
         finally:
+            self.open.discard(writer)
             writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     async def _answer(self, method: str, path: str, body: bytes) -> Reply | None:
         reply: Reply | None = _error(404, "Not Found")
@@ -238,8 +254,10 @@ def running(server: V2Server) -> Iterator[V2Server]:
         started.set()
         await end.wait()
         listening.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in serving:
             task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

@@ -1,0 +1,256 @@
+"""The load client as a whole, in its own process, against a real server that may misbehave."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from support.conditions import within
+from support.v2_server import Faults, V2Server, running
+
+from analyzer.errors import LaunchError, LoadError
+from analyzer.launcher import Endpoint
+from analyzer.load.driven import Driven
+from analyzer.load.driver import DriverSettings, drive
+from analyzer.load.window import WindowSample
+from analyzer.load.wire import Job, job_to_line
+from analyzer.record.row import LoadSpec
+
+QUICK: Mapping[str, Any] = {"window_seconds": 0.1, "max_windows": 4, "tolerance": 5.0}
+
+
+@pytest.fixture
+def server() -> Iterator[V2Server]:
+    with running(V2Server()) as server:
+        server.add("tiny")
+        yield server
+
+
+def at(server: V2Server) -> Endpoint:
+    return Endpoint(f"127.0.0.1:{server.port}")
+
+
+def load(
+    server: V2Server,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    settings: DriverSettings | None = None,
+    windows: list[WindowSample] | None = None,
+    **changes: Any,
+) -> Driven:
+    spec = LoadSpec(**{"concurrency": 2, **QUICK, **changes})
+    seen = [] if windows is None else windows
+    return drive(at(server), "tiny", spec, stop=stop, on_window=seen.append, settings=settings)
+
+
+def test_what_the_client_counts_is_what_the_server_counted(server: V2Server) -> None:
+    windows: list[WindowSample] = []
+    driven = load(server, windows=windows)
+    assert driven.stable
+    assert driven.failed == 0
+    assert driven.windows == len(windows) == 3
+    assert driven.requests == sum(window.requests for window in windows)
+    total = server.models["tiny"].requests
+    # The warm-up, the windows, and what was in flight when the last of them ended.
+    assert 0 <= total - driven.requests - driven.warmup_requests <= 3 * 2
+    assert driven.warmup_requests >= 8
+
+
+def test_rates_and_latencies_are_two_views_of_one_thing(server: V2Server) -> None:
+    """Little's law: in a closed loop concurrency is throughput times latency."""
+    server.faults = Faults(latency_s=0.01)
+    driven = load(server, concurrency=4, window_seconds=0.3)
+    rate = driven.requests / driven.seconds
+    mean = float(driven.latency_ns.mean()) / 1e9
+    assert rate * mean == pytest.approx(4, rel=0.05)
+    assert float(driven.latency_ns.min()) >= 10e6
+    assert np.mean(driven.window_rates) == pytest.approx(rate, rel=0.05)
+
+
+def test_throughput_is_in_inferences(server: V2Server) -> None:
+    server.faults = Faults(latency_s=0.01)
+    driven = load(server, batch_size=8)
+    rate = driven.requests / driven.seconds
+    assert np.mean(driven.window_rates) == pytest.approx(8 * rate, rel=0.1)
+
+
+def test_a_slow_model_gets_windows_long_enough_to_say_something(server: V2Server) -> None:
+    server.faults = Faults(latency_s=0.04)
+    windows: list[WindowSample] = []
+    driven = load(server, windows=windows, concurrency=1, window_seconds=0.05, tolerance=0.3)
+    assert all(window.requests >= 5 for window in windows)
+    assert driven.stable
+    # Bounds lie where requests finish: a window of 5 requests is 5 latencies long.
+    assert max(driven.window_rates) / min(driven.window_rates) < 1.3
+
+
+def test_the_servers_times_are_means_over_its_own_requests(server: V2Server) -> None:
+    times = load(server).server
+    assert times is not None
+    assert (times.request_ns, times.queue_ns) == (1000, 100)
+    assert (times.compute_input_ns, times.compute_infer_ns, times.compute_output_ns) == (
+        200,
+        600,
+        100,
+    )
+    assert times.inferences / times.executions == pytest.approx(2, rel=0.05)
+
+
+def test_a_server_without_the_extensions_is_measured_from_outside(server: V2Server) -> None:
+    server.faults = Faults(no_statistics=True, no_config=True)
+    driven = load(server)
+    assert driven.server is None
+    assert driven.requests > 0
+
+
+def test_the_request_is_what_the_metadata_asks_for(server: V2Server) -> None:
+    load(server, batch_size=2, settings=DriverSettings(shapes={"TOKENS": (5,)}))
+    head, _, _ = server.bodies[0].partition(b"}]")
+    inputs = {entry["name"]: entry for entry in json.loads(head + b"}]}")["inputs"]}
+    assert inputs["INPUT0"]["shape"] == [2, 16]
+    assert inputs["TOKENS"]["shape"] == [2, 5]
+    assert inputs["TOKENS"]["parameters"] == {"binary_data_size": 2 * 5 * 8}
+    assert len(server.bodies[0]) > 2 * 16 * 4 + 2 * 5 * 8
+
+
+def test_failed_requests_are_counted_and_the_first_is_quoted(server: V2Server) -> None:
+    server.faults = Faults(refuse_every=10)
+    driven = load(server)
+    assert driven.failed > 0
+    assert driven.first_error == "HTTP 400: the model ate it"
+    assert driven.failed == server.models["tiny"].failed
+
+
+def test_if_all_fail_the_error_is_the_servers_own_text(server: V2Server) -> None:
+    server.faults = Faults(refuse_every=1)
+    with pytest.raises(LoadError, match=r"every request failed.*HTTP 400: the model ate it"):
+        load(server)
+
+
+def test_a_connection_that_is_dropped_fails_one_request_and_no_more(server: V2Server) -> None:
+    server.faults = Faults(drop_every=7)
+    driven = load(server)
+    assert driven.failed > 0
+    assert driven.first_error is not None
+    assert "closed the connection" in driven.first_error
+    assert driven.requests > driven.failed
+
+
+def test_a_server_that_closes_after_each_answer_is_connected_to_again(server: V2Server) -> None:
+    server.faults = Faults(close_each=True)
+    driven = load(server)
+    assert driven.failed == 0
+    assert driven.requests > 10
+
+
+def test_a_server_that_hangs_is_given_up_with_what_was_in_flight(server: V2Server) -> None:
+    server.faults = Faults(hang_after=20)
+    with pytest.raises(LoadError, match=r"no request was answered for 0\.5 s.*2 are in flight"):
+        load(server, settings=DriverSettings(stall_s=0.5))
+
+
+def test_a_server_that_goes_away_ends_the_run(server: V2Server) -> None:
+    windows: list[WindowSample] = []
+
+    def vanish() -> bool:
+        if windows and server.listening is not None:
+            server.vanish()
+        return False
+
+    with pytest.raises(LoadError, match=r"cannot connect to 127\.0\.0\.1"):
+        load(server, stop=vanish, windows=windows, max_windows=1000, tolerance=0.0)
+
+
+def test_stop_ends_early_with_the_windows_there_are(server: V2Server) -> None:
+    windows: list[WindowSample] = []
+    driven = load(
+        server, stop=lambda: len(windows) >= 2, windows=windows, tolerance=0.0, max_windows=1000
+    )
+    assert not driven.stable
+    assert 2 <= driven.windows < 20
+
+
+def test_stop_before_anything_was_measured_is_an_error(server: V2Server) -> None:
+    with pytest.raises(LoadError, match="stopped before the first window was over"):
+        load(server, stop=lambda: True, window_seconds=5.0)
+
+
+def test_measurements_that_never_agree_are_reported_as_not_stable(server: V2Server) -> None:
+    driven = load(server, tolerance=0.0, max_windows=5)
+    assert not driven.stable
+    assert driven.windows == 5
+    assert len(driven.window_rates) == 3
+
+
+def test_an_unknown_model_is_an_error_that_names_it(server: V2Server) -> None:
+    spec = LoadSpec()
+    with pytest.raises(LaunchError, match="unknown model: 'nobody'"):
+        drive(at(server), "nobody", spec, stop=lambda: False, on_window=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"protocol": "carrier pigeon"}, "there are: http, grpc"),
+        ({"protocol": "grpc"}, "gRPC address is not known"),
+        ({"batch_size": 9}, "max_batch_size of 8"),
+        ({"data": "ones"}, "there are: random, zero"),
+    ],
+)
+def test_a_load_that_cannot_be_is_said_before_anything_starts(
+    server: V2Server, changes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(LoadError, match=text):
+        load(server, **changes)
+
+
+def test_a_client_that_cannot_run_is_an_error_with_its_last_words(server: V2Server) -> None:
+    with pytest.raises(LoadError, match="without a result"):
+        load(server, settings=DriverSettings(python="/bin/false"))
+
+
+def test_nothing_is_left_behind(server: V2Server) -> None:
+    load(server)
+    server.faults = Faults(refuse_every=1)
+    with pytest.raises(LoadError):
+        load(server)
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    assert not [command for command in commands if "analyzer.load" in command]
+
+
+def test_the_client_ends_when_the_analyzer_is_gone(server: V2Server) -> None:
+    job = Job(endpoint=at(server), model="tiny", load=LoadSpec(window_seconds=60), request=b"")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "analyzer.load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(f"{job_to_line(job)}\n".encode())
+    child.stdin.flush()
+    assert child.stdout.readline()
+    assert child.poll() is None
+    child.stdin.close()
+    assert within(lambda: child.poll() is not None)
+    child.stdout.close()
+
+
+def test_ctrl_c_in_the_terminal_is_not_for_the_client(server: V2Server) -> None:
+    """It is in a session of its own, so the terminal's signal does not reach it."""
+    sessions: list[int] = []
+
+    def look() -> bool:
+        if not sessions:
+            (child,) = psutil.Process().children()
+            sessions.append(os.getsid(child.pid))
+        return False
+
+    load(server, stop=look)
+    assert sessions
+    assert os.getsid(0) not in sessions

@@ -1,0 +1,128 @@
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from support.v2_server import Faults, V2Server, running
+
+from analyzer import v2client
+from analyzer.errors import LaunchError
+from analyzer.launcher import Endpoint
+from analyzer.v2client import Counters
+from engine.types import DType, TensorSpec
+
+
+@pytest.fixture
+def server() -> Iterator[V2Server]:
+    with running(V2Server()) as server:
+        server.add("tiny")
+        server.add("a/b c").ready = False
+        yield server
+
+
+@pytest.fixture
+def endpoint(server: V2Server) -> Endpoint:
+    return Endpoint(f"127.0.0.1:{server.port}")
+
+
+NOWHERE = Endpoint("127.0.0.1:1")
+
+
+def test_metadata_comes_as_values(endpoint: Endpoint) -> None:
+    assert v2client.server_metadata(endpoint).name == "tiny"
+    assert v2client.server_metadata(endpoint).extensions == ("statistics",)
+    model = v2client.model_metadata(endpoint, "tiny")
+    assert model.versions == ("1",)
+    assert model.inputs == (
+        TensorSpec("INPUT0", DType.FP32, (-1, 16)),
+        TensorSpec("TOKENS", DType.INT64, (-1, -1)),
+    )
+
+
+def test_the_configuration_comes_as_the_engine_knows_it(endpoint: Endpoint) -> None:
+    config = v2client.model_config(endpoint, "tiny")
+    assert (config.name, config.max_batch_size, config.backend) == ("tiny", 8, "onnxruntime")
+    assert config.input[0].dims == (16,)
+
+
+def test_readiness_is_a_yes_or_a_no_whatever_happens(endpoint: Endpoint) -> None:
+    assert v2client.ready(endpoint)
+    assert v2client.model_ready(endpoint, "tiny")
+    assert not v2client.model_ready(endpoint, "nobody")
+    assert not v2client.ready(NOWHERE)
+    assert not v2client.model_ready(NOWHERE, "tiny")
+
+
+def test_counters_are_read_and_subtracted(server: V2Server, endpoint: Endpoint) -> None:
+    before = v2client.statistics(endpoint, "tiny")
+    assert before == Counters()
+    server.models["tiny"].requests = 4
+    seen = v2client.statistics(endpoint, "tiny") - before
+    assert (seen.requests, seen.inferences, seen.executions) == (4, 4, 2)
+    assert (seen.request_ns, seen.queue_ns, seen.compute_infer_ns) == (4000, 400, 2400)
+
+
+def test_the_index_says_what_is_not_ready_and_why(endpoint: Endpoint) -> None:
+    tiny, other = v2client.index(endpoint)
+    assert (tiny.name, tiny.state, tiny.reason) == ("tiny", "READY", "")
+    assert (other.state, other.reason) == ("UNAVAILABLE", "unloaded")
+
+
+def test_a_refusal_carries_status_and_the_servers_reason(
+    server: V2Server, endpoint: Endpoint
+) -> None:
+    server.faults = Faults(no_statistics=True)
+    with pytest.raises(v2client.Refused, match="answered 404: Not Found") as caught:
+        v2client.statistics(endpoint, "tiny")
+    assert (caught.value.status, caught.value.reason) == (404, "Not Found")
+
+
+def test_that_nothing_answers_says_where() -> None:
+    with pytest.raises(v2client.Unreachable, match=r"http://127\.0\.0\.1:1/v2: .*refused"):
+        v2client.server_metadata(NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (b"220 mail.example ready\r\n", "no answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<h1>", "not JSON"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "expected a JSON object"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"name":"m"}', "not the metadata"),
+    ],
+)
+def test_what_answers_like_no_v2_server_is_an_error(reply: bytes, text: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(LaunchError, match=text):
+            v2client.model_metadata(Endpoint(f"127.0.0.1:{listening.getsockname()[1]}"), "m")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("host:81", ("host", 81)),
+        ("host", ("host", 8000)),
+        ("http://host:81/", ("host", 81)),
+        ("[::1]:81", ("::1", 81)),
+    ],
+)
+def test_addresses(address: str, parts: tuple[str, int]) -> None:
+    assert v2client.split(address) == parts
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b'{"error":"no"}', "no"), (b"plain", "plain"), (b"[1]", "[1]"), (b"\xff", "\ufffd")],
+)
+def test_an_errors_text_is_found_where_servers_put_it(body: bytes, text: str) -> None:
+    assert v2client.error_text(body) == text
