@@ -76,6 +76,7 @@ def test_a_server_that_ends_is_no_error() -> None:
         watch = Watch(short.pid, nvml=NONE, period_s=0.01)
         with watch:
             short.kill()
+            short.wait()
             assert within(lambda: watch.seen().glimpses[-1].cpu_seconds is None)
 
 
