@@ -1,0 +1,95 @@
+import json
+import re
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import pytest
+from support import rows as made
+
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.record.row import Row
+from analyzer.report import view
+from analyzer.report.charts import Chart, draw
+from analyzer.report.commands import Commands
+from analyzer.report.evidence import gather
+
+COMMANDS = Commands(serve="", apply="", rerank="", reproduce="")
+
+
+def charts(rows: Sequence[Row], goal: Goal | None = None) -> tuple[Chart, ...]:
+    page = view.make(gather(made.head(), rows, goal or parse_goal()), COMMANDS)
+    return draw(page.charts)
+
+
+CPU, GPU = made.resnet50(), made.resnet50(gpu=True)
+BOUND = parse_goal(latency_budget=60, min_throughput=50)
+
+
+@pytest.mark.parametrize("chart", [*charts(GPU), *charts(CPU, BOUND)], ids=lambda chart: chart.name)
+def test_plotly_knows_every_property_and_json_every_value(chart: Chart) -> None:
+    go.Figure(chart.figure)
+    json.dumps(chart.figure, allow_nan=False)
+
+
+def test_a_whole_sweep_has_every_chart() -> None:
+    names = [chart.name for chart in charts(GPU)]
+    assert names[:4] == [
+        "plane",
+        "curve-perf_throughput",
+        "curve-perf_latency_p99",
+        "breakdown",
+    ]
+    assert len(names) == len(set(names)) == 9
+
+
+def test_no_chart_is_empty() -> None:
+    for rows in (CPU, GPU, CPU[:1], [row for row in CPU if row.failure is not None]):
+        for chart in charts(rows):
+            assert chart.figure["data"]
+            assert all(len(trace["x"]) for trace in chart.figure["data"])
+
+
+def test_nothing_measured_is_nothing_drawn() -> None:
+    assert charts([row for row in CPU if row.failure is not None]) == ()
+
+
+def test_parts_of_the_latency_stack_up_to_no_more_than_its_average() -> None:
+    breakdown = next(chart for chart in charts(CPU) if chart.name == "breakdown")
+    for index, label in enumerate(breakdown.figure["data"][0]["y"]):
+        total = sum(trace["x"][index] for trace in breakdown.figure["data"])
+        name, _, concurrency = label.partition(" @ ")
+        row = next(
+            row
+            for row in CPU
+            if row.variant == f"resnet50_{name}".replace("_default", "_config_default")
+            and row.load.concurrency == int(concurrency)
+        )
+        assert total <= row.metrics["perf_latency_avg"] * 1.02
+
+
+def test_constraints_are_lines_with_words_in_the_legend() -> None:
+    plane = charts(CPU, BOUND)[0]
+    words = {shape["name"] for shape in plane.figure["layout"]["shapes"]}
+    assert words == {"p99 at most 60 ms", "throughput at least 50 infer/sec"}
+    assert all(shape["showlegend"] for shape in plane.figure["layout"]["shapes"])
+
+
+def test_every_concurrency_of_a_load_curve_is_a_tick() -> None:
+    curve = next(chart for chart in charts(CPU) if chart.name == "curve-perf_throughput")
+    assert curve.figure["layout"]["xaxis"]["tickvals"] == [1, 2, 4, 8, 16, 32]
+
+
+def test_what_a_name_holds_does_not_become_markup() -> None:
+    sweep = made.Sweep("<b>&model")
+    sweep.measure(sweep.variant(None), (1, 2))
+    for chart in charts(sweep.rows):
+        for trace in chart.figure["data"]:
+            for text in [*trace.get("text", ()), *trace.get("customdata", ())]:
+                assert not re.findall(r"<(?!br>)", text)
+
+
+def test_best_and_default_differ_by_more_than_colour() -> None:
+    curve = next(chart for chart in charts(CPU) if chart.name == "curve-perf_throughput")
+    best, default = curve.figure["data"]
+    assert best["line"]["dash"] != default["line"]["dash"]
+    assert best["marker"]["symbol"] != default["marker"]["symbol"]

@@ -1,0 +1,134 @@
+"""Model Analyzer's files: headers, order, rounding and cells as its golden files have them."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from support import rows as made
+
+from analyzer.ranking.goal import parse_goal
+from analyzer.record.row import Phase, Row
+from analyzer.report.evidence import gather
+from analyzer.report.export import GPU, INFERENCE, SERVER_ONLY, csv_files, instance_group
+
+CPU_ROWS, GPU_ROWS = made.resnet50(), made.resnet50(gpu=True)
+
+
+def files(
+    rows: Sequence[Row], machine: Mapping[str, Any] = made.CPU_MACHINE, budget: float | None = None
+) -> dict[str, str]:
+    return csv_files(gather(made.head(machine=machine), rows, parse_goal(latency_budget=budget)))
+
+
+def table(text: str) -> list[dict[str, str]]:
+    assert text.endswith("\n\n")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def small() -> list[Row]:
+    """Two variants at two loads, with round numbers."""
+    sweep = made.Sweep("add_sub", gpu=True)
+    for number, rates in ((None, (3140.74, 7755.26)), (1, (2895.0, 8041.25))):
+        variant = sweep.variant(number, instances=number or 2, batch=8)
+        for concurrency, rate in zip((1, 2), rates, strict=True):
+            sweep.measure(variant, (concurrency,))
+            metrics = {"perf_throughput": rate, "perf_latency_p99": 0.449 * concurrency}
+            gpu = {"gpu_used_memory": 822.04, "gpu_utilization": 4.26, "gpu_power_usage": 55.75}
+            sweep.rows[-1] = replace(sweep.rows[-1], metrics=metrics, gpus={made.GPU_UUID: gpu})
+    return sweep.rows
+
+
+def test_inference_metrics_are_the_golden_files_form_to_the_byte() -> None:
+    assert files(small())[INFERENCE] == (
+        "Model,Batch,Concurrency,Model Config Path,Instance Group,Max Batch Size,"
+        "Satisfies Constraints,Throughput (infer/sec),p99 Latency (ms)\n"
+        "add_sub,1,2,add_sub_config_1,1:GPU,8,Yes,8041.2,0.9\n"
+        "add_sub,1,1,add_sub_config_1,1:GPU,8,Yes,2895.0,0.4\n"
+        "add_sub,1,2,add_sub_config_default,2:GPU,8,Yes,7755.3,0.9\n"
+        "add_sub,1,1,add_sub_config_default,2:GPU,8,Yes,3140.7,0.4\n"
+        "\n"
+    )
+
+
+def test_gpu_metrics_are_the_golden_files_form_to_the_byte() -> None:
+    text = files(small())[GPU]
+    assert text.startswith(
+        "Model,GPU UUID,Batch,Concurrency,Model Config Path,Instance Group,Satisfies Constraints,"
+        "GPU Memory Usage (MB),GPU Utilization (%),GPU Power Usage (W)\n"
+        f"add_sub,{made.GPU_UUID},1,2,add_sub_config_1,1:GPU,Yes,822.0,4.3,55.8\n"
+    )
+    assert len(table(text)) == 4
+
+
+def test_measurements_that_keep_the_constraints_come_first_each_side_from_best_to_worst() -> None:
+    lines = table(files(CPU_ROWS, budget=100)[INFERENCE])
+    groups: dict[str, list[dict[str, str]]] = {}
+    for line in lines:
+        groups.setdefault(line["Model Config Path"], []).append(line)
+    assert [name for name, _ in groups.items()] == list(
+        dict.fromkeys(line["Model Config Path"] for line in lines)
+    )
+    for group in groups.values():
+        kept = [line["Satisfies Constraints"] for line in group]
+        assert kept == sorted(kept, reverse=True)
+        rates = [
+            float(line["Throughput (infer/sec)"])
+            for line in group
+            if line["Satisfies Constraints"] == "Yes"
+        ]
+        assert rates == sorted(rates, reverse=True)
+    first = [group[0]["Satisfies Constraints"] for group in groups.values()]
+    assert first == sorted(first, reverse=True)
+
+
+def test_a_configuration_has_one_line_for_each_load_whatever_was_verified() -> None:
+    lines = table(files(CPU_ROWS)[INFERENCE])
+    keys = [(line["Model Config Path"], line["Batch"], line["Concurrency"]) for line in lines]
+    assert len(keys) == len(set(keys))
+    ranked = [
+        row for row in CPU_ROWS if row.failure is None and row.trial.phase is not Phase.VERIFY
+    ]
+    assert len(keys) == len(ranked)
+
+
+def test_a_table_without_rows_is_no_file() -> None:
+    assert set(files(CPU_ROWS)) == {INFERENCE}
+    assert set(files(GPU_ROWS)) == {INFERENCE, GPU}
+    assert files([row for row in CPU_ROWS if row.failure is not None]) == {}
+
+
+def test_gpu_lines_are_only_of_what_ran_on_gpus() -> None:
+    rows = [replace(row, settings={**row.settings, "instance_group": "2:CPU"}) for row in GPU_ROWS]
+    assert GPU not in files(rows)
+
+
+def test_a_metric_that_no_gpu_has_is_no_column() -> None:
+    rows = [
+        replace(
+            row,
+            gpus={uuid: {"gpu_used_memory": m["gpu_used_memory"]} for uuid, m in row.gpus.items()},
+        )
+        for row in GPU_ROWS
+    ]
+    head = files(rows)[GPU].splitlines()[0]
+    assert head.endswith(",Satisfies Constraints,GPU Memory Usage (MB)")
+
+
+def test_the_servers_own_use_is_written_where_it_was_measured() -> None:
+    idle = {made.GPU_UUID: {"gpu_used_memory": 457.0, "gpu_utilization": 0.0}}
+    text = files(GPU_ROWS, {**made.GPU_MACHINE, "server_only": idle})[SERVER_ONLY]
+    assert text == (
+        "Model,GPU UUID,GPU Memory Usage (MB),GPU Utilization (%)\n"
+        f"triton-server,{made.GPU_UUID},457.0,0.0\n\n"
+    )
+
+
+def test_a_kind_left_open_is_the_one_that_was_used() -> None:
+    gpu, cpu = GPU_ROWS[0], CPU_ROWS[0]
+    assert instance_group(replace(gpu, settings={"instance_group": "2:AUTO"})) == "2:GPU"
+    assert instance_group(replace(cpu, settings={"instance_group": "2:AUTO"})) == "2:CPU"
+    assert instance_group(replace(cpu, settings={})) == "1:CPU"
+    assert instance_group(replace(gpu, settings={"instance_group": "4:GPU + 1:CPU"})) == (
+        "4:GPU + 1:CPU"
+    )

@@ -1,0 +1,131 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import rows as made
+
+from analyzer import report
+from analyzer.errors import NothingMeasured
+from analyzer.ranking.goal import parse_goal
+from analyzer.report.export import GPU, INFERENCE
+
+SWEEP = made.resnet50()
+
+
+def summary(directory: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((directory / "summary.json").read_text())
+    return loaded
+
+
+def test_the_report_comes_first_and_every_file_is_there(tmp_path: Path) -> None:
+    written = report.write(made.head(), SWEEP, parse_goal(), tmp_path / "new" / "folder")
+    assert [path.name for path in written] == ["report.html", "summary.json", INFERENCE]
+    assert all(path.is_file() for path in written)
+    # nothing half-written is left behind
+    assert sorted(written[0].parent.iterdir()) == sorted(written)
+
+
+def test_a_table_from_before_does_not_outlive_its_rows(tmp_path: Path) -> None:
+    report.write(made.head(), made.resnet50(gpu=True), parse_goal(), tmp_path)
+    assert (tmp_path / GPU).is_file()
+    report.write(made.head(), SWEEP, parse_goal(), tmp_path)
+    assert not (tmp_path / GPU).exists()
+    assert (tmp_path / INFERENCE).is_file()
+
+
+def test_when_one_file_cannot_be_written_the_others_are_whole_and_no_rest_is_left(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "summary.json").mkdir()
+    (tmp_path / "report.html").write_text("the one before")
+    with pytest.raises(OSError, match=r"summary\.json"):
+        report.write(made.head(), SWEEP, parse_goal(), tmp_path)
+    assert (tmp_path / "report.html").read_text().endswith("</html>\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "summary.json"}
+
+
+def test_only_failed_rows_still_make_a_report(tmp_path: Path) -> None:
+    failed = [row for row in SWEEP if row.failure is not None]
+    written = report.write(made.head(), failed, parse_goal(), tmp_path, torn=3)
+    assert [path.name for path in written] == ["report.html", "summary.json"]
+    said = summary(tmp_path)
+    assert said["verdict"]["finding"] == "nothing"
+    assert said["chosen"] is said["default"] is said["gain"] is None
+    assert [each["stage"] for each in said["failures"]] == ["launch", "load"]
+    assert said["torn"] == 3
+
+
+def test_one_row_makes_a_report(tmp_path: Path) -> None:
+    report.write(made.head(), SWEEP[:1], parse_goal(), tmp_path)
+    assert summary(tmp_path)["chosen"]["variant"] == "resnet50_config_default"
+
+
+def test_no_row_at_all_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NothingMeasured, match="run `analyze profile` first"):
+        report.write(made.head(), [], parse_goal(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_summary_has_every_part_that_its_schema_names(tmp_path: Path) -> None:
+    goal = parse_goal(latency_budget=60)
+    report.write(made.head(machine=made.GPU_MACHINE), made.resnet50(gpu=True), goal, tmp_path)
+    said = summary(tmp_path)
+    assert list(said) == [
+        "schema", "model", "run", "started_at", "goal", "verdict", "chosen", "default", "gain",
+        "standings", "verification", "pareto", "failures", "unstable", "torn", "machine",
+        "versions", "options", "commands",
+    ]  # fmt: skip
+    assert said["goal"]["objectives"] == [
+        {"tag": "perf_throughput", "weight": 1.0, "direction": "more"}
+    ]
+    assert said["goal"]["constraints"] == [{"tag": "perf_latency_p99", "min": None, "max": 60.0}]
+    assert said["chosen"]["config"].startswith('name: "resnet50"')
+    assert said["chosen"]["variant"] == said["standings"][0]["variant"]
+    assert said["gain"]["low"] < said["gain"]["percent"] < said["gain"]["high"]
+    assert said["gain"]["proven"] is True
+    assert len(said["verification"]) == 8
+    assert set(said["commands"]) == {"serve", "apply", "rerank", "reproduce"}
+
+
+def test_every_measured_row_is_in_the_summary_once(tmp_path: Path) -> None:
+    report.write(made.head(), SWEEP, parse_goal(), tmp_path)
+    said = summary(tmp_path)
+    numbers = [each["number"] for each in said["verification"] + said["failures"]]
+    for standing in said["standings"]:
+        numbers += [each["number"] for each in standing["measurements"]]
+    assert sorted(numbers) == [row.number for row in SWEEP]
+
+
+def test_the_summary_is_strict_json_whatever_was_measured(tmp_path: Path) -> None:
+    odd = replace(SWEEP[0], metrics={**SWEEP[0].metrics, "perf_network": math.nan})
+    report.write(made.head(), [odd, *SWEEP[1:]], parse_goal(), tmp_path)
+    text = (tmp_path / "summary.json").read_text()
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    json.loads(text, parse_constant=refuse)
+
+
+def test_a_choice_under_a_new_goal_is_served_from_where_it_lies(tmp_path: Path) -> None:
+    """The results folder's own choice is that of its profile; a report may choose another."""
+    results = tmp_path / "results"
+    winner = next(row for row in SWEEP if row.variant == "resnet50_config_3")
+    chosen = results / "chosen" / "resnet50" / "config.pbtxt"
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text(winner.config)
+    (results / "variants" / "resnet50_config_default").mkdir(parents=True)
+    for objective, words in (
+        ("perf_throughput", f"engine serve --chosen {results}"),
+        (
+            "perf_latency_p99",
+            f"engine serve --model-repository {results}/variants/resnet50_config_default",
+        ),
+    ):
+        report.write(
+            made.head(), SWEEP, parse_goal([objective]), tmp_path / objective, results=results
+        )
+        assert summary(tmp_path / objective)["commands"]["serve"] == words

@@ -1,0 +1,167 @@
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from support import rows as made
+
+from analyzer.ranking.goal import parse_goal
+from analyzer.record.row import Failure, Row
+from analyzer.report import view
+from analyzer.report.commands import Commands
+from analyzer.report.evidence import gather
+from analyzer.report.render import page_html, templates
+
+COMMANDS = Commands(
+    serve="engine serve --chosen resnet50",
+    apply="analyze apply resnet50 --model-repository PATH",
+    rerank="analyze report resnet50 --objective perf_latency_p99",
+    reproduce="analyze profile --model resnet50",
+)
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """What a browser would make of a page: elements that balance, ids, addresses, text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.faults: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.scripts = 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.scripts += tag == "script"
+        self.ids += [str(named["id"])] if "id" in named else []
+        self.addresses += [
+            str(named[name]) for name in ("src", "href", "srcset", "action") if name in named
+        ]
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.stack or self.stack.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] not in {"script", "style"}:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def render(rows: Sequence[Row], budget: float | None = None) -> str:
+    return page_html(
+        view.make(gather(made.head(), rows, parse_goal(latency_budget=budget)), COMMANDS)
+    )
+
+
+SWEEP = made.resnet50()
+PAGES = {
+    "sweep": render(SWEEP, budget=60),
+    "gpu": render(made.resnet50(gpu=True)),
+    "failures": render([row for row in SWEEP if row.failure is not None]),
+    "one": render(SWEEP[:1]),
+    "infeasible": render(SWEEP, budget=1),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_markup_is_whole_and_ids_are_unique(name: str) -> None:
+    outline = Outline(PAGES[name])
+    assert not outline.faults
+    assert outline.stack == []
+    assert len(outline.ids) == len(set(outline.ids))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_asks_nothing_of_the_network(name: str) -> None:
+    html = PAGES[name]
+    assert all(address.startswith("data:") for address in Outline(html).addresses)
+    assert "default-src 'none'" in html
+    own = html[: html.rindex("<script>")].replace(plotly(html), "")
+    assert "http://" not in own
+    assert "https://" not in own
+    assert "url(" not in own
+    assert "@import" not in own
+
+
+def plotly(html: str) -> str:
+    """Cut plotly.js out of a page; "" where there is none."""
+    start = html.find("<script>/**\n* plotly.js")
+    return "" if start < 0 else html[start : html.index("</script>", start)]
+
+
+def test_plotly_is_in_the_file_once_and_only_if_something_is_drawn() -> None:
+    assert PAGES["sweep"].count("* plotly.js v") == 1
+    assert len(plotly(PAGES["sweep"])) > 1_000_000
+    assert len(PAGES["sweep"]) < 6_000_000
+    assert len(PAGES["failures"]) < 50_000
+
+
+def test_the_verdict_comes_before_tables_charts_and_details() -> None:
+    text = Outline(PAGES["sweep"]).text
+    places = [
+        text.index(words)
+        for words in ("better than the default", "Configurations", "Charts", "Pareto set",
+                      "What failed", "Configuration files", "Commands", "How it was measured")
+    ]  # fmt: skip
+    assert places == sorted(places)
+
+
+def test_a_page_of_failures_says_so_and_why() -> None:
+    text = Outline(PAGES["failures"]).text
+    assert "Nothing could be measured" in text
+    assert "probably killed for memory" in text
+    assert "Charts" not in text
+
+
+def test_the_winners_difference_is_shown_line_by_line() -> None:
+    html = PAGES["sweep"]
+    assert '<span class="removed">- max_batch_size: 32' in html
+    assert '<span class="added">+ max_batch_size: 8' in html
+    assert '<span class="added">+   max_queue_delay_microseconds: 500' in html
+
+
+def test_the_commands_stand_there_to_be_pasted() -> None:
+    text = Outline(PAGES["sweep"]).text
+    for command in (COMMANDS.serve, COMMANDS.apply, COMMANDS.rerank, COMMANDS.reproduce):
+        assert command in text
+
+
+def test_nothing_that_was_measured_can_become_markup() -> None:
+    """Names, messages, settings and configurations come from outside."""
+    evil = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
+    sweep = made.Sweep(evil)
+    sweep.measure(sweep.variant(None), (1, 2))
+    sweep.measure(sweep.variant(1), (1, 2))
+    rows = [
+        replace(row, config=evil, settings={**row.settings, "instance_group": evil})
+        for row in sweep.rows
+    ]
+    rows.append(replace(rows[0], failure=Failure(stage=evil, message=evil), metrics={}))
+    head = replace(
+        made.head(evil), machine={evil: evil, "cpu": evil}, versions={evil: evil}, run=evil
+    )
+    html = page_html(view.make(gather(head, rows, parse_goal()), COMMANDS))
+    usual = Outline(PAGES["sweep"])
+    outline = Outline(html)
+    assert not outline.faults
+    assert "<img" not in html.replace(plotly(html), "")
+    assert "<script>alert" not in html
+    charts = html.count('type="application/json"')
+    assert outline.scripts == charts + 2
+    assert usual.scripts == PAGES["sweep"].count('type="application/json"') + 2
+
+
+def test_templates_are_found_in_a_checkout() -> None:
+    assert (templates() / "summary.html.j2").is_file()
