@@ -96,7 +96,8 @@ class _Linter:
         folders = [scan_model(path if path.name else path.absolute()) for path in single]
         folders += self._walk(repositories)
         known: dict[str, _Checked] = {}
-        for folder in sorted(folders, key=lambda folder: folder.name):
+        distinct = {folder.directory.absolute(): folder for folder in folders}
+        for folder in sorted(distinct.values(), key=lambda folder: folder.name):
             known[folder.name] = self._model(folder)
         for checked in known.values():
             config = checked.declared.config
@@ -172,6 +173,7 @@ class _Linter:
         except EngineError as error:
             path: FieldPath = ("platform",) if declared.config.platform else ()
             found += _located(declared, [Finding(path, error.message)])
+            found += problems(declared.config, declared.source, declared.places)
             return None
         versions = choose_versions(declared.config.version_policy, folder.versions)
         if not versions:

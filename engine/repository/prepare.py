@@ -83,15 +83,17 @@ def declare(folder: ModelFolder, override: ModelConfig | None = None) -> Declare
     """
     if folder.fault:
         raise NotFound(folder.fault)
+    wrong: list[Problem] = []
     if override is not None:
         declared = Declared(override, f"the config override of model '{folder.name}'")
     else:
         found = convert.read(folder.config_text or "", folder.source)
-        if found.problems:
-            raise ConfigError(found.problems)
+        wrong += found.problems
         declared = Declared(found.config, folder.source, found.places)
-    if wrong := misnamed(declared, folder):
-        raise ConfigError([wrong])
+    if misplaced := misnamed(declared, folder):
+        wrong.append(misplaced)
+    if wrong:
+        raise ConfigError(wrong)
     named = replace(declared.config, name=folder.name)
     return Declared(named, declared.source, declared.places)
 

@@ -108,7 +108,7 @@ def _folders(repository: Path) -> Iterator[Path]:
     except OSError as fault:
         message = (
             f"{repository}: cannot read the model repository: {fault.strerror}; "
-            "--model-repository takes the folder that holds a folder for each model"
+            "it is the folder that holds a folder for each model"
         )
         raise NotFound(message) from fault
 

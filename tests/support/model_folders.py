@@ -1,0 +1,129 @@
+"""Model repositories on a disk, backends without a runtime, and models that only wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from engine.backend import Backend, Placement, Runnable, Signature
+from engine.clock import Clock
+from engine.errors import Internal, NotFound
+from engine.execution.model import ServedModel
+from engine.modelconfig.schema import ModelConfig
+from engine.types import Array, DType, TensorSpec
+
+BATCHING = Signature(
+    (TensorSpec("x", DType.FP32, (-1, 3)),), (TensorSpec("y", DType.FP32, (-1, 2)),), True
+)
+
+
+def write_model(
+    repository: Path,
+    name: str,
+    config: str | None = "",
+    versions: Sequence[str] = ("1",),
+    file: str = "model.onnx",
+) -> Path:
+    """Write a model's folder: a config.pbtxt, if not None, and ``file`` in each version."""
+    folder = repository / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if config is not None:
+        (folder / "config.pbtxt").write_text(config, encoding="utf-8")
+    for version in versions:
+        (folder / version).mkdir(exist_ok=True)
+        if file:
+            (folder / version / file).write_text(name, encoding="utf-8")
+    return folder
+
+
+class FakeBackend:
+    """Knows every model file's signature in advance, and runs nothing."""
+
+    def __init__(self, signature: Signature | None = BATCHING) -> None:
+        self.signature = signature
+
+    def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
+        if "unreadable" in directory.parts:
+            message = f"{directory}: not a model file"
+            raise Internal(message)
+        assert config.name
+        return self.signature
+
+    def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:
+        del directory, config, placement
+        return _Nothing()
+
+
+class _Nothing:
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+        return dict.fromkeys(outputs, inputs["x"])
+
+    def describe(self) -> Mapping[str, str]:
+        return {}
+
+    def close(self) -> None:
+        return
+
+
+def find(name: str) -> Backend:
+    """Find the one backend there is, under Triton's name for ONNX models."""
+    if name != "onnxruntime":
+        message = f"no backend named {name!r}; there are: onnxruntime"
+        raise NotFound(message)
+    return FakeBackend()
+
+
+class FakeModel:
+    """A served model that drains when it is told to, or at once."""
+
+    def __init__(self, name: str, version: int, config: ModelConfig, *, at_once: bool) -> None:
+        self.name = name
+        self.version = version
+        self.config = config
+        self.stopped = 0
+        self._at_once = at_once
+        self._drained: Callable[[], None] | None = None
+
+    def stop(self, drained: Callable[[], None]) -> None:
+        self.stopped += 1
+        self._drained = drained
+        if self._at_once:
+            self.drain()
+
+    def drain(self) -> None:
+        assert self._drained is not None
+        self._drained()
+
+
+class FakeLoader:
+    """Makes fake models; fails for the versions in ``broken``; remembers all it made."""
+
+    def __init__(self, *, at_once: bool = True) -> None:
+        self.broken: dict[tuple[str, int], Exception] = {}
+        self.made: list[FakeModel] = []
+        self._at_once = at_once
+
+    def __call__(
+        self,
+        name: str,
+        version: int,
+        directory: Path,
+        config: ModelConfig,
+        backend: Backend,
+        *,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        cores: int,
+    ) -> ServedModel:
+        assert directory.name == str(version)
+        assert backend
+        assert clock
+        assert loop
+        assert cores
+        if (name, version) in self.broken:
+            raise self.broken[name, version]
+        model = FakeModel(name, version, config, at_once=self._at_once)
+        self.made.append(model)
+        return cast("ServedModel", model)

@@ -1,0 +1,138 @@
+"""What a scan sees, and how a model's backend is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.model_folders import write_model
+
+from engine.errors import InvalidArgument, NotFound
+from engine.modelconfig import convert
+from engine.repository.recognise import recognise
+from engine.repository.scan import ModelFolder, scan, scan_model
+
+
+def test_versions_are_folders_named_by_whole_numbers(tmp_path: Path) -> None:
+    names = ("10", "2", "0", "03", "-1", "1.0", "latest", "warmup", "configs", ".cache")
+    write_model(tmp_path, "m", versions=names)
+    (tmp_path / "m" / "7").write_text("a file is no version")
+    folder = scan([tmp_path]).models["m"]
+    assert folder.versions == (0, 2, 10)
+    assert folder.ignored == ("-1", "03", "1.0", "latest")
+
+
+def test_what_is_not_a_model_is_left_out(tmp_path: Path) -> None:
+    write_model(tmp_path, "m", config=None)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "README.md").write_text("about")
+    snapshot = scan([tmp_path])
+    assert list(snapshot.models) == ["m"]
+    assert snapshot.models["m"].config_text is None
+    assert snapshot.models["m"].source == str(tmp_path / "m")
+
+
+def test_a_model_in_two_repositories_is_a_duplicate(tmp_path: Path) -> None:
+    first = write_model(tmp_path / "a", "m")
+    second = write_model(tmp_path / "b", "m")
+    write_model(tmp_path / "b", "n")
+    snapshot = scan([tmp_path / "a", tmp_path / "b", tmp_path / "b"])
+    assert list(snapshot.models) == ["n"]
+    assert snapshot.duplicates == {"m": (first, second)}
+
+
+def test_a_repository_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(NotFound, match="a model repository is a folder of models"):
+        scan([file])
+    with pytest.raises(NotFound, match="No such file or directory"):
+        scan([tmp_path / "nowhere"])
+
+
+def test_a_text_that_is_no_text_is_a_fault_of_its_model_only(tmp_path: Path) -> None:
+    write_model(tmp_path, "good")
+    (write_model(tmp_path, "bad") / "config.pbtxt").write_bytes(b"name: \xff\xfe")
+    models = scan([tmp_path]).models
+    assert models["good"].fault == ""
+    assert models["bad"].fault.startswith(f"{tmp_path}/bad/config.pbtxt: not UTF-8 text")
+
+
+def _change_config(folder: Path) -> None:
+    (folder / "config.pbtxt").write_text("max_batch_size: 1")
+
+
+def _touch_model(folder: Path) -> None:
+    os.utime(folder / "1" / "model.onnx", ns=(1, 1))
+
+
+def _add_version(folder: Path) -> None:
+    (folder / "2").mkdir()
+
+
+def _add_labels(folder: Path) -> None:
+    (folder / "labels.txt").write_text("cat")
+
+
+@pytest.mark.parametrize("change", [_change_config, _touch_model, _add_version, _add_labels])
+def test_every_change_is_seen_and_none_is_imagined(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    folder = write_model(tmp_path, "m")
+    before: ModelFolder = scan_model(folder)
+    assert scan_model(folder) == before
+    change(folder)
+    assert scan_model(folder) != before
+
+
+def test_a_linked_version_is_seen_through_its_link(tmp_path: Path) -> None:
+    source = write_model(tmp_path, "source", versions=("1",))
+    variant = write_model(tmp_path / "variants", "source", versions=())
+    (variant / "1").symlink_to(source / "1", target_is_directory=True)
+    before = scan_model(variant)
+    assert before.versions == (1,)
+    os.utime(source / "1" / "model.onnx", ns=(1, 1))
+    assert scan_model(variant) != before
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "files", "backend"),
+    [
+        ('backend: "mine" platform: "onnxruntime_onnx"', "m", (), "mine"),
+        ('platform: "onnxruntime_onnx"', "m", ("model.py",), "onnxruntime"),
+        ('platform: "pytorch_libtorch"', "m", (), "pytorch"),
+        ('default_model_filename: "model.onnx"', "m", ("model.plan",), "onnxruntime"),
+        ("", "m", ("model.onnx", "model.py"), "onnxruntime"),
+        ("", "m", ("model.plan", "model.onnx"), "tensorrt"),
+        ("", "m", ("model.py",), "python"),
+        ("", "m", ("model.xml", "model.bin"), "openvino"),
+        ("", "simple.identity", (), "identity"),
+        ('platform: "ensemble"', "m", (), ""),
+    ],
+)
+def test_a_backend_is_told_in_tritons_order(
+    text: str, name: str, files: tuple[str, ...], backend: str
+) -> None:
+    assert recognise(convert.loads(text, "c"), name, files) == backend
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "expected"),
+    [
+        ("", ("net.onnx",), 'Write backend: "onnxruntime" and default_model_filename: "net.onnx"'),
+        ("", (), r"Expected model name of the form 'model\.<backend_name>'"),
+        ('platform: "caffe2"', (), "unexpected platform type 'caffe2' for m; there are: libtorch"),
+        (
+            'default_model_filename: "net.pt"',
+            (),
+            'Write backend: "pytorch" and default_model_filename: "net.pt"',
+        ),
+    ],
+)
+def test_what_tells_nothing_is_refused_with_what_to_write(
+    text: str, files: tuple[str, ...], expected: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=expected):
+        recognise(convert.loads(text, "c"), "m", files)
