@@ -524,7 +524,9 @@ def test_stopping_stops_every_model_and_waits_for_their_end(tmp_path: Path) -> N
 
     async def scene(registry: Registry) -> None:
         stopping = asyncio.ensure_future(registry.stop(_DEADLINE_S))
-        await asyncio.sleep(0)  # one turn of the loop
+        one_turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(one_turn.set_result, None)
+        await one_turn
         assert all(model.stopped for model in loader.made)
         assert not stopping.done()
         assert not registry.ready()
