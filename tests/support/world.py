@@ -120,9 +120,7 @@ class World:
         plain = [item for item in trial.candidate.items if item[0] != CONCURRENCY]
         key = str(variant.canonical(Candidate(tuple(plain))))
         default = not plain
-        metrics = self.metrics(
-            trial.candidate, trial.repetition + 100 * trial.phase.value.__len__()
-        )
+        metrics = self.metrics(trial.candidate, trial.repetition)
         row = Row(
             number=number,
             taken_at="2026-01-01T00:00:00+00:00",
@@ -160,10 +158,20 @@ def random_world(dice: random.Random, noise: float = 0.01) -> World:
 
 def outcomes(world: World, goal: Goal) -> Callable[[Candidate], Outcome]:
     """Return what tells a strategy of a candidate in this world."""
+
     def measure(candidate: Candidate) -> Outcome:
         return goal.outcome(world.row(Trial(candidate=candidate)), None)
 
     return measure
+
+
+def oracle(world: World, goal: Goal) -> float | None:
+    """Return the best true score in the whole space that keeps the constraints."""
+    truths = (world.truth(candidate) for candidate in world.space())
+    scores = [
+        goal.score(truth, {}) for truth in truths if truth is not None and goal.satisfied(truth)
+    ]
+    return max((score for score in scores if score is not None), default=None)
 
 
 def run(

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.world import World
+
+from analyzer import strategy
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.ranking.rank import gain, rank
+from analyzer.record.row import Failure, Phase, Row, Trial
+from analyzer.space import (
+    CONCURRENCY,
+    INSTANCE_COUNT,
+    INTRA_OP_THREADS,
+    MAX_BATCH_SIZE,
+    QUEUE_DELAY,
+    Axis,
+    Candidate,
+    Dimension,
+    Space,
+)
+from analyzer.stages import Campaign, Plan, Stage
+
+WORLD = World(cores=2, fixed_ms=4, row_ms=0.5, noise=0.005)
+CURVE = (1, 2, 4, 8, 16, 32, 64)
+DEFAULT = (Candidate.of(concurrency=1), Candidate.of(concurrency=4))
+PLAN = Plan(default=DEFAULT, curve=CURVE, verify_pairs=3, search_seconds=60, cores=2)
+
+
+class Listed:
+    """A strategy that asks for given candidates."""
+
+    def __init__(self, *candidates: Candidate) -> None:
+        self.candidates = candidates
+        self.told: dict[Candidate, float | None] = {}
+
+    def ask(self) -> Candidate | None:
+        return next((each for each in self.candidates if each not in self.told), None)
+
+    def tell(self, outcome: object) -> None:
+        self.told[outcome.candidate] = outcome.score  # type: ignore[attr-defined]
+
+
+def quick() -> strategy.Strategy:
+    return strategy.find("quick")(WORLD.space(), 0)
+
+
+def finish(campaign: Campaign, world: World = WORLD, told: Iterable[Row] = ()) -> list[Row]:
+    """Tell the rows there are, then measure to the end; return the new rows."""
+    number = 0
+    for row in told:
+        campaign.tell(row)
+        number += 1
+    rows: list[Row] = []
+    while (trial := campaign.ask()) is not None:
+        assert campaign.ask() == trial
+        rows.append(world.row(trial, number + len(rows)))
+        campaign.tell(rows[-1])
+        assert len(rows) < 500
+    return rows
+
+
+def phases(rows: list[Row]) -> list[Phase]:
+    return [row.trial.phase for row in rows]
+
+
+def test_the_stages_follow_each_other_the_default_first() -> None:
+    rows = finish(Campaign(quick(), Goal(), PLAN))
+    assert [row.trial.candidate for row in rows[:2]] == list(DEFAULT)
+    order = [Phase.SEARCH, Phase.CURVE, Phase.VERIFY]
+    assert phases(rows) == sorted(phases(rows), key=order.index)
+    assert set(phases(rows)) == set(order)
+
+
+def test_nothing_is_measured_twice_but_for_the_proof() -> None:
+    rows = finish(Campaign(quick(), Goal(), PLAN))
+    points = [row.trial.candidate for row in rows if row.trial.phase is not Phase.VERIFY]
+    assert len(points) == len(set(points))
+    assert len({row.trial for row in rows}) == len(rows)
+
+
+def test_the_search_ends_when_the_rows_seconds_reach_the_budget() -> None:
+    rows = finish(Campaign(quick(), Goal(), PLAN))
+    searched = [row for row in rows if row.trial.phase is Phase.SEARCH]
+    assert sum(row.seconds for row in searched[:-1]) < 60 <= sum(row.seconds for row in searched)
+    assert len(searched) == 15
+
+
+def test_a_search_without_a_budget_ends_when_the_strategy_does() -> None:
+    campaign = Campaign(quick(), Goal(), replace(PLAN, search_seconds=None))
+    searched = [row for row in finish(campaign) if row.trial.phase is Phase.SEARCH]
+    assert 15 < len(searched) < 40
+    assert "nothing more was worth trying" in campaign.why_stopped()
+
+
+def test_default_and_best_are_compared_by_turns_at_their_best_loads() -> None:
+    rows = finish(Campaign(quick(), Goal(), PLAN))
+    ranked = rank(rows, Goal())
+    default = next(each for each in ranked if each.is_default).best.trial.candidate
+    best = ranked[0].best.trial.candidate
+    verified = [row.trial for row in rows if row.trial.phase is Phase.VERIFY]
+    assert [(trial.candidate, trial.repetition) for trial in verified] == [
+        (candidate, repetition) for repetition in range(3) for candidate in (default, best)
+    ]
+    result = gain(rows, Goal())
+    assert result is not None
+    assert result.pairs == 3
+    assert result.proven
+
+
+def test_load_curves_go_on_until_throughput_stalls_twice() -> None:
+    rows = finish(Campaign(Listed(), Goal(), replace(PLAN, default=DEFAULT[:1])))
+    # One instance without batching is full at two clients.
+    assert [row.load.concurrency for row in rows] == [1, 2, 4]
+    assert phases(rows)[1:] == [Phase.CURVE] * 2
+
+
+def test_curves_are_drawn_for_best_and_default_and_use_what_is_known() -> None:
+    best = Candidate.of(
+        instance_count=2,
+        intra_op_thread_count=1,
+        max_batch_size=32,
+        max_queue_delay_microseconds=0,
+        concurrency=8,
+    )
+    worse = best.replaced(instance_count=1)
+    rows = finish(Campaign(Listed(best, worse), Goal(), PLAN))
+    drawn = [row.trial.candidate for row in rows if row.trial.phase is Phase.CURVE]
+    of_best = [each.get(CONCURRENCY) for each in drawn if each.get(INSTANCE_COUNT) == 2]
+    of_default = [each.get(CONCURRENCY) for each in drawn if each.get(INSTANCE_COUNT) is None]
+    assert of_best == [1, 2, 4, 16, 32, 64]
+    assert of_default == [2]
+    assert len(of_best) + len(of_default) == len(drawn)
+
+
+def test_the_curve_of_what_is_served_already_comes_first() -> None:
+    fast = Candidate.of(max_batch_size=32, max_queue_delay_microseconds=0, concurrency=8)
+    slow = Candidate.of(max_batch_size=1, max_queue_delay_microseconds=-1, concurrency=8)
+    for order in ((fast, slow), (slow, fast)):
+        rows = finish(Campaign(Listed(*order), Goal(), PLAN))
+        first = next(row for row in rows if row.trial.phase is Phase.CURVE)
+        assert first.trial.candidate.get(MAX_BATCH_SIZE) == 32
+
+
+def test_nothing_is_verified_where_the_default_is_best() -> None:
+    slow = Candidate.of(instance_count=1, intra_op_thread_count=2, concurrency=1)
+    world = World(cores=1, crowding=3.0)
+    campaign = Campaign(Listed(slow), Goal(), PLAN)
+    assert Phase.VERIFY not in phases(finish(campaign, world))
+    assert "no variant did better than the default" in campaign.why_stopped()
+
+
+def test_two_failures_at_the_start_end_it_with_the_reason() -> None:
+    broken = World(memory_mb=0)
+    campaign = Campaign(quick(), Goal(), PLAN)
+    rows = finish(campaign, broken)
+    assert len(rows) == 2
+    # The second is another variant: one that does not come up is not tried at another load.
+    assert rows[1].trial.candidate.get(INSTANCE_COUNT) is not None
+    assert "the first 2 measurements failed" in campaign.why_stopped()
+    assert "launch: out of memory" in campaign.why_stopped()
+    assert "--fresh" in campaign.why_stopped()
+    assert campaign.progress().best is None
+
+
+def test_a_default_that_fails_does_not_end_the_search() -> None:
+    campaign = Campaign(quick(), Goal(), PLAN)
+    first = campaign.ask()
+    assert first is not None
+    failure = Failure(stage="launch", message="no such device")
+    campaign.tell(replace(WORLD.row(first), metrics={}, failure=failure))
+    rows = finish(campaign)
+    assert rows[0].trial.candidate.get(INSTANCE_COUNT) is not None
+    assert set(phases(rows)) == {Phase.SEARCH, Phase.CURVE}
+    assert "could not be measured for comparison" in campaign.why_stopped()
+
+
+def test_what_makes_no_sense_is_listed_and_told_as_failed() -> None:
+    crowded = Candidate.of(instance_count=5, intra_op_thread_count=4, concurrency=1)
+    sane = Candidate.of(instance_count=2, intra_op_thread_count=1, concurrency=1)
+    listed = Listed(crowded, sane)
+    campaign = Campaign(listed, Goal(), PLAN)
+    rows = finish(campaign)
+    assert crowded not in {row.trial.candidate for row in rows}
+    assert listed.told[crowded] is None
+    assert listed.told[sane] is not None
+    assert [(each.candidate, each.reason) for each in campaign.skipped()] == [
+        (crowded, "5 instances of 4 threads are too many for 2 cores")
+    ]
+
+
+def test_the_same_setting_is_measured_once_and_told_under_every_name() -> None:
+    names = [
+        Candidate.of(max_batch_size=1, max_queue_delay_microseconds=delay, concurrency=2)
+        for delay in (500, -1, 0)
+    ]
+    listed = Listed(*names)
+    rows = finish(Campaign(listed, Goal(), replace(PLAN, curve=())))
+    measured = [row for row in rows if row.trial.phase is Phase.SEARCH][2:]
+    assert [row.trial.candidate for row in measured] == [names[1]]
+    assert set(listed.told.values()) == {measured[0].metrics["perf_throughput"]}
+
+
+def test_a_variant_that_does_not_come_up_is_not_launched_for_another_load() -> None:
+    heavy = Candidate.of(instance_count=2, max_batch_size=64, concurrency=8)
+    listed = Listed(heavy, heavy.replaced(concurrency=4))
+    campaign = Campaign(listed, Goal(), PLAN)
+    rows = finish(campaign, World(memory_mb=200))
+    assert sum(row.failure is not None for row in rows) == 1
+    assert "did not come up" in campaign.skipped()[0].reason
+    assert list(listed.told.values()) == [None, None]
+
+
+def test_where_only_the_load_can_vary_the_default_is_searched_along_it() -> None:
+    space = Space((Dimension(CONCURRENCY, (1, 2, 4, 8, 16), Axis.LOAD),))
+    for name in strategy.known():
+        campaign = Campaign(strategy.find(name)(space, 0), Goal(), PLAN)
+        rows = finish(campaign)
+        assert {row.variant for row in rows} == {"m_config_default"}
+        assert len({row.trial.candidate for row in rows}) == len(rows)
+        assert Phase.VERIFY not in phases(rows)
+
+
+def test_several_objectives_are_measured_against_the_default() -> None:
+    goal = parse_goal(["perf_throughput", "perf_latency_p99"])
+    setting = Candidate.of(instance_count=2, concurrency=2)
+    listed = Listed(setting)
+    rows = finish(Campaign(listed, goal, PLAN))
+    reference = rows[0]
+    measured = next(row for row in rows if row.trial.candidate == setting)
+    assert listed.told[setting] == goal.outcome(measured, reference).score
+
+
+def test_progress_counts_down_to_nothing() -> None:
+    campaign = Campaign(quick(), Goal(), PLAN)
+    begun = campaign.progress()
+    assert (begun.stage, begun.done, begun.seconds_left, begun.best) == (
+        Stage.DEFAULT,
+        0,
+        None,
+        None,
+    )
+    seen: list[Stage] = []
+    rows: list[Row] = []
+    totals = set()
+    while (trial := campaign.ask()) is not None:
+        rows.append(WORLD.row(trial, len(rows)))
+        campaign.tell(rows[-1])
+        now = campaign.progress()
+        seen.append(now.stage)
+        assert now.done == len(rows)
+        assert now.seconds_spent == 4.0 * len(rows)
+        assert now.seconds_left is not None
+        assert now.best == rank(rows, Goal())[0]
+        if now.stage in {Stage.VERIFY, Stage.DONE}:
+            totals.add(now.expected_total)
+            assert now.expected_total is not None
+            assert now.seconds_left == 4.0 * (now.expected_total - now.done)
+        else:
+            assert now.expected_total is None
+            assert now.seconds_left > 0
+    assert totals == {len(rows)}
+    assert sorted(set(seen), key=list(Stage).index) == list(Stage)
+    assert seen == sorted(seen, key=list(Stage).index)
+    assert campaign.progress().seconds_left == 0.0
+    assert "60 s were spent after 15 measurements" in campaign.why_stopped()
+    assert "compared 3 times" in campaign.why_stopped()
+
+
+def test_a_campaign_that_goes_on_says_that_it_does() -> None:
+    campaign = Campaign(quick(), Goal(), PLAN)
+    assert "has not ended" in campaign.why_stopped()
+
+
+def test_a_search_that_is_continued_later_keeps_its_rows_and_proves_anew() -> None:
+    first = finish(Campaign(quick(), Goal(), replace(PLAN, search_seconds=24)))
+    again = Campaign(quick(), Goal(), replace(PLAN, search_seconds=None))
+    rows = finish(again, told=first)
+    assert not {row.trial for row in rows} & {row.trial for row in first}
+    everything = [*first, *rows]
+    result = gain(everything, Goal())
+    assert result is not None
+    assert result.pairs == 3
+    repeated = [row.trial for row in rows if row.trial.phase is Phase.VERIFY]
+    for default, best in zip(repeated[::2], repeated[1::2], strict=True):
+        assert default.repetition == best.repetition
+        assert default.candidate.get(INSTANCE_COUNT) is None
+
+
+_worlds = st.builds(
+    World,
+    cores=st.sampled_from((1, 2, 4)),
+    fixed_ms=st.sampled_from((0.1, 5.0)),
+    row_ms=st.sampled_from((0.1, 5.0)),
+    memory_mb=st.sampled_from((50.0, 120.0, 250.0, 1e9)),
+    noise=st.just(0.02),
+    seed=st.integers(0, 99),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    _worlds,
+    st.sampled_from(strategy.known()),
+    st.sampled_from((Goal(), parse_goal(latency_budget=20.0), parse_goal(["perf_latency_p99"]))),
+    st.sampled_from((0.0, 40.0, None)),
+)
+def test_told_any_part_of_its_rows_a_fresh_campaign_goes_on_as_the_old_one_did(
+    world: World, name: str, goal: Goal, budget: float | None
+) -> None:
+    space = Space(
+        (
+            Dimension(INSTANCE_COUNT, (1, 2)),
+            Dimension(INTRA_OP_THREADS, (1, 4)),
+            Dimension(QUEUE_DELAY, (-1, 0)),
+            Dimension(MAX_BATCH_SIZE, (1, 8)),
+            Dimension(CONCURRENCY, (1, 4, 16), Axis.LOAD),
+        )
+    )
+    plan = Plan(
+        default=DEFAULT, curve=(1, 4, 16), verify_pairs=2, search_seconds=budget, cores=world.cores
+    )
+
+    def fresh() -> Campaign:
+        return Campaign(strategy.find(name)(space, 3), goal, plan)
+
+    whole = fresh()
+    rows = finish(whole, world)
+    trials: list[Trial | None] = [*(row.trial for row in rows), None]
+    for cut in range(len(rows) + 1):
+        again = fresh()
+        for row in rows[:cut]:
+            again.tell(row)
+        assert again.ask() == trials[cut]
+    assert again.progress() == whole.progress()
+    assert again.skipped() == whole.skipped()
