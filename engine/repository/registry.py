@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 
 import engine.backend
 import engine.execution.model
@@ -121,10 +122,10 @@ class Registry:
         failed = [entry for entry in self._counted() if entry.state is not ModelState.READY]
         if failed and self._options.exit_on_error:
             lines = (
-                f"  {entry.name}{entry.version and f' version {entry.version}'}: {entry.reason}"
+                f"{entry.name}{entry.version and f' version {entry.version}'}: {entry.reason}"
                 for entry in failed
             )
-            raise Internal("failed to load all models\n" + "\n".join(lines))
+            raise Internal("failed to load all models\n" + indent("\n".join(lines), "  "))
         self._started = True
         return self.index()
 
