@@ -101,5 +101,5 @@ def same(one: InferRequest | InferResponse, other: InferRequest | InferResponse)
     return (
         plain(one) == plain(other)
         and len(left) == len(right)
-        and all(same_tensor(a, b) for a, b in zip(left, right, strict=True))  # type: ignore[arg-type]
+        and all(same_tensor(a, b) for a, b in zip(left, right, strict=True))
     )

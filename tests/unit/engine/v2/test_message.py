@@ -96,8 +96,8 @@ def test_json_and_binary_inputs_mix_in_one_request() -> None:
         (
             {"parameters": {"triton_x": 1}},
             (
-                "parameter keys starting with 'triton_' are reserved for Triton usage and should not "
-                "be specified."
+                "parameter keys starting with 'triton_' are reserved for Triton usage and should "
+                "not be specified."
             ),
         ),
         ({"parameters": {"headers": "x"}}, "'headers' is reserved"),
@@ -144,8 +144,8 @@ def test_a_member_of_the_wrong_kind_is_named(member: dict[str, object], text: st
         (
             {"data": [1, 2], "datatype": "FP16"},
             (
-                "receiving FP16 data via JSON is not supported. Please use the binary data format for "
-                "input x"
+                "receiving FP16 data via JSON is not supported. Please use the binary data "
+                "format for input x"
             ),
         ),
         ({"data": [1, 2], "datatype": "BF16"}, "receiving BF16 data via JSON is not supported"),
@@ -285,9 +285,8 @@ def test_only_texts_are_limited_in_size() -> None:
 
 
 def test_infinities_and_nan_are_numbers_in_both_directions() -> None:
-    text = (
-        b'{"inputs":[{"name":"x","shape":[3],"datatype":"FP32","data":[NaN,-Infinity,Infinity]}]}'
-    )
+    values = b"[NaN,-Infinity,Infinity]"
+    text = b'{"inputs":[{"name":"x","shape":[3],"datatype":"FP32","data":' + values + b"}]}"
     got = request(text).inputs[0].array
     assert np.isnan(got[0])
     assert got[1:].tolist() == [-np.inf, np.inf]
@@ -373,8 +372,8 @@ def test_json_outputs_are_flat_and_exact(dtype: DType, array: Any, text: bytes) 
             DType.FP16,
             np.zeros(1, np.float16),
             (
-                "sending FP16 data via JSON is not supported. Please use the binary data format for "
-                "output y0"
+                "sending FP16 data via JSON is not supported. Please use the binary data "
+                "format for output y0"
             ),
         ),
         (DType.BF16, np.zeros(1, np.uint16), "sending BF16 data via JSON is not supported"),
