@@ -1,0 +1,237 @@
+"""Builds the server out of its parts, starts them in order, and stops them in reverse.
+
+The only module that knows every part. In order: the ports are held, the models load, the
+transports listen, the ports are told. A server that answers is therefore a server whose
+models are loaded (Triton opens its ports last, and start-up probes rely on it).
+
+Signals: the first SIGINT or SIGTERM ends the server cleanly (nothing new is accepted, what
+is in flight is answered, models are unloaded, within ``--exit-timeout-secs``); the second
+ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from engine.clock import Clock, SystemClock
+from engine.errors import EngineError, Internal
+from engine.options import ServeOptions, endpoints
+from engine.repository.overview import COLUMNS, Line, overview
+from engine.repository.registry import Registry
+from engine.service import Service
+from engine.telemetry import log, machine
+from engine.transports.grpc import serve_grpc
+from engine.transports.http import serve_http
+from engine.transports.metrics import serve_metrics
+from engine.transports.ports import reserved
+
+logger = logging.getLogger(__name__)
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+#: what Triton calls the services in its log
+TITLES = {"http": "HTTPService", "grpc": "GRPCInferenceService", "metrics": "Metrics Service"}
+
+
+class Listener(Protocol):
+    """A transport that accepts connections."""
+
+    port: int
+
+    def stop_accepting(self) -> None:
+        """Take no new connection."""
+        ...
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until what is in flight has been answered."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def serve(options: ServeOptions, notes: Sequence[str] = ()) -> int:
+    """Serve until a signal ends it; ``notes`` are warnings for the log.
+
+    Returns:
+        the exit code of a clean stop: 0. A stop that takes too long leaves with 1, a signal
+        while models load, or a second one, with 130, and neither returns.
+
+    Raises:
+        EngineError: the log file or a port cannot be had, or models did not load.
+    """
+    carrier = log.set_up(options)
+    for note in notes:
+        logger.warning("%s", note)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(options))
+    finally:
+        carrier.flush()
+
+
+async def _serve(options: ServeOptions) -> int:
+    loop = asyncio.get_running_loop()
+    stop = _stop_on_signals(loop)
+    clock = SystemClock()
+    with reserved(options):
+        registry = Registry(options, clock=clock, loop=loop, cores=machine.cores())
+        try:
+            try:
+                if not await _before(stop, registry.start()):
+                    _leave_at_once(INTERRUPTED, "interrupted while models were loading")
+            finally:
+                _announce(options, registry)
+            listeners = await _listen(options, Service(registry, options))
+        except EngineError:
+            await registry.stop(options.exit_timeout_secs)
+            raise
+    await stop.wait()
+    if not await _shut_down(options, registry, listeners, clock):
+        _leave_at_once(FAILED, "Exit timeout expired. Exiting immediately.")
+    return DONE
+
+
+async def _listen(options: ServeOptions, service: Service) -> tuple[Listener, ...]:
+    opened: dict[str, Listener] = {}
+    try:
+        for name, address, port in endpoints(options):
+            opened[name] = await _open(name, service, options, address, port)
+            logger.info("Started %s at %s:%d", TITLES[name], address, opened[name].port)
+        if options.ports_file:
+            tell_ports(options.ports_file, {name: one.port for name, one in opened.items()})
+    except EngineError:
+        for listener in opened.values():
+            listener.close()
+        raise
+    return tuple(opened.values())
+
+
+async def _open(
+    name: str, service: Service, options: ServeOptions, address: str, port: int
+) -> Listener:
+    if name == "grpc":
+        return await serve_grpc(
+            service, address=address, port=port, reuse_port=options.reuse_grpc_port
+        )
+    if name == "metrics":
+        return await serve_metrics(service, address=address, port=port)
+    return await serve_http(
+        service,
+        address=address,
+        port=port,
+        max_input_size=options.http_max_input_size,
+        reuse_port=options.reuse_http_port,
+    )
+
+
+def tell_ports(file: Path, ports: dict[str, int]) -> None:
+    """Write ``{"http": 8000, ...}``; who waits for the file never reads half of it.
+
+    Raises:
+        Internal: it cannot be written.
+    """
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        scratch.write_text(json.dumps(ports), encoding="utf-8")
+        scratch.replace(file)
+    except OSError as error:
+        message = f"--ports-file {file}: cannot write it: {error.strerror}"
+        raise Internal(message) from error
+
+
+async def _before(stop: asyncio.Event, work: Awaitable[object]) -> bool:
+    """Wait for ``work``, or for ``stop``, whichever is first; say whether work was done."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        return False
+    finally:
+        stopped.cancel()
+
+
+async def _shut_down(
+    options: ServeOptions, registry: Registry, listeners: Sequence[Listener], clock: Clock
+) -> bool:
+    """Stop in order; say whether everything had ended in time."""
+    deadline_ns = clock.now_ns() + options.exit_timeout_secs * 1_000_000_000
+
+    def left_s() -> float:
+        return max(0.0, (deadline_ns - clock.now_ns()) / 1e9)
+
+    logger.info(
+        "Stopping: no new requests, waiting for those in flight, at most %d s",
+        options.exit_timeout_secs,
+    )
+    for listener in listeners:
+        listener.stop_accepting()
+    await asyncio.gather(*(listener.drain(left_s()) for listener in listeners))
+    await registry.stop(left_s())
+    for listener in listeners:
+        listener.close()
+    if in_time := left_s() > 0.0:
+        logger.info("Stopped")
+    return in_time
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            _leave_at_once(INTERRUPTED, f"{number.name} after a stop had begun")
+        logger.info("Signal %s received", number.name)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _leave_at_once(code: int, reason: str) -> NoReturn:
+    # Threads that load or run a model cannot be interrupted, and Python would wait for them.
+    logger.error("%s", reason)
+    logging.shutdown()
+    os._exit(code)
+
+
+def _announce(options: ServeOptions, registry: Registry) -> None:
+    lines = overview(registry.index(), registry.models())
+    if options.log_info:
+        draw(lines, Console(stderr=True))
+        return
+    for line in lines:
+        if line.reason:
+            logger.error("model=%s version=%s: %s", line.model, line.version, line.reason)
+
+
+def draw(lines: Sequence[Line], console: Console) -> None:
+    """Show what is served: as a table on a terminal, else as plain aligned text."""
+    if not lines:
+        console.print("no models")
+    elif console.is_terminal:
+        table = Table(*COLUMNS)
+        for line in lines:
+            table.add_row(*line.cells, style="red" if line.reason else None)
+        console.print(table)
+    else:
+        rows = [COLUMNS, *(line.cells for line in lines)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            console.file.write("  ".join(cells).rstrip() + "\n")
+        console.file.flush()

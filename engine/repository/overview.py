@@ -1,0 +1,87 @@
+"""What a repository holds, as a person reads it when the server starts.
+
+Pure: index entries and served models in, lines of text out. Does not own how the lines are
+drawn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from engine.execution.model import ServedModel
+from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
+from engine.repository.registry import IndexEntry
+
+#: the columns of the table, in order, as ``Line`` has them
+COLUMNS = ("Model", "Version", "State", "Backend", "Instances", "Max batch", "Reason")
+
+_DEVICE = {
+    InstanceKind.KIND_CPU: "CPU",
+    InstanceKind.KIND_GPU: "GPU",
+    InstanceKind.KIND_MODEL: "of the model's choice",
+    InstanceKind.KIND_AUTO: "auto",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One model version. What is not known of it, because it did not load, is empty."""
+
+    model: str
+    version: str
+    state: str
+    backend: str = ""
+    instances: str = ""
+    max_batch: str = ""
+    reason: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The line in the order of ``COLUMNS``."""
+        return (
+            self.model,
+            self.version,
+            self.state,
+            self.backend,
+            self.instances,
+            self.max_batch,
+            self.reason,
+        )
+
+
+def overview(entries: Iterable[IndexEntry], models: Sequence[ServedModel]) -> tuple[Line, ...]:
+    """Describe every entry of the index, those that are not served last."""
+    served = {(one.name, str(one.version)): one.config for one in models}
+    lines = [_line(entry, served.get((entry.name, entry.version))) for entry in entries]
+    return tuple(sorted(lines, key=lambda line: bool(line.reason)))
+
+
+def _line(entry: IndexEntry, config: ModelConfig | None) -> Line:
+    if config is None:
+        return Line(
+            model=entry.name,
+            version=entry.version or "-",
+            state=entry.state.value,
+            reason=entry.reason,
+        )
+    return Line(
+        model=entry.name,
+        version=entry.version,
+        state=entry.state.value,
+        backend=config.backend or config.platform,
+        instances=instances(config.instance_group),
+        max_batch=str(config.max_batch_size),
+        reason=entry.reason,
+    )
+
+
+def instances(groups: Sequence[InstanceGroup]) -> str:
+    """Count instances by where they run: ``2 x CPU``, ``1 x GPU 0, 1 x GPU 1``."""
+    count: Counter[str] = Counter()
+    for group in groups:
+        device = _DEVICE[group.kind]
+        for place in [f"{device} {gpu}" for gpu in group.gpus] or [device]:
+            count[place] += group.count
+    return ", ".join(f"{number} x {place}" for place, number in count.items())

@@ -1,0 +1,101 @@
+"""Launchers and the load client with the real engine: what the tiny servers stand in for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kits.launcher_kit import LauncherKit
+
+from analyzer import v2client, workspace
+from analyzer.errors import LaunchError
+from analyzer.launcher import Endpoint, Launcher
+from analyzer.launchers import local, remote
+from analyzer.load.driver import drive
+from analyzer.measure.aggregate import observed
+from analyzer.measure.observe import Watch
+from analyzer.metrics import evaluate
+from analyzer.record.row import LoadSpec
+from engine.modelconfig.schema import ModelConfig
+
+MODEL = "identity"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workspace.build_example(MODEL, tmp_path_factory.mktemp("repository"))
+
+
+def launcher_of(source: Path, directory: Path, *flags: str) -> Launcher:
+    def repository_of(model: str, config: ModelConfig | None, variant: str) -> Path:
+        return workspace.write_variant(directory / variant, source, model, config)
+
+    return local.make(repository_of, log_dir=directory / "logs", server_flags=flags)
+
+
+@pytest.fixture(scope="module")
+def explicit(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """A server under model control, somebody else's."""
+    flags = ("--model-control-mode=explicit", f"--load-model={MODEL}")
+    launcher = launcher_of(source, tmp_path_factory.mktemp("explicit"), *flags)
+    yield launcher.serve(MODEL, None, variant="explicit")
+    launcher.close()
+
+
+class TestLocalLauncher(LauncherKit):
+    model = MODEL
+
+    @pytest.fixture
+    def launcher(self, source: Path, tmp_path: Path) -> Iterator[Launcher]:
+        launcher = launcher_of(source, tmp_path)
+        yield launcher
+        launcher.close()
+
+
+class TestRemoteLauncher(LauncherKit):
+    model = MODEL
+
+    @pytest.fixture
+    def launcher(self, explicit: Endpoint) -> Iterator[Launcher]:
+        launcher = remote.make(explicit.http, explicit.grpc)
+        yield launcher
+        launcher.close()
+
+
+def test_a_remote_model_is_put_back_as_it_was(explicit: Endpoint) -> None:
+    before = v2client.model_config(explicit, MODEL)
+    launcher = remote.make(explicit.http)
+    TestRemoteLauncher().test_a_variant_is_served_under_its_own_configuration(launcher)
+    assert v2client.model_config(explicit, MODEL) != before
+    launcher.close()
+    assert v2client.model_config(explicit, MODEL) == before
+
+
+def test_a_server_that_cannot_load_its_model_is_quoted(source: Path, tmp_path: Path) -> None:
+    broken = tmp_path / MODEL
+    broken.mkdir()
+    (broken / "config.pbtxt").write_text("max_batch_size: eight\n")
+    (broken / "1").symlink_to(source / "1")
+    launcher = launcher_of(broken, tmp_path / "served")
+    with pytest.raises(LaunchError, match=r"(?s)exit status 1.*config\.pbtxt:1:17"):
+        launcher.serve(MODEL, None, variant="broken")
+    launcher.close()
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_model_is_measured_from_end_to_end(source: Path, tmp_path: Path, protocol: str) -> None:
+    launcher = launcher_of(source, tmp_path)
+    endpoint = launcher.serve(MODEL, None, variant="default")
+    load = LoadSpec(protocol=protocol, concurrency=4, window_seconds=0.2, max_windows=3)
+    with Watch(endpoint.pid) as watch:
+        driven = drive(endpoint, MODEL, load, stop=lambda: False, on_window=lambda _: None)
+    metrics = evaluate(observed(driven, watch.seen(), load))
+    launcher.close()
+    assert driven.failed == 0
+    assert driven.server is not None
+    # The server counts what finishes in its own time, the client what it hears of.
+    assert driven.server.requests == pytest.approx(driven.requests, rel=0.2)
+    parts = ("queue", "compute_input", "compute_infer", "compute_output")
+    inside = sum(metrics[f"perf_server_{part}"] for part in parts)
+    assert 0 < inside < metrics["perf_latency_avg"]
+    assert metrics["cpu_utilization"] > 1
+    assert metrics["cpu_used_ram"] > 10

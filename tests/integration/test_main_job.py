@@ -1,0 +1,242 @@
+"""The whole main job as a user runs it: profile, kill, resume, report, serve the winner, apply."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import psutil
+import pytest
+import tritonclient.http as httpclient
+
+from analyzer.record import journal
+from analyzer.record.row import Phase
+from support.serving import serving, until
+
+# Short windows and few settings: what is tested is the path, not the figures.
+QUICK = (
+    "--measurement-interval", "60", "--max-trials", "4", "--stability-percentage", "100",
+    "--run-config-search-max-model-batch-size", "4", "--queue-delays", "-1,0",
+    "--run-config-search-max-concurrency", "4", "--verify-pairs", "2",
+)  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "analyzer", *arguments]
+
+
+def analyze(*arguments: str, code: int = 0, cwd: Path) -> str:
+    done = subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def trained_repository(folder: Path) -> Path:
+    """A repository with the trained model that the package magika ships: content -> kind of file."""
+    model = files("magika") / "models" / "standard_v3_3" / "model.onnx"
+    version = folder / "magika" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(model.read_bytes())
+    (folder / "magika" / "config.pbtxt").write_text(
+        'backend: "onnxruntime"\nmax_batch_size: 8\ndynamic_batching { }\n'
+        "instance_group [ { kind: KIND_CPU count: 1 } ]\n"
+        'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which the trained model has been profiled once, and what that printed."""
+    folder = tmp_path_factory.mktemp("profiled")
+    trained_repository(folder / "models")
+    said = analyze(
+        *("profile", "--model", "magika", "--model-repository", "models"),
+        *("--search-time", "8", *QUICK),
+        cwd=folder,
+    )
+    return folder, said
+
+
+def test_profile_ends_with_a_winner_its_gain_and_the_command_that_serves_it(
+    profiled: tuple[Path, str],
+) -> None:
+    folder, said = profiled
+    assert "Best configuration: magika_config_" in said
+    assert "default configuration" in said
+    assert "engine serve --chosen magika" in said
+    contents = journal.read(folder / "results" / "magika" / "journal.jsonl")
+    assert not contents.damage
+    assert all(row.metrics["perf_throughput"] > 0 for row in contents.rows if not row.failure)
+    measured = [row for row in contents.rows if row.failure is None]
+    for tag in ("perf_latency_p99", "perf_server_queue", "cpu_used_ram", "cpu_utilization"):
+        assert all(tag in row.metrics for row in measured), tag
+    assert {row.trial.phase for row in measured} >= {Phase.SEARCH, Phase.CURVE}
+
+
+def test_the_results_hold_a_report_and_model_analyzers_files(profiled: tuple[Path, str]) -> None:
+    results = profiled[0] / "results" / "magika"
+    page = (results / "report.html").read_text()
+    assert "magika_config_default" in page
+    assert "http://" not in page.split("<body", 1)[1].split("plotly", 1)[0]
+    with (results / "metrics-model-inference.csv").open() as file:
+        header, *rows = [row for row in csv.reader(file) if row]
+    assert header[:4] == ["Model", "Batch", "Concurrency", "Model Config Path"]
+    assert rows
+    assert json.loads((results / "summary.json").read_text())
+
+
+def test_the_winner_is_served_and_answers_what_the_bare_runtime_computes(
+    profiled: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = profiled
+    content = np.zeros((8, 2048), np.int32)
+    text = b"#!/usr/bin/env python3\nimport sys\n\ndef main():\n    print(sys.argv)\n" * 20
+    content[:, : len(text)] = np.frombuffer(text, np.uint8)[:2048]
+    bare = ort.InferenceSession(folder / "models" / "magika" / "1" / "model.onnx")
+    (expected,) = bare.run(None, {"bytes": content})
+    with serving(
+        "--chosen", str(folder / "results" / "magika"), folder=tmp_path
+    ) as server:  # fmt: skip
+        client = httpclient.InferenceServerClient(server.http)
+        tensor = httpclient.InferInput("bytes", [1, 2048], "INT32")
+        tensor.set_data_from_numpy(content[:1])
+        served = client.infer("magika", [tensor]).as_numpy("target_label")
+        client.close()
+    np.testing.assert_allclose(served, expected[:1], rtol=1e-5, atol=1e-6)
+
+
+def test_measurements_are_ranked_again_under_another_goal_without_measuring(
+    profiled: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = profiled
+    path = folder / "results" / "magika" / "journal.jsonl"
+    before = path.read_bytes()
+    said = analyze(
+        *("report", "magika", "--objective", "perf_latency_p99", "--output", str(tmp_path)),
+        cwd=folder,
+    )
+    assert "concurrency 1" in said, "the lowest latency is at the lowest load"
+    assert (tmp_path / "report.html").exists()
+    assert path.read_bytes() == before
+
+
+def test_apply_shows_the_difference_and_writes_the_winner(
+    profiled: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = profiled
+    models = trained_repository(tmp_path / "models")
+    target = models / "magika" / "config.pbtxt"
+    old = target.read_text()
+    refusal = analyze(
+        "apply", "magika", "--model-repository", str(models), cwd=folder, code=2
+    )  # fmt: skip
+    assert "--yes" in refusal
+    assert target.read_text() == old
+    said = analyze("apply", "magika", "--model-repository", str(models), "--yes", cwd=folder)
+    assert "+" in said
+    chosen = folder / "results" / "magika" / "chosen" / "magika" / "config.pbtxt"
+    assert target.read_text() == chosen.read_text()
+    assert (models / "magika" / "config.pbtxt.before-apply").read_text() == old
+    again = analyze("apply", "magika", "--model-repository", str(models), "--yes", cwd=folder)
+    assert "already" in again
+
+
+def children(of: psutil.Process) -> list[psutil.Process]:
+    return of.children(recursive=True)
+
+
+def rows_of(path: Path) -> Sequence[str]:
+    return path.read_text().splitlines()[1:] if path.exists() else []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_mid_sweep_it_goes_on_without_repeating_a_measurement(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    arguments = ("profile", "--model", "add_sub", "--search-time", "6", *QUICK)
+    path = tmp_path / "results" / "add_sub" / "journal.jsonl"
+    with (tmp_path / "log").open("wb") as log:
+        first = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=log, stderr=log)
+        until(
+            lambda: len(rows_of(path)) >= 3 or first.poll() is not None,
+            f"three rows; {(tmp_path / 'log').read_text()}",
+        )
+        spawned = children(psutil.Process(first.pid))
+        first.send_signal(number)
+        code = first.wait(60)
+    assert code == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    until(lambda: not any(map(psutil.Process.is_running, spawned)), "nothing left running")
+    kept = rows_of(path)
+    assert len(kept) >= 3
+    said = analyze(*arguments, cwd=tmp_path)
+    assert f"Resuming: {len(kept)} measurements" in said
+    assert list(rows_of(path))[: len(kept)] == list(kept)
+    trials = [(row.trial.phase, row.trial.candidate, row.trial.repetition)
+              for row in journal.read(path).rows]  # fmt: skip
+    assert len(trials) == len(set(trials))
+    finished = rows_of(path)
+    analyze(*arguments, cwd=tmp_path)
+    assert rows_of(path) == finished, "a finished profile measures nothing more"
+
+
+def test_another_question_to_an_old_journal_is_refused_and_fresh_starts_over(
+    tmp_path: Path,
+) -> None:
+    arguments = ("profile", "--model", "identity", "--search-time", "1", "--verify-pairs", "0",
+                 "--concurrency", "1", *QUICK[:6])  # fmt: skip
+    analyze(*arguments, cwd=tmp_path)
+    said = analyze(*arguments, "--batch-sizes", "2", cwd=tmp_path, code=1)
+    assert "batch_size was 1 and is now 2" in said
+    assert "--fresh" in said
+    analyze(*arguments, "--batch-sizes", "2", "--fresh", cwd=tmp_path)
+    results = tmp_path / "results" / "identity"
+    assert len(list(results.glob("journal.before-*.jsonl"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("profile", "--model", "resnet51"), 2, "no example named 'resnet51'"),
+        (("profile", "--model", "m", "--model-repository", "nowhere"), 2, "not a directory"),
+        (("profile", "--model", "m", "--run-config-search-mode", "grid"), 2, "brute, quick"),
+        (("profile", "--model", "m", "--objective", "perf_throughputt"), 2, "perf_throughput"),
+        (("profile", "--model", "m", "--concurrency", "many"), 2, "expected a whole number"),
+        (("profile",), 2, "--model"),
+        (("report", "m"), 2, "analyze profile --model m"),
+        (("profile", "--no-such-flag"), 2, "No such option"),
+    ],
+)
+def test_wrong_usage_is_answered_with_what_to_do(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    assert words in analyze(*arguments, cwd=tmp_path, code=code)
+
+
+def test_a_model_that_does_not_load_at_all_is_answered_with_the_servers_words(
+    tmp_path: Path,
+) -> None:
+    version = tmp_path / "models" / "broken" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(b"this is no model")
+    (tmp_path / "models" / "broken" / "config.pbtxt").write_text('backend: "onnxruntime"\n')
+    said = analyze("profile", "--model", "broken", "--model-repository", "models",
+                   cwd=tmp_path, code=1)  # fmt: skip
+    assert "model.onnx" in said
