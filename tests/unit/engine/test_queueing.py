@@ -84,3 +84,15 @@ def test_the_next_deadline_is_that_of_the_waiting_whatever_their_order() -> None
     assert queue.next_deadline_ns() is None
     assert queue.pop() == Ticket(3, 1, 0)
     assert queue.pop() is None
+
+
+def test_those_who_stay_still_expire_after_many_have_gone() -> None:
+    queue = Queue()
+    for number in range(500):
+        queue.join(Ticket(number, 1, 0, deadline_ns=1000 + number))
+    for _ in range(450):
+        ticket = queue.pull()
+        assert ticket is not None
+        queue.leave([ticket])
+    assert queue.next_deadline_ns() == 1450
+    assert [ticket.id for ticket in queue.expired(1475)] == list(range(450, 476))

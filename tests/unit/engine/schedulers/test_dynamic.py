@@ -89,10 +89,12 @@ def _rows(step: Step) -> list[int]:
 def test_the_batches_that_leave_when_the_instance_is_free_again(case: Case) -> None:
     batcher = _occupied(case.rules)
     assert batcher.offer(_tickets(case.queued), 0).dispatches == ()
-    now_ns, seen = case.age_us * US, []
-    while rows := _rows(batcher.free(0, now_ns)):
-        seen += rows
+    now_ns, seen, order = case.age_us * US, [], []
+    while (step := batcher.free(0, now_ns)).dispatches:
+        seen += _rows(step)
+        order += [ticket.id for ticket in step.dispatches[0].tickets]
     assert seen == list(case.batches)
+    assert order == list(range(1, len(order) + 1))
     assert sum(ticket.rows for ticket in _tickets(case.queued)) - sum(seen) == case.waiting
 
 

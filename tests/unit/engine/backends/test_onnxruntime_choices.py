@@ -1,0 +1,242 @@
+"""What a configuration makes of providers and settings: pure, for any installation (spec 2c)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from engine.backend import Placement
+from engine.backends.onnxruntime.providers import Provider, choose
+from engine.backends.onnxruntime.settings import GraphLevel, read
+from engine.errors import InvalidArgument, Unsupported
+from engine.modelconfig.schema import (
+    Accelerator,
+    ExecutionAccelerators,
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+    Optimization,
+)
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
+ALL = (TENSORRT, CUDA, OPENVINO, CPU)
+ON_GPU = Placement(device=1)
+
+
+def model(
+    gpu: tuple[Accelerator, ...] = (),
+    cpu: tuple[Accelerator, ...] = (),
+    instances: int = 1,
+    parameters: Mapping[str, str] | None = None,
+) -> ModelConfig:
+    return ModelConfig(
+        name="m",
+        parameters=parameters or {},
+        instance_group=(InstanceGroup(kind=InstanceKind.KIND_CPU, count=instances),),
+        optimization=Optimization(
+            execution_accelerators=ExecutionAccelerators(
+                gpu_execution_accelerator=gpu, cpu_execution_accelerator=cpu
+            )
+        ),
+    )
+
+
+def acc(name: str, **parameters: str) -> Accelerator:
+    return Accelerator(name=name, parameters=parameters)
+
+
+def test_a_cpu_instance_runs_on_the_cpu() -> None:
+    assert choose(ModelConfig(name="m"), Placement(), ALL) == (Provider(CPU),)
+    assert choose(model(gpu=(acc("tensorrt"),)), Placement(), ALL) == (Provider(CPU),)
+
+
+def test_a_gpu_instance_always_has_cuda_before_the_cpu() -> None:
+    assert choose(ModelConfig(name="m"), ON_GPU, ALL) == (
+        Provider(CUDA, {"device_id": "1"}),
+        Provider(CPU),
+    )
+
+
+def test_the_order_is_gpu_accelerators_cuda_cpu_accelerators_cpu() -> None:
+    chosen = choose(model(gpu=(acc("cuda"), acc("tensorrt")), cpu=(acc("openvino"),)), ON_GPU, ALL)
+    assert [provider.name for provider in chosen] == [TENSORRT, CUDA, OPENVINO, CPU]
+    assert chosen[2].options == {"device_type": "CPU"}
+
+
+def test_tensorrt_parameters_are_translated() -> None:
+    chosen = choose(
+        model(
+            gpu=(
+                acc(
+                    "tensorrt",
+                    precision_mode="FP16",
+                    max_workspace_size_bytes="1073741824",
+                    trt_engine_cache_enable="1",
+                ),
+            )
+        ),
+        ON_GPU,
+        ALL,
+    )
+    assert chosen[0] == Provider(
+        TENSORRT,
+        {
+            "trt_fp16_enable": "1",
+            "trt_max_workspace_size": "1073741824",
+            "trt_engine_cache_enable": "1",
+            "device_id": "1",
+        },
+    )
+
+
+def test_cuda_takes_any_option_and_the_old_top_level_ones() -> None:
+    chosen = choose(
+        model(
+            gpu=(acc("cuda", use_ep_level_unified_stream="True", tunable_op_enable="1"),),
+            parameters={
+                "cudnn_conv_algo_search": "1",
+                "arena_extend_strategy": "1",
+                "gpu_mem_limit": "4294967296",
+                "do_copy_in_default_stream": "false",
+            },
+        ),
+        ON_GPU,
+        ALL,
+    )
+    assert chosen[0] == Provider(
+        CUDA,
+        {
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "arena_extend_strategy": "kSameAsRequested",
+            "gpu_mem_limit": "4294967296",
+            "do_copy_in_default_stream": "0",
+            "use_ep_level_unified_stream": "1",
+            "tunable_op_enable": "1",
+            "device_id": "1",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (model(gpu=(acc("npu"),)), "unknown Execution Accelerator 'npu'.*tensorrt, cuda"),
+        (model(cpu=(acc("tensorrt"),)), "unknown Execution Accelerator 'tensorrt'.*openvino"),
+        (model(gpu=(acc("tensorrt", precision_mode="FP4"),)), "precision mode 'FP4' is requested"),
+        (
+            model(gpu=(acc("tensorrt", speed="9"),)),
+            "unknown parameter 'speed' is provided for TensorRT Execution Accelerator",
+        ),
+        (model(cpu=(acc("openvino", threads="4"),)), "takes no parameters, found threads"),
+        (model(gpu=(acc("cuda", do_copy_in_default_stream="often"),)), "expected true or false"),
+        (model(parameters={"cudnn_conv_algo_search": "7"}), "expected one of 0, 1, 2, found '7'"),
+    ],
+)
+def test_what_does_not_exist_is_named(config: ModelConfig, said: str) -> None:
+    with pytest.raises(InvalidArgument, match=said):
+        choose(config, ON_GPU, ALL)
+
+
+@pytest.mark.parametrize(
+    ("config", "placement", "lacking", "package"),
+    [
+        (model(), ON_GPU, CUDA, "pip install onnxruntime-gpu"),
+        (model(gpu=(acc("tensorrt"),)), ON_GPU, TENSORRT, "tensorrt-cu13"),
+        (model(cpu=(acc("openvino"),)), Placement(), OPENVINO, "pip install onnxruntime-openvino"),
+    ],
+)
+def test_a_provider_that_is_not_there_is_an_error_that_names_its_package(
+    config: ModelConfig, placement: Placement, lacking: str, package: str
+) -> None:
+    available = tuple(name for name in ALL if name != lacking)
+    with pytest.raises(Unsupported) as caught:
+        choose(config, placement, available)
+    assert lacking in caught.value.message
+    assert package in caught.value.message
+    assert f"it has: {', '.join(available)}" in caught.value.message
+
+
+def test_without_parameters_an_instance_has_its_share_of_the_cores() -> None:
+    settings = read(ModelConfig(name="m"), Placement(threads=4))
+    assert (settings.intra_op_threads, settings.inter_op_threads) == (4, 0)
+    assert (settings.parallel, settings.arena, settings.memory_pattern) == (False, True, True)
+    assert settings.graph_level is GraphLevel.ALL
+    assert settings.run_entries == {}
+
+
+def test_parameters_have_their_say() -> None:
+    settings = read(
+        model(
+            parameters={
+                "intra_op_thread_count": "3",
+                "inter_op_thread_count": "2",
+                "execution_mode": "1",
+                "enable_mem_arena": "0",
+                "enable_mem_pattern": "0",
+                "memory.enable_memory_arena_shrinkage": "cpu:0",
+                "session.use_device_allocator_for_initializers": "1",
+            },
+        ),
+        Placement(threads=4),
+    )
+    assert (settings.intra_op_threads, settings.inter_op_threads) == (3, 2)
+    assert (settings.parallel, settings.arena, settings.memory_pattern) == (True, False, False)
+    assert settings.entries["session.use_device_allocator_for_initializers"] == "1"
+    assert settings.run_entries == {"memory.enable_memory_arena_shrinkage": "cpu:0"}
+
+
+@pytest.mark.parametrize(
+    ("level", "meaning"),
+    [
+        (None, GraphLevel.ALL),
+        (0, GraphLevel.ALL),
+        (-1, GraphLevel.BASIC),
+        (1, GraphLevel.EXTENDED),
+        (2, GraphLevel.NONE),
+    ],
+)
+def test_graph_levels_are_tritons(level: int | None, meaning: GraphLevel) -> None:
+    config = ModelConfig(optimization=Optimization(graph_level=level))
+    assert read(config, Placement()).graph_level is meaning
+
+
+@pytest.mark.parametrize(
+    ("instances", "parameters", "spins"),
+    [
+        (1, {}, True),
+        (2, {}, False),
+        (1, {"intra_op_thread_count": "2"}, True),
+        (1, {"intra_op_thread_count": "5"}, False),
+        (1, {"intra_op_thread_count": "0"}, False),
+        (1, {"session.intra_op.allow_spinning": "0"}, False),
+        (2, {"session.intra_op.allow_spinning": "1"}, True),
+    ],
+)
+def test_threads_spin_only_if_the_cores_are_theirs(
+    instances: int, parameters: dict[str, str], *, spins: bool
+) -> None:
+    config = model(instances=instances, parameters=parameters)
+    assert read(config, Placement(threads=4 // instances)).spins is spins
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("intra_op_thread_count", "-2"),
+        ("inter_op_thread_count", "many"),
+        ("execution_mode", "2"),
+        ("enable_mem_arena", "yes"),
+    ],
+)
+def test_a_parameter_that_is_not_what_it_should_be_is_named(key: str, text: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"parameters\['{key}'\]: expected a whole number"):
+        read(model(parameters={key: text}), Placement())
+
+
+def test_an_unknown_graph_level_is_named() -> None:
+    with pytest.raises(InvalidArgument, match=r"graph\.level: expected 0 .* found 7"):
+        read(ModelConfig(optimization=Optimization(graph_level=7)), Placement())
