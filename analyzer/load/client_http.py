@@ -18,6 +18,8 @@ from analyzer.load.client import Audience, Exchange
 from analyzer.v2client import error_text, split
 
 OK = 200
+#: so much of an answer is kept, for an error's text; more is only counted by the parser
+KEPT_CHUNKS = 64
 DROPPED = "the server closed the connection before it answered"
 _now = time.monotonic_ns
 
@@ -130,7 +132,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._first:
             self._first = _now()
-        self._received.append(data)
+        if len(self._received) < KEPT_CHUNKS:
+            self._received.append(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:

@@ -146,6 +146,7 @@ class Session:
         self._broken = reason
         self._ending = True
         self._wake.set()
+        self._drained.set()
 
     def _send_on(self, slot: int, planned_ns: int) -> None:
         self._in_flight += 1

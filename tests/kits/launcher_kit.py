@@ -1,7 +1,6 @@
 """What every launcher keeps to. A test module subclasses the kit and gives it a launcher.
 
-``launcher`` serves models named ``tiny``; ``maximum`` tells under which max_batch_size a
-server runs one.
+``launcher`` serves a model named ``model`` that batches.
 """
 
 from dataclasses import replace
@@ -12,6 +11,11 @@ from analyzer import v2client
 from analyzer.errors import LaunchError
 from analyzer.launcher import Endpoint, Launcher
 from engine.modelconfig.schema import ModelConfig
+
+
+def smaller(base: ModelConfig, max_batch_size: int) -> ModelConfig:
+    """Change the batch size, and drop what may ask for larger batches."""
+    return replace(base, max_batch_size=max_batch_size, dynamic_batching=None)
 
 
 class LauncherKit:
@@ -32,13 +36,13 @@ class LauncherKit:
     def test_a_variant_is_served_under_its_own_configuration(self, launcher: Launcher) -> None:
         base = self.config(launcher.serve(self.model, None, variant="tiny_config_default"))
         for number, size in enumerate((3, 5)):
-            wanted = replace(base, max_batch_size=size)
+            wanted = smaller(base, size)
             endpoint = launcher.serve(self.model, wanted, variant=f"tiny_config_{number}")
             assert self.config(endpoint).max_batch_size == size
 
     def test_after_variants_the_default_is_the_default_again(self, launcher: Launcher) -> None:
         base = self.config(launcher.serve(self.model, None, variant="tiny_config_default"))
-        launcher.serve(self.model, replace(base, max_batch_size=3), variant="tiny_config_0")
+        launcher.serve(self.model, smaller(base, 3), variant="tiny_config_0")
         endpoint = launcher.serve(self.model, None, variant="tiny_config_default")
         assert self.config(endpoint).max_batch_size == base.max_batch_size
 
