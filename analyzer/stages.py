@@ -233,12 +233,10 @@ class Campaign:
     # Load curves
 
     def _next_of_curves(self) -> Trial | None:
-        searched = self._of(Phase.SEARCH)
-        standings = rank(searched, self._goal)
+        # Ranked by the search alone, so that the curves do not change what they are drawn of.
+        standings = rank(self._of(Phase.SEARCH), self._goal)
         chosen = [*standings[:1], *(each for each in standings[1:] if each.is_default)]
-        # The one that is being served already goes first: that saves a launch.
-        last = identity(searched[-1]) if searched else None
-        for standing in sorted(chosen, key=lambda each: identity(each.best) != last):
+        for standing in chosen:
             concurrency = self._next_point(standing.best)
             if concurrency is not None:
                 candidate = standing.best.trial.candidate.replaced(**{CONCURRENCY: concurrency})

@@ -136,13 +136,26 @@ def test_curves_are_drawn_for_best_and_default_and_use_what_is_known() -> None:
     assert len(of_best) + len(of_default) == len(drawn)
 
 
-def test_the_curve_of_what_is_served_already_comes_first() -> None:
-    fast = Candidate.of(max_batch_size=32, max_queue_delay_microseconds=0, concurrency=8)
-    slow = Candidate.of(max_batch_size=1, max_queue_delay_microseconds=-1, concurrency=8)
-    for order in ((fast, slow), (slow, fast)):
-        rows = finish(Campaign(Listed(*order), Goal(), PLAN))
-        first = next(row for row in rows if row.trial.phase is Phase.CURVE)
-        assert first.trial.candidate.get(MAX_BATCH_SIZE) == 32
+def test_a_curve_survives_one_dip() -> None:
+    rates = {1: 10.0, 2: 20.0, 4: 19.0, 8: 40.0, 16: 41.0, 32: 42.0, 64: 99.0}
+    campaign = Campaign(Listed(), Goal(), replace(PLAN, default=DEFAULT[:1]))
+    drawn: list[int] = []
+    while (trial := campaign.ask()) is not None:
+        row = WORLD.row(trial)
+        drawn.append(row.load.concurrency)
+        campaign.tell(replace(row, metrics={"perf_throughput": rates[drawn[-1]]}))
+    assert drawn == [1, 2, 4, 8, 16, 32]
+
+
+def test_the_proof_begins_with_the_default_even_behind_the_defaults_own_curve() -> None:
+    better = Candidate.of(instance_count=2, concurrency=2)
+    plan = replace(PLAN, default=DEFAULT[:1], curve=(1, 2), verify_pairs=1)
+    rows = finish(Campaign(Listed(better), Goal(), plan))
+    assert [(row.trial.phase, row.variant.endswith("default")) for row in rows[-3:]] == [
+        (Phase.CURVE, True),
+        (Phase.VERIFY, True),
+        (Phase.VERIFY, False),
+    ]
 
 
 def test_nothing_is_verified_where_the_default_is_best() -> None:
@@ -232,6 +245,19 @@ def test_several_objectives_are_measured_against_the_default() -> None:
     reference = rows[0]
     measured = next(row for row in rows if row.trial.candidate == setting)
     assert listed.told[setting] == goal.outcome(measured, reference).score
+
+
+def test_one_search_has_one_reference_even_if_it_is_none() -> None:
+    goal = parse_goal(["perf_throughput", "perf_latency_p99"])
+    listed = Listed(Candidate.of(concurrency=8), Candidate.of(concurrency=16))
+    campaign = Campaign(listed, goal, replace(PLAN, default=DEFAULT[:1]))
+    first = campaign.ask()
+    assert first is not None
+    failure = Failure(stage="load", message="reset by peer")
+    campaign.tell(replace(WORLD.row(first), metrics={}, failure=failure))
+    rows = finish(campaign)
+    scores = [goal.outcome(row, None).score for row in rows[:2]]
+    assert list(listed.told.values()) == scores
 
 
 def test_progress_counts_down_to_nothing() -> None:
