@@ -20,7 +20,8 @@ def test_an_unknown_strategy_is_an_error_that_names_the_known_ones() -> None:
 
 def script(heard: list[Outcome]) -> Script:
     for candidate in (ONE, TWO, ONE):
-        heard.append((yield candidate))
+        outcome = yield candidate
+        heard.append(outcome)
 
 
 def test_a_script_hears_of_each_candidate_when_it_asks_for_it() -> None:
@@ -48,8 +49,7 @@ def test_a_script_that_asks_nothing_has_ended() -> None:
     nothing: tuple[Candidate, ...] = ()
 
     def empty() -> Script:
-        for candidate in nothing:
-            yield candidate
+        yield from nothing
 
     strategy = Scripted(empty())
     strategy.tell(Outcome(ONE, 1.0))
