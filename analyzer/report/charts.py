@@ -108,12 +108,14 @@ def _plane(numbers: Charts) -> Chart:
 
 def _marks(points: Sequence[Point], label: str, role: str) -> Figure:
     symbol = _SYMBOLS[role]
+    # The legend shows the first point's mark.
+    points = sorted(points, key=lambda point: not point.stable)
     return {
         "type": "scatter",
         "mode": "markers",
         "name": label,
-        "x": [point.latency for point in points],
-        "y": [point.throughput for point in points],
+        "x": [_brief(point.latency) for point in points],
+        "y": [_brief(point.throughput) for point in points],
         "text": [_hover(point.hover) for point in points],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
@@ -356,6 +358,11 @@ def _bound(layout: Figure, bounds: Sequence[tuple[float, str]], axis: str, name:
             "showlegend": True,
             "name": f"{name} {words}",
         })  # fmt: skip
+
+
+def _brief(value: float) -> float:
+    """Keep six digits: no eye sees more, and a page may hold thousands of points."""
+    return float(f"{value:.6g}")
 
 
 def _hover(text: str) -> str:

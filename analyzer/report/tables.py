@@ -30,6 +30,13 @@ class Cell:
     order: float | str | None = None
     marks: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> float | str | None:
+        """What it sorts by where the text does not say it; None: the text does."""
+        if isinstance(self.order, str):
+            return self.order if self.marks or self.order != self.text else None
+        return None if _is_number(self.text.replace(",", "")) else self.order
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -174,7 +181,8 @@ def _names(evidence: Evidence, rows: Iterable[Row], chosen: Standing | None = No
             marks.append(CHOSEN)
         if row.failure is None and not row.stable:
             marks.append(UNSTABLE)
-        cells.append(Cell(wording.short(row.variant, evidence.model), row.variant, tuple(marks)))
+        name = wording.short(row.variant, evidence.model)
+        cells.append(Cell(name, name, tuple(marks)))
     return Column("Configuration"), cells
 
 
@@ -244,6 +252,10 @@ def _gains(evidence: Evidence) -> _Strip:
 
 def _percent(value: float | None) -> Cell:
     return _EMPTY if value is None else Cell(wording.percent(value, signed=True), value)
+
+
+def _is_number(text: str) -> bool:
+    return text.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
 def _whole(rows: Sequence[Row], name: str) -> list[Cell]:

@@ -19,6 +19,8 @@ from analyzer.report.tables import Table
 from analyzer.report.verdict import COSTS, Verdict, better, change, judge
 
 _CONTEXT = 2
+#: so many configuration files are shown; the chosen and the default one are always among them
+_MOST_FILES = 12
 #: facts of the machine that have a place of their own
 _ELSEWHERE = frozenset({"versions", "warnings", "server_only"})
 #: options whose names say too little beside their values
@@ -120,13 +122,19 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         machine=wording.facts(
             {name: value for name, value in machine.items() if name not in _ELSEWHERE}
         ),
-        versions=tuple(evidence.head.versions.items()),
+        versions=_versions(evidence),
         options=wording.facts(
             {_OPTIONS.get(name, name): value for name, value in evidence.head.options.items()}
         ),
         method=_method(evidence),
         run=evidence.head.run,
     )
+
+
+def _versions(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """Return the run's versions, and what the chosen model's runtime says of itself."""
+    runtime = {} if evidence.chosen is None else evidence.chosen.best.runtime
+    return tuple({**evidence.head.versions, **runtime}.items())
 
 
 def _taken(evidence: Evidence) -> str:
@@ -172,8 +180,8 @@ def _served(evidence: Evidence) -> tuple[Served, ...]:
             config=each.best.config,
             diff=_diff(default, each),
         )
-        for each in evidence.standings
-        if each.best.config
+        for place, each in enumerate(evidence.standings)
+        if each.best.config and (place < _MOST_FILES or each in (evidence.chosen, evidence.default))
     )
 
 
