@@ -10,6 +10,7 @@ import psutil
 import pytest
 from kits.launcher_kit import LauncherKit
 from support.conditions import within
+from support.offspring import offspring
 from support.tiny_engine import interpreter
 
 from analyzer.errors import LaunchError
@@ -87,8 +88,7 @@ def test_a_server_that_is_never_ready_is_given_up_and_stopped(
     launcher = make(never_ready=True, timeout_s=0.5)
     with pytest.raises(LaunchError, match=r"(?s)not ready within 0.5 s.*tiny server"):
         launcher.serve("tiny", None, variant="v")
-    ours = psutil.Process().children(recursive=True)
-    assert not [child for child in ours if "v2_server" in " ".join(child.cmdline())]
+    assert not offspring("v2_server")
 
 
 def test_each_variant_gets_a_fresh_server_and_the_old_one_is_gone(

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from support.conditions import within
+from support.offspring import offspring
 from support.v2_server import Faults, V2Server, running
 
 from analyzer.errors import LaunchError, LoadError
@@ -219,8 +219,7 @@ def test_nothing_is_left_behind(server: V2Server) -> None:
     server.faults = Faults(refuse_every=1)
     with pytest.raises(LoadError):
         load(server)
-    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-    assert not [command for command in commands if "analyzer.load" in command]
+    assert not offspring("analyzer.load")
 
 
 def test_the_client_ends_when_the_analyzer_is_gone(server: V2Server) -> None:
@@ -247,8 +246,8 @@ def test_ctrl_c_in_the_terminal_is_not_for_the_client(server: V2Server) -> None:
 
     def look() -> bool:
         if not sessions:
-            (child,) = psutil.Process().children()
-            sessions.append(os.getsid(child.pid))
+            (child,) = offspring("analyzer.load")
+            sessions.append(os.getsid(child))
         return False
 
     load(server, stop=look)
