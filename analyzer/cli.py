@@ -5,11 +5,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -152,7 +151,7 @@ def profile(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; the old journal is kept beside the new.")
     ] = False,
-) -> int:
+) -> None:
     """Serve variants of a model's configuration, load-test each, and keep the best.
 
     Results go to results/MODEL: a journal, an HTML report, CSV files, the winner's model
@@ -192,7 +191,7 @@ def profile(
         "fresh": fresh or None,
     }
     flags = {key: value for key, value in given.items() if value is not None}
-    return compose.profile(load_options(config_file, flags), Console())
+    _leave(lambda: compose.profile(load_options(config_file, flags), Console()))
 
 
 @app.command(
@@ -209,7 +208,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. [the results']")
     ] = None,
-) -> int:
+) -> None:
     """Rank the measurements of a profile anew and write the report, CSVs and summary.json.
 
     Nothing is measured again. Without a goal, the one of the profile is used.
@@ -218,7 +217,7 @@ def report(
         objectives=objective, constraints=constraint,
         latency_budget=latency_budget, min_throughput=min_throughput,
     )  # fmt: skip
-    return compose.report(compose.locate(export_path, model), wanted, output, Console())
+    _leave(lambda: compose.report(compose.locate(export_path, model), wanted, output, Console()))
 
 
 @app.command(
@@ -232,39 +231,44 @@ def apply(
     ],
     export_path: Annotated[Path, RESULTS] = Path("results"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> int:
+) -> None:
     """Show what the winner changes in config.pbtxt, ask, and write it.
 
     The file that was there is kept as config.pbtxt.before-apply.
     """
-    return compose.apply(compose.locate(export_path, model), model_repository, Console(), yes=yes)
+    _leave(
+        lambda: compose.apply(
+            compose.locate(export_path, model), model_repository, Console(), yes=yes
+        )
+    )
 
 
 @app.command(short_help="Print the version.", epilog="Example: analyze version")
-def version() -> int:
+def version() -> None:
     """Print the version."""
     Console().print(f"servetune {__version__}", highlight=False)
-    return 0
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
+def _leave(run: Callable[[], int]) -> None:
+    """Run a command and exit with its code, errors told in a line or two."""
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = 2
+        code = run()
     except UsageError as error:
         errors.print(f"error: {error.message}")
         code = 2
     except (AnalyzerError, EngineError) as error:
         errors.print(f"error: {error.message}")
         code = 1
-    except (KeyboardInterrupt, click.Abort):
-        errors.print("interrupted; the same command goes on where this one stopped")
-        code = 130
     except OSError as error:
         errors.print(f"error: {error.filename or ''}: {error.strerror or error}")
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    except KeyboardInterrupt:
+        errors.print("interrupted; the same command goes on where this one stopped")
+        code = 130
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="analyze")

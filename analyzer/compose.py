@@ -11,7 +11,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -149,8 +149,6 @@ class _Profile:
             "tolerance": options.tolerance,
             "input_data": options.input_data,
         }
-        # Where the model lies does not change what a row means, so it is not digested.
-        place = {"model_repository": [str(path) for path in options.model_repository]}
         now = datetime.now(UTC)
         return RunHead(
             schema=SCHEMA,
@@ -159,8 +157,9 @@ class _Profile:
             started_at=now.isoformat(timespec="seconds"),
             versions=machine.get("versions", {}),
             machine=machine,
-            options={**meaning, **place},
+            options=meaning,
             options_digest=journals.options_digest(meaning),
+            command=_command(options),
         )
 
     def _journal(self, head: RunHead) -> Journal:
@@ -270,17 +269,18 @@ class _Profile:
     def _finish(self, contents: journals.Contents, source: Path | None) -> int:
         """Leave the report and the winner behind, and say what was found."""
         rows, place, model = contents.rows, self._place, self._options.model
+        winner = recommended(rows, self._goal)
+        # The report names the commands that use the choice, so the choice comes first.
+        if winner is not None and source is not None:
+            config = convert.loads(winner.best.config, f"{place.journal}: row {winner.best.number}")
+            workspace.write_chosen(place, source, model, config)
         written = reports.write(
             contents.head, rows, self._goal, place.root, torn=len(contents.damage)
         )
-        winner = recommended(rows, self._goal)
         if winner is None:
             raise NothingMeasured(
                 f"no configuration of {model} could be measured; {written[0]} gives the reasons"
             )
-        if source is not None:
-            config = convert.loads(winner.best.config, f"{place.journal}: row {winner.best.number}")
-            workspace.write_chosen(place, source, model, config)
         _write_goal(place, self._goal)
         closing_words(self._console, rows, self._goal, winner)
         say_commands(self._console, place, model, local=source is not None)
@@ -380,6 +380,20 @@ def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) ->
     kept = workspace.replace_config(folder, new)
     console.print(f"Wrote {target}" + (f"; the old one is {kept}" if old else ""), highlight=False)
     return 0
+
+
+def _command(options: ProfileOptions) -> dict[str, Any]:
+    """Return what a run was begun with and what does not change the meaning of its rows."""
+    limits = {field.name: getattr(options.limits, field.name) for field in fields(options.limits)}
+    return {
+        "model_repository": [str(path) for path in options.model_repository],
+        "search_mode": options.search_mode,
+        "search_seconds": options.search_seconds,
+        "verify_pairs": options.verify_pairs,
+        "seed": options.seed,
+        "grpc_endpoint": options.grpc_endpoint,
+        **{name: bound for name, bound in limits.items() if name != "batch_size"},
+    }
 
 
 def _write_goal(place: Workspace, goal: Goal) -> None:

@@ -91,7 +91,8 @@ class RunHead:
     """What is true of every row of a journal.
 
     ``options`` are those that change what a measurement means; ``options_digest`` tells
-    whether a journal may be resumed under the options given now.
+    whether a journal may be resumed under the options given now. ``command`` holds the others
+    that the run was begun with: where the model lies, what was searched, and how.
     """
 
     schema: int
@@ -102,6 +103,7 @@ class RunHead:
     machine: Mapping[str, Any]
     options: Mapping[str, Any]
     options_digest: str
+    command: Mapping[str, Any] = field(default_factory=dict)
 
 
 def head_to_line(head: RunHead) -> str:

@@ -91,7 +91,7 @@ def commands(
             *("analyze", "profile", "--model", head.model),
             *_export(head, place),
             *([] if remote == _LOCAL else [*_REMOTE, remote]),
-            *_options(_flat(head.options), usual),
+            *_options(_flat({**head.options, **head.command}), usual),
             *_goal(goal),
         ]),
     )  # fmt: skip
