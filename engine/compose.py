@@ -22,10 +22,11 @@ from typing import NoReturn, Protocol
 
 import uvloop
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from engine.clock import Clock, SystemClock
-from engine.errors import EngineError, Internal
+from engine.errors import EngineError, Internal, NotFound
 from engine.options import ServeOptions, endpoints
 from engine.repository.overview import COLUMNS, Line, overview
 from engine.repository.registry import Registry
@@ -88,11 +89,7 @@ async def _serve(options: ServeOptions) -> int:
     with reserved(options):
         registry = Registry(options, clock=clock, loop=loop, cores=machine.cores())
         try:
-            try:
-                if not await _before(stop, registry.start()):
-                    _leave_at_once(INTERRUPTED, "interrupted while models were loading")
-            finally:
-                _announce(options, registry)
+            await _load(options, registry, stop)
             listeners = await _listen(options, Service(registry, options))
         except EngineError:
             await registry.stop(options.exit_timeout_secs)
@@ -101,6 +98,23 @@ async def _serve(options: ServeOptions) -> int:
     if not await _shut_down(options, registry, listeners, clock):
         _leave_at_once(FAILED, "Exit timeout expired. Exiting immediately.")
     return DONE
+
+
+async def _load(options: ServeOptions, registry: Registry, stop: asyncio.Event) -> None:
+    for repository in options.model_repository:
+        if not repository.is_dir():
+            raise NotFound(
+                f"{repository}: no such model repository; it is the folder that holds a folder "
+                "for each model (`engine examples` builds models to try)"
+            )
+    try:
+        if not await _before(stop, registry.start()):
+            _leave_at_once(INTERRUPTED, "interrupted while models were loading")
+    except EngineError:
+        # What follows says why; the table says what else there is.
+        _announce(options, registry, reasons=False)
+        raise
+    _announce(options, registry, reasons=True)
 
 
 async def _listen(options: ServeOptions, service: Service) -> tuple[Listener, ...]:
@@ -209,14 +223,13 @@ def _leave_at_once(code: int, reason: str) -> NoReturn:
     os._exit(code)
 
 
-def _announce(options: ServeOptions, registry: Registry) -> None:
+def _announce(options: ServeOptions, registry: Registry, *, reasons: bool) -> None:
     lines = overview(registry.index(), registry.models())
     if options.log_info:
         draw(lines, Console(stderr=True))
-        return
     for line in lines:
-        if line.reason:
-            logger.error("model=%s version=%s: %s", line.model, line.version, line.reason)
+        if reasons and line.reason:
+            logger.warning("Unavailable: %s", line.explanation)
 
 
 def draw(lines: Sequence[Line], console: Console) -> None:
@@ -224,9 +237,9 @@ def draw(lines: Sequence[Line], console: Console) -> None:
     if not lines:
         console.print("no models")
     elif console.is_terminal:
-        table = Table(*COLUMNS)
+        table = Table(*(Column(name, no_wrap=True) for name in COLUMNS))
         for line in lines:
-            table.add_row(*line.cells, style="red" if line.reason else None)
+            table.add_row(*map(escape, line.cells), style="red" if line.reason else None)
         console.print(table)
     else:
         rows = [COLUMNS, *(line.cells for line in lines)]

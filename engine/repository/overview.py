@@ -15,7 +15,10 @@ from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
 from engine.repository.registry import IndexEntry
 
 #: the columns of the table, in order, as ``Line`` has them
-COLUMNS = ("Model", "Version", "State", "Backend", "Instances", "Max batch", "Reason")
+COLUMNS = ("Model", "Version", "State", "Backend", "Instances", "Max batch")
+
+#: stands for the version of a model of which none could be chosen
+NO_VERSION = "-"
 
 _DEVICE = {
     InstanceKind.KIND_CPU: "CPU",
@@ -27,7 +30,10 @@ _DEVICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One model version. What is not known of it, because it did not load, is empty."""
+    """One model version. What is not known of it, because it did not load, is empty.
+
+    ``reason`` is too long for a column of its own: ``explanation`` belongs below the table.
+    """
 
     model: str
     version: str
@@ -47,8 +53,15 @@ class Line:
             self.backend,
             self.instances,
             self.max_batch,
-            self.reason,
         )
+
+    @property
+    def explanation(self) -> str:
+        """Why it is not served, "" if it is."""
+        if not self.reason:
+            return ""
+        version = "" if self.version == NO_VERSION else f" version {self.version}"
+        return f"{self.model}{version}: {self.reason}"
 
 
 def overview(entries: Iterable[IndexEntry], models: Sequence[ServedModel]) -> tuple[Line, ...]:
@@ -62,7 +75,7 @@ def _line(entry: IndexEntry, config: ModelConfig | None) -> Line:
     if config is None:
         return Line(
             model=entry.name,
-            version=entry.version or "-",
+            version=entry.version or NO_VERSION,
             state=entry.state.value,
             reason=entry.reason,
         )

@@ -21,6 +21,10 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from support.serving import LOCAL, Server, refused, serving, start, until
 
+from analyzer.launcher import Endpoint
+from analyzer.load.driver import drive
+from analyzer.record.row import LoadSpec
+from analyzer.v2client import statistics
 from engine import examples
 
 if TYPE_CHECKING:
@@ -151,7 +155,6 @@ def test_the_start_is_told_in_a_table_and_by_address(server: Server) -> None:
         "Instances",
         "Max",
         "batch",
-        "Reason",
     ]
     assert [row.split()[:4] for row in rows] == [
         ["add_sub", "1", "READY", "onnxruntime"],
@@ -194,8 +197,7 @@ def test_a_stop_answers_what_is_in_flight_and_takes_nothing_new(
             for one in waiting:
                 one.sendall(message)
             by_grpc = crew.submit(ask_grpc, server.grpc, "slow", {"INPUT0": array})
-            statistics = "/v2/models/slow/stats"
-            until(lambda: _counted(get(server.metrics, "/metrics")[1]) == 9, statistics)
+            until(lambda: _counted(get(server.metrics, "/metrics")[1]) == 9, "nine requests")
             server.signal(number)
             answers = [_everything(one) for one in waiting]
             assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers), answers
@@ -266,6 +268,19 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             assert server.exit_code() == 130
 
 
+@pytest.mark.parametrize("model", ["identity", "add_sub"])
+def test_sixteen_at_once_form_batches_and_lose_nothing(model: str, tmp_path: Path) -> None:
+    examples.build(model, tmp_path / "models")
+    load = LoadSpec(concurrency=16, window_seconds=0.5, max_windows=1)
+    with serving("--model-repository", str(tmp_path / "models"), folder=tmp_path) as server:
+        endpoint = Endpoint(server.http)
+        driven = drive(endpoint, model, load, stop=lambda: False, on_window=lambda _: None)
+        seen = statistics(endpoint, model)
+    assert driven.failed == seen.failed == 0
+    assert seen.requests == seen.inferences >= driven.requests
+    assert seen.inferences / seen.executions > 4
+
+
 def test_a_port_in_use_is_told_before_models_load(tmp_path: Path) -> None:
     slow(tmp_path / "models", 1)
     with socket.create_server(("127.0.0.1", 0)) as busy:
@@ -313,11 +328,15 @@ def test_with_exit_on_error_off_the_rest_is_served(tmp_path: Path) -> None:
         "--strict-readiness=false",
         folder=tmp_path,
     ) as server:
-        table = server.log().split("Started")[0]
-        lines = {line.split()[0]: line for line in table.splitlines() if line}
-        assert list(lines)[-3:] == sorted(["ensemble", "identity", "sequence"])
-        assert all("UNAVAILABLE" in lines[name] for name in ("ensemble", "identity", "sequence"))
-        assert "model.onnx" in lines["identity"]
+        log = server.log().splitlines()
+        rows = [line.split() for line in log if " UNAVAILABLE" in line]
+        assert [row[0] for row in rows] == ["ensemble", "identity", "sequence"]
+        reasons = [line.partition("] Unavailable: ")[2] for line in log if "] Unavail" in line]
+        assert [reason.split()[0].rstrip(":") for reason in reasons] == [row[0] for row in rows]
+        assert reasons[1].startswith("identity version 1: Not found: ")
+        assert "identity/1/model.onnx" in reasons[1]
+        assert "does not serve yet" in reasons[0]
+        assert "does not serve yet" in reasons[2]
         array = np.ones((1, 4), np.float32)
         np.testing.assert_array_equal(
             ask_grpc(server.grpc, "slow", {"INPUT0": array})["OUTPUT0"], array
