@@ -7,10 +7,9 @@ drawn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.execution.model import ServedModel
 from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
 from engine.repository.registry import IndexEntry
 
@@ -64,9 +63,13 @@ class Line:
         return f"{self.model}{version}: {self.reason}"
 
 
-def overview(entries: Iterable[IndexEntry], models: Sequence[ServedModel]) -> tuple[Line, ...]:
-    """Describe every entry of the index, those that are not served last."""
-    served = {(one.name, str(one.version)): one.config for one in models}
+def overview(
+    entries: Iterable[IndexEntry], served: Mapping[tuple[str, str], ModelConfig]
+) -> tuple[Line, ...]:
+    """Describe every entry of the index, those that are not served last.
+
+    ``served`` holds the configuration of every (model, version) that is.
+    """
     lines = [_line(entry, served.get((entry.name, entry.version))) for entry in entries]
     return tuple(sorted(lines, key=lambda line: bool(line.reason)))
 

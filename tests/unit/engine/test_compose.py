@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from engine.compose import draw, tell_ports
+from engine.errors import Internal
+from engine.repository.overview import Line
+
+LINES = (
+    Line(model="long_name", version="1", state="READY", backend="onnxruntime", max_batch="8"),
+    Line(model="[b]", version="-", state="UNAVAILABLE", reason="why"),
+)
+
+
+def drawn(*, terminal: bool, lines: tuple[Line, ...] = LINES) -> list[str]:
+    file = StringIO()
+    draw(lines, Console(file=file, force_terminal=terminal, width=120, color_system=None))
+    return file.getvalue().splitlines()
+
+
+def test_without_a_terminal_the_table_is_plain_and_aligned() -> None:
+    head, first, second = drawn(terminal=False)
+    assert head.split() == ["Model", "Version", "State", "Backend", "Instances", "Max", "batch"]
+    assert first.index("READY") == second.index("UNAVAILABLE") == head.index("State")
+    assert second.startswith("[b] ")
+
+
+def test_on_a_terminal_the_table_shows_the_same_cells() -> None:
+    text = "\n".join(drawn(terminal=True))
+    assert all(cell in text for line in LINES for cell in line.cells)
+
+
+def test_an_empty_repository_is_said_to_be_empty() -> None:
+    assert drawn(terminal=False, lines=()) == ["no models"]
+
+
+def test_ports_are_told_as_json_and_nothing_else_is_left(tmp_path: Path) -> None:
+    tell_ports(tmp_path / "ports.json", {"http": 1, "grpc": 2})
+    assert json.loads((tmp_path / "ports.json").read_text()) == {"http": 1, "grpc": 2}
+    assert [one.name for one in tmp_path.iterdir()] == ["ports.json"]
+
+
+def test_a_ports_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Internal, match=r"--ports-file .*no/p: cannot write it: No such file"):
+        tell_ports(tmp_path / "no" / "p", {})
