@@ -141,6 +141,7 @@ class _Profile:
         options = self._options
         meaning = {
             "model_digest": None if source is None else workspace.fingerprint(source),
+            "machine": f"{machine.get('cpu')}, {machine['cores']} cores",
             "server": LaunchMode.LOCAL.value if source is not None else options.http_endpoint,
             "batch_size": options.limits.batch_size,
             "protocol": options.protocol,

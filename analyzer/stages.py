@@ -11,9 +11,11 @@ Rules:
    What is not worth measuring is listed with its reason and told to the strategy as failed;
    what is the same setting as something measured is told its outcome; and a variant that
    did not come up is not launched again for another load.
-3. Load curves of the best variant and of the default: the load doubles until throughput has
-   failed twice in a row to grow by 5 %. Points measured before are used as they are.
-4. Verification: default and best at their best loads by turns, each repetition a pair.
+3. Load curves of the default and of its contender (the best other variant): the load doubles
+   until throughput has failed twice in a row to grow by 5 %. Points measured before are used
+   as they are.
+4. Verification: default and contender at their best loads by turns, each repetition a pair.
+   Also where the default leads: that nothing beats it is a claim like any other.
 5. When the first two measurements fail and none has succeeded, it ends (Model Analyzer's
    rule): a cause that breaks everything is not worth a sweep.
 """
@@ -27,7 +29,7 @@ from itertools import count
 
 from analyzer import variant
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.rank import Standing, identity, is_default, rank
+from analyzer.ranking.rank import Standing, contender, identity, is_default, rank
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.space import BATCH_SIZE, CONCURRENCY, Candidate, Outcome
 from analyzer.strategy import Strategy
@@ -142,12 +144,12 @@ class Campaign:
             text = f"nothing more was worth trying after {measured} measurements"
         pair = self._pair()
         if pair is not None:
-            return f"{text}; best and default were compared {len(self._pairs(*pair))} times"
+            return f"{text}; the best and the default were compared {len(self._pairs(*pair))} times"
         standings = self._standings()
         if not standings:
             return f"{text}; none succeeded"
         if standings[0].is_default:
-            return f"{text}; no variant did better than the default configuration"
+            return f"{text}; no other variant could be compared with the default configuration"
         return f"{text}; the default configuration could not be measured for comparison"
 
     # What comes next
@@ -267,12 +269,12 @@ class Campaign:
         return rank(self._rows, self._goal)
 
     def _pair(self) -> tuple[Candidate, Candidate] | None:
-        """Return default and best at their best loads, or None if there is nothing to prove."""
-        standings = self._standings()
-        default = next((each for each in standings if each.is_default), None)
-        if default is None or default is standings[0]:
+        """Return default and contender at their best loads, or None if there are not both."""
+        default = next((each for each in self._standings() if each.is_default), None)
+        best = contender(self._rows, self._goal)
+        if default is None or best is None:
             return None
-        return default.best.trial.candidate, standings[0].best.trial.candidate
+        return default.best.trial.candidate, best.best.trial.candidate
 
     def _pairs(self, default: Candidate, best: Candidate) -> set[int]:
         """Return the repetitions that both have been through."""

@@ -22,7 +22,7 @@ from rich.text import Text
 from analyzer.load.window import WindowSample
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.rank import Standing, failures, gain, rank
+from analyzer.ranking.rank import Standing, contender, failures, gain
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.space import CONCURRENCY
 from analyzer.stages import Campaign, Stage
@@ -170,14 +170,13 @@ def say_commands(console: Console, place: Workspace, model: str, *, local: bool)
 
 def gain_words(rows: Sequence[Row], goal: Goal, winner: Standing) -> str:
     """Say how much better the winner is than the default configuration, and how sure that is."""
-    compared = gain(rows, goal)
+    compared, rival = gain(rows, goal), contender(rows, goal)
     if winner.is_default:
-        if compared is None:
-            return "The default configuration is the best of those measured."
+        if compared is None or rival is None:
+            return "No other configuration could be compared with the default."
         return (
-            "The default configuration stays: the search's best, "
-            f"{rank(rows, goal)[0].variant}, did not beat it when measured against it "
-            f"({_interval(compared.percent, compared.low, compared.high)}; {compared.method})."
+            f"The default configuration is not beaten: the closest, {rival.variant}, came out "
+            f"{_interval(compared.percent, compared.low, compared.high)} ({compared.method})."
         )
     if compared is None:
         return "The default configuration could not be measured for comparison."

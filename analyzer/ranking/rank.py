@@ -37,7 +37,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """How much better the best variant is than the default: percent, and its 95 % interval.
+    """How much better the contender is than the default: percent, and its 95 % interval.
 
     Positive is better: higher for a metric of which more is better, lower for the others.
     ``tag`` is the objective's, or several joined by ``+`` (then the weighted ratio counts).
@@ -105,18 +105,34 @@ def rank(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     return tuple(sorted(standings, key=lambda each: _order(goal, each.score, each.best)))
 
 
+def contender(rows: Sequence[Row], goal: Goal) -> Standing | None:
+    """Return the best variant that is not the default, to be compared with it.
+
+    None if there is no other, or if the default keeps the constraints and no other does.
+    """
+    standings = rank(rows, goal)
+    best = next((each for each in standings if not each.is_default), None)
+    default = next((each for each in standings if each.is_default), None)
+    if best is not None and default is not None and default.satisfies and not best.satisfies:
+        return None
+    return best
+
+
 def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
     """Return the variant to serve, or None where nothing was measured.
 
-    The first in rank; but the default, if it keeps the constraints as well and verification
-    has shown it to be the better one: a choice must not outlive its disproof.
+    The first in rank; but where contender and default both keep the constraints and were
+    measured by turns, the one these repetitions put ahead. The search's own order is biased:
+    it names whoever was luckiest.
     """
     standings = rank(rows, goal)
     default = next((each for each in standings if each.is_default), None)
-    proof = gain(rows, goal)
-    if default is not None and default.satisfies and proof is not None and proof.disproven:
-        return default
-    return standings[0] if standings else None
+    best, proof = contender(rows, goal), gain(rows, goal)
+    if default is None or best is None or proof is None or not proof.pairs:
+        return standings[0] if standings else None
+    if not (default.satisfies and best.satisfies):
+        return standings[0]
+    return best if proof.percent > 0 else default
 
 
 def pareto(
@@ -145,19 +161,19 @@ def pareto(
 
 
 def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None:
-    """Compare the best variant with the default, each at its own best load.
+    """Compare the contender with the default, each at its own best load.
 
     By ``goal``'s objectives, or by the metric ``tag``. From the verification's pairs if there
     are two or more at these loads; else from the throughput of the windows of each one's
-    best row; else without an interval. None if the best is the default, or the default was
-    never measured, or neither has the metric.
+    best row; else without an interval. None if there is no contender, or the default was never
+    measured, or one of them lacks the metric.
     """
-    standings = rank(rows, goal)
-    default = next((each for each in standings if each.is_default), None)
-    if default is None or standings[0] is default:
+    default = next((each for each in rank(rows, goal) if each.is_default), None)
+    best = contender(rows, goal)
+    if default is None or best is None:
         return None
     weights = goal.objectives if tag is None else ((BY_TAG[tag].tag, 1.0),)
-    best_row, default_row = standings[0].best, default.best
+    best_row, default_row = best.best, default.best
     # A metric of which less is better is told as its own ratio: 10 ms to 5 ms is 50 % better.
     less = len(weights) == 1 and BY_TAG[weights[0][0]].direction is Direction.LESS
     plain = _advantage(best_row, default_row, weights)

@@ -26,9 +26,9 @@ class Evidence:
     """The rows of one run and their order under a goal.
 
     ``standings`` holds every variant that was measured, the best first. ``chosen`` is the one
-    to serve: the leader, or the default where verification has disproven the leader. ``gain``
-    compares the leader with the default (None: nothing to compare); ``front`` is the Pareto
-    set in p99 latency and throughput; ``torn`` counts journal lines that could not be read.
+    to serve. ``contender`` is the best that is not the default, and ``gain`` compares the two
+    (None: nothing to compare); ``front`` is the Pareto set in p99 latency and throughput;
+    ``torn`` counts journal lines that could not be read.
     """
 
     head: RunHead
@@ -37,6 +37,7 @@ class Evidence:
     torn: int
     standings: tuple[Standing, ...]
     chosen: Standing | None
+    contender: Standing | None
     gain: Gain | None
     front: tuple[Row, ...]
 
@@ -47,7 +48,9 @@ class Evidence:
 
     @property
     def leader(self) -> Standing | None:
-        """The variant that ranks first."""
+        """Whom the page is about: a feasible contender, or else the first in rank."""
+        if self.contender is not None and self.contender.satisfies:
+            return self.contender
         return self.standings[0] if self.standings else None
 
     @property
@@ -123,6 +126,7 @@ def gather(head: RunHead, rows: Sequence[Row], goal: Goal, torn: int = 0) -> Evi
         torn=torn,
         standings=rank.rank(rows, goal),
         chosen=rank.recommended(rows, goal),
+        contender=rank.contender(rows, goal),
         gain=rank.gain(rows, goal),
         front=rank.pareto(rows, P99, THROUGHPUT),
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from analyzer.metrics import BY_TAG, Direction
-from analyzer.ranking.rank import Gain, Standing
+from analyzer.ranking.rank import Standing
 from analyzer.record.row import Row
 from analyzer.report import wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence
@@ -139,7 +139,9 @@ def _claim(evidence: Evidence) -> _Claim:
             "is no gain to state"
         )
         return Finding.ALONE, f"{name} is the best of what was measured", claim
-    return _compared(leader.variant, name, where, evidence.gain)
+    if evidence.gain.percent <= 0 and not evidence.gain.pairs:
+        return _unbeaten(evidence)
+    return _compared(leader, name, where, evidence)
 
 
 def _unbeaten(evidence: Evidence) -> _Claim:
@@ -152,8 +154,11 @@ def _unbeaten(evidence: Evidence) -> _Claim:
     return Finding.DEFAULT, "No configuration beats the default", claim
 
 
-def _compared(variant: str, name: str, where: str, gain: Gain) -> _Claim:
+def _compared(leader: Standing, name: str, where: str, evidence: Evidence) -> _Claim:
     """Say how the leader compares with a default that keeps the constraints as well."""
+    variant, gain = leader.variant, evidence.gain
+    assert gain is not None
+    place = "did best" if evidence.standings[0] == leader else "came closest"
     amount = wording.percent(abs(gain.percent))
     if gain.low is None or gain.high is None:
         claim = (
@@ -170,13 +175,13 @@ def _compared(variant: str, name: str, where: str, gain: Gain) -> _Claim:
     way = "better" if gain.percent >= 0 else "worse"
     if gain.disproven:
         claim = (
-            f"no configuration beats the default configuration {where}: {variant} did best in "
+            f"no configuration beats the default configuration {where}: {variant} {place} in "
             f"the search, but in the verification it came out {amount} {way} ({bounds})"
         )
         return Finding.DEFAULT, "No configuration beats the default", claim
     claim = (
         f"no configuration is proven better than the default configuration {where}: "
-        f"{variant} did best, {amount} {way} ({bounds}, which includes 0)"
+        f"{variant} {place}, {amount} {way} ({bounds}, which includes 0)"
     )
     return Finding.UNPROVEN, "No configuration is proven better than the default", claim
 

@@ -158,12 +158,19 @@ def test_the_proof_begins_with_the_default_even_behind_the_defaults_own_curve() 
     ]
 
 
-def test_nothing_is_verified_where_the_default_is_best() -> None:
+def test_a_default_that_leads_is_verified_against_its_closest_rival() -> None:
     slow = Candidate.of(instance_count=1, intra_op_thread_count=2, concurrency=1)
     world = World(cores=1, crowding=3.0)
     campaign = Campaign(Listed(slow), Goal(), PLAN)
-    assert Phase.VERIFY not in phases(finish(campaign, world))
-    assert "no variant did better than the default" in campaign.why_stopped()
+    rows = finish(campaign, world)
+    assert rank(rows, Goal())[0].is_default
+    assert phases(rows).count(Phase.VERIFY) == 2 * PLAN.verify_pairs
+
+
+def test_nothing_is_verified_where_there_is_no_rival() -> None:
+    campaign = Campaign(Listed(), Goal(), PLAN)
+    assert Phase.VERIFY not in phases(finish(campaign))
+    assert "no other variant could be compared" in campaign.why_stopped()
 
 
 def test_two_failures_at_the_start_end_it_with_the_reason() -> None:

@@ -6,7 +6,7 @@ import pytest
 from support.single_rows import row
 
 from analyzer.ranking.goal import Goal, parse_goal
-from analyzer.ranking.rank import failures, gain, pareto, rank, recommended
+from analyzer.ranking.rank import contender, failures, gain, pareto, rank, recommended
 from analyzer.record.row import Phase, Row
 
 
@@ -162,12 +162,38 @@ def test_without_repetitions_the_windows_speak_and_it_is_said() -> None:
 def test_there_is_no_gain_where_there_is_nothing_to_compare() -> None:
     assert gain([], Goal()) is None
     assert gain([row("0", perf_throughput=1.0)], Goal()) is None
-    better = row("default", 1, perf_throughput=2.0)
-    assert gain([row("0", perf_throughput=1.0), better], Goal()) is None
+    assert gain([row("default", perf_throughput=1.0)], Goal()) is None
     assert gain(verified((1.0, 1.0), (2.0, 2.0)), Goal(), "gpu_utilization") is None
 
 
-def test_the_first_in_rank_is_recommended_until_repetitions_disprove_it() -> None:
+def test_a_default_that_leads_is_compared_with_its_closest_rival() -> None:
+    better = row("default", 1, perf_throughput=2.0)
+    result = gain([row("0", perf_throughput=1.0), better], Goal())
+    assert result is not None
+    assert result.percent == pytest.approx(-50.0)
+
+
+def test_a_rival_that_breaks_what_the_default_keeps_is_none() -> None:
+    rows = [
+        row("default", 1, perf_throughput=2.0, perf_latency_p99=5.0),
+        row("0", perf_throughput=9.0, perf_latency_p99=50.0),
+    ]
+    goal = parse_goal(latency_budget=10.0)
+    assert contender(rows, goal) is None
+    assert gain(rows, goal) is None
+    assert recommended(rows, goal) == rank(rows, goal)[0]
+
+
+def test_a_rival_behind_in_the_search_and_ahead_in_the_repetitions_is_recommended() -> None:
+    rows = verified((100.0, 101.0, 99.0), (120.0, 121.0, 119.0))
+    rows[1] = row("0", 1, concurrency=4, perf_throughput=95.0, perf_latency_p99=8.0)
+    chosen = recommended(rows, Goal())
+    assert rank(rows, Goal())[0].is_default
+    assert chosen is not None
+    assert chosen.variant == "m_config_0"
+
+
+def test_the_first_in_rank_is_recommended_until_repetitions_put_the_other_ahead() -> None:
     better = verified((100.0, 101.0, 99.0), (120.0, 121.0, 119.0))
     worse = verified((100.0, 101.0, 99.0), (80.0, 81.0, 79.0))
     unclear = verified((100.0, 101.0, 99.0), (90.0, 121.0, 99.0))
