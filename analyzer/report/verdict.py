@@ -139,8 +139,6 @@ def _claim(evidence: Evidence) -> _Claim:
             "is no gain to state"
         )
         return Finding.ALONE, f"{name} is the best of what was measured", claim
-    if evidence.gain.percent <= 0 and not evidence.gain.pairs:
-        return _unbeaten(evidence)
     return _compared(leader, name, where, evidence)
 
 
@@ -158,6 +156,8 @@ def _compared(leader: Standing, name: str, where: str, evidence: Evidence) -> _C
     """Say how the leader compares with a default that keeps the constraints as well."""
     variant, gain = leader.variant, evidence.gain
     assert gain is not None
+    if gain.percent <= 0 and not gain.pairs:
+        return _unbeaten(evidence)
     place = "did best" if evidence.standings[0] == leader else "came closest"
     amount = wording.percent(abs(gain.percent))
     if gain.low is None or gain.high is None:
