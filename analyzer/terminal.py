@@ -24,8 +24,16 @@ from analyzer.metrics import BY_TAG
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import Standing, contender, failures, gain
 from analyzer.record.row import Phase, Row, Trial
-from analyzer.space import CONCURRENCY
+from analyzer.space import (
+    CONCURRENCY,
+    INSTANCE_COUNT,
+    INTRA_OP_THREADS,
+    MAX_BATCH_SIZE,
+    QUEUE_DELAY,
+    Candidate,
+)
 from analyzer.stages import Campaign, Stage
+from analyzer.variant import NO_BATCHING
 from analyzer.workspace import Workspace
 
 #: how many finished measurements the live display keeps in view
@@ -112,7 +120,7 @@ class Display:
 
     def _now(self, trial: Trial, variant_name: str) -> Text:
         elapsed = time.monotonic() - self._begun
-        what = f"{variant_name}  {trial.candidate}"
+        what = f"{variant_name}  {_candidate(trial.candidate)}"
         doing = self._windows or "starting, warming up"
         return Text.assemble(
             ("  measuring    ", "bold yellow"), what, (f"  {elapsed:4.1f} s  {doing}", "dim")
@@ -203,14 +211,37 @@ def _standing(standing: Standing) -> str:
 def _settings(row: Row) -> str:
     """Say a variant's settings in a few words."""
     settings = row.settings
-    parts = [str(settings.get("instance_group") or "default instances")]
-    parts.append(f"max batch {settings.get('max_batch_size')}")
-    if settings.get("dynamic_batching"):
-        parts.append(f"dynamic batching, delay {settings.get('max_queue_delay_microseconds')} us")
-    else:
-        parts.append("no dynamic batching")
-    if (threads := settings.get("intra_op_thread_count")) is not None:
-        parts.append(f"{threads} thread{'s' * (threads > 1)} each")
+    delay = settings.get(QUEUE_DELAY) if settings.get("dynamic_batching") else NO_BATCHING
+    return _words(
+        settings.get("instance_group"),
+        settings.get(MAX_BATCH_SIZE),
+        delay,
+        settings.get(INTRA_OP_THREADS),
+    )
+
+
+def _candidate(candidate: Candidate) -> str:
+    """Say what a candidate changes, and its load."""
+    changes = _words(
+        candidate.get(INSTANCE_COUNT),
+        candidate.get(MAX_BATCH_SIZE),
+        candidate.get(QUEUE_DELAY),
+        candidate.get(INTRA_OP_THREADS),
+    )
+    return ", ".join(filter(None, (changes, f"concurrency {candidate.get(CONCURRENCY)}")))
+
+
+def _words(instances: object, largest: object, delay: object, threads: object) -> str:
+    """Say settings in a few words; what is None goes unsaid."""
+    parts = []
+    if instances:
+        parts.append(f"instances {instances}")
+    if largest is not None:
+        parts.append(f"max batch {largest}")
+    if delay is not None:
+        parts.append("no batching" if delay == NO_BATCHING else f"batching delay {delay} us")
+    if threads is not None:
+        parts.append(f"threads {threads}")
     return ", ".join(parts)
 
 
