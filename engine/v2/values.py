@@ -123,7 +123,8 @@ def write(tensor: Tensor) -> orjson.Fragment:
     if dtype is DType.BYTES:
         return orjson.Fragment(_texts(flat, tensor.name))
     if dtype in _FLOATS:
-        flat = flat.astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):  # widening a signalling NaN makes it a quiet one
+            flat = flat.astype(np.float64, copy=False)
         if not np.isfinite(flat).all():
             return orjson.Fragment(json.dumps(flat.tolist(), separators=(",", ":")))
     return orjson.Fragment(orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY))

@@ -127,6 +127,10 @@ class FakeRegistry:
         self.calls: list[tuple[object, ...]] = []
         self.is_ready = True
 
+    def put(self, model: FakeModel) -> None:
+        """Load a model, in place of the one that bears its name and version."""
+        self._models[model.name, model.version] = model
+
     def get(self, name: str, version: str = "") -> FakeModel:
         there = sorted(v for n, v in self._models if n == name)
         if not there:

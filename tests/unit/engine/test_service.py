@@ -1,6 +1,8 @@
 """What each verb means, whatever protocol it came by."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,10 +194,20 @@ def test_what_does_not_fit_never_reaches_the_model() -> None:
 def test_a_reloaded_model_is_judged_by_its_own_shape() -> None:
     served, registry = service(FakeModel())
     run(lambda: served.infer(Infer("identity", "", request(1, 16)), lambda _: None))
-    registry._models["identity", 1] = FakeModel(echo_config(dims=(4,)))  # noqa: SLF001 - a reload
+    registry.put(FakeModel(echo_config(dims=(4,))))
     run(lambda: served.infer(Infer("identity", "", request(1, 4)), lambda _: None))
     with pytest.raises(InvalidArgument):
         served.infer(Infer("identity", "", request(1, 16)), lambda _: None)
+
+
+def test_a_model_that_was_replaced_is_not_kept() -> None:
+    served, registry = service(FakeModel())
+    gone = weakref.ref(registry.get("identity"))
+    run(lambda: served.infer(Infer("identity", "", request(1, 16)), lambda _: None))
+    registry.put(FakeModel(echo_config(dims=(4,))))
+    run(lambda: served.infer(Infer("identity", "", request(1, 4)), lambda _: None))
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_decoupled_model_takes_no_single_inference() -> None:

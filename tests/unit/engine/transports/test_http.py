@@ -178,6 +178,56 @@ def test_a_client_that_asks_before_it_sends_is_told_to_go_on(client: Client) -> 
         assert client.read()[0] == 200
 
 
+def test_going_on_is_said_after_the_answers_before_it(server: Ports, client: Client) -> None:
+    held = server.registry.get("held")
+    server.on_loop(lambda: setattr(held, "held", True))
+    size = f"Inference-Header-Content-Length: {len(HEAD)}"
+    whole = post(HEAD + TENSOR, "Expect: 100-continue", size)
+    cut = whole.index(b"\r\n\r\n") + 4
+    client.send(infer("held") + whole[:cut])
+    assert within(lambda: held.pending == 1)
+    server.on_loop(held.release)
+    server.on_loop(lambda: setattr(held, "held", False))
+    assert client.read()[0] == 200
+    assert client.read(bodiless=True)[0] == 100
+    client.send(whole[cut:])
+    assert client.read()[0] == 200
+
+
+def test_a_tensor_that_comes_in_pieces_is_aligned_without_a_copy(
+    server: Ports, client: Client
+) -> None:
+    """The body is joined so that what follows the head stands where vector code wants it."""
+    model = server.registry.get("big")
+    count = 200_000
+    for blanks in range(3):
+        head = json.dumps(
+            {
+                "inputs": [
+                    {
+                        "name": "INPUT0",
+                        "shape": [1, count],
+                        "datatype": "FP32",
+                        "parameters": {"binary_data_size": 4 * count},
+                    }
+                ]
+            }
+        ).encode()
+        head += b" " * blanks + b" " * (1 - len(head) % 2)  # odd, and even
+        client.send(
+            post(
+                head + bytes(4 * count),
+                f"Inference-Header-Content-Length: {len(head)}",
+                model="big",
+            )
+        )
+        assert client.read()[0] == 200
+        array = model.requests[-1].inputs[0].array
+        assert array.flags.aligned
+        assert array.base is not None
+        assert not array.flags.owndata
+
+
 def test_a_text_that_is_too_large_is_refused_before_it_is_sent(client: Client) -> None:
     size = "Content-Length: 3000000"
     client.send(get("/v2/models/identity/infer", size, "Expect: 100-continue", method="POST"))
