@@ -148,6 +148,9 @@ IDLE: Mapping[str, str] = {
     "allow-cpu-metrics": "metrics of devices come with a later version",
 }
 
+#: what ``--backend-config`` can set here
+BACKEND_SETTINGS = ("default-max-batch-size",)
+
 _TRUE, _FALSE = ("true", "on", "1"), ("false", "off", "0")
 
 
@@ -183,7 +186,7 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
     """Read every ``--backend-config [BACKEND,]SETTING=VALUE``; "" stands for all backends.
 
     Raises:
-        InvalidArgument: one of them has another form.
+        InvalidArgument: one of them has another form, or sets what nobody here reads.
     """
     found: dict[str, dict[str, str]] = {}
     for text in texts:
@@ -194,6 +197,11 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         if not equals or not setting or (comma and not backend):
             raise InvalidArgument(
                 f"--backend-config: expected [BACKEND,]SETTING=VALUE, found {text!r}"
+            )
+        if setting not in BACKEND_SETTINGS:
+            raise InvalidArgument(
+                f"--backend-config: {setting} is not available in this version (there is: "
+                f"{', '.join(BACKEND_SETTINGS)}); a model's own settings go into its config.pbtxt"
             )
         found.setdefault(backend, {})[setting] = value
     return found

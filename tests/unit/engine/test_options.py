@@ -62,11 +62,16 @@ def test_verbosity_is_nothing_else() -> None:
 
 
 def test_backend_settings_belong_to_one_backend_or_to_all() -> None:
-    texts = ["onnxruntime,threads=2", "default-max-batch-size=8", "onnxruntime,mode=a=b"]
+    texts = ["onnxruntime,default-max-batch-size=2", "default-max-batch-size=8"]
     assert backend_settings(texts) == {
-        "onnxruntime": {"threads": "2", "mode": "a=b"},
+        "onnxruntime": {"default-max-batch-size": "2"},
         "": {"default-max-batch-size": "8"},
     }
+
+
+def test_a_backend_setting_that_nobody_reads_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="--backend-config: shm-size is not available"):
+        backend_settings(["python,shm-size=4"])
 
 
 @pytest.mark.parametrize("text", ["onnxruntime", "onnxruntime,", ",a=1", "=1", "onnxruntime,=1"])
@@ -88,14 +93,14 @@ def test_booleans_lists_and_settings_arrive_typed() -> None:
             log_verbose="True",
             load_model=["a", "b"],
             model_control_mode=ModelControlMode.EXPLICIT,
-            backend_config=["x,y=z"],
+            backend_config=["x,default-max-batch-size=2"],
         )
     )
     assert options.allow_grpc is False
     assert options.reuse_http_port is True
     assert options.log_verbose == 1
     assert options.load_model == ("a", "b")
-    assert options.backend_config == {"x": {"y": "z"}}
+    assert options.backend_config == {"x": {"default-max-batch-size": "2"}}
 
 
 @pytest.mark.parametrize(("text", "expected"), [("true", True), ("false", False)])
