@@ -66,7 +66,7 @@ def profile(
         str | None,
         typer.Option(
             "--search-time",
-            help="Seconds the search may take; load curves and verification come on top. [80]",
+            help="Seconds for the search; curves and verification may add 1.2 times that. [80]",
         ),
     ] = None,
     objective: Annotated[list[str] | None, OBJECTIVE] = None,
@@ -128,7 +128,7 @@ def profile(
         ),
     ] = None,
     max_trials: Annotated[
-        str | None, typer.Option("--max-trials", "-r", help="Windows at most. [8]")
+        str | None, typer.Option("--max-trials", "-r", help="Windows at most. [6]")
     ] = None,
     verify_pairs: Annotated[
         str | None,

@@ -50,6 +50,8 @@ from engine.modelconfig.schema import ModelConfig
 INTERRUPTED = 130
 #: the goal of the last profile, beside its journal
 GOAL = "goal.json"
+#: what load curves and verification may take, as shares of the search's time
+CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 
 
 def profile(every: Sequence[ProfileOptions], console: Console) -> int:
@@ -227,6 +229,8 @@ class _Profile:
             curve=tuple(loads),
             verify_pairs=options.verify_pairs,
             search_seconds=options.search_seconds,
+            curve_seconds=options.search_seconds * CURVE_SHARE,
+            verify_seconds=options.search_seconds * VERIFY_SHARE,
             cores=cores,
         )
         return Campaign(strategy.find(options.search_mode)(room, options.seed), self._goal, plan)

@@ -13,9 +13,10 @@ Rules:
    did not come up is not launched again for another load.
 3. Load curves of the default and of its contender (the best other variant): the load doubles
    until throughput has failed twice in a row to grow by 5 %. Points measured before are used
-   as they are.
+   as they are. The stage ends early when its own budget is spent.
 4. Verification: default and contender at their best loads by turns, each repetition a pair.
-   Also where the default leads: that nothing beats it is a claim like any other.
+   Also where the default leads: that nothing beats it is a claim like any other. Two whole
+   pairs are taken whatever they cost (an interval needs them), more only within the budget.
 5. When the first two measurements fail and none has succeeded, it ends (Model Analyzer's
    rule): a cause that breaks everything is not worth a sweep.
 """
@@ -36,6 +37,8 @@ from analyzer.strategy import Strategy
 
 _GROWTH, _STALLED = 0.05, 2
 _FIRST_FAILURES = 2
+#: an interval needs two pairs
+_FEWEST_PAIRS = 2
 #: how many new points a load curve takes as a rule, for the estimate of time left
 _USUAL_POINTS = 3
 
@@ -55,14 +58,17 @@ class Plan:
     """What a campaign is to do.
 
     ``default`` holds candidates without settings, ``curve`` the concurrencies of the load
-    curves, ``search_seconds`` the budget of rules 1 and 2 together (None: no bound), and
-    ``cores`` the machine's, for judging which candidates crowd them.
+    curves, ``search_seconds`` the budget of rules 1 and 2 together, ``curve_seconds`` and
+    ``verify_seconds`` those of 3 and 4 (None: no bound), and ``cores`` the machine's, for
+    judging which candidates crowd them.
     """
 
     default: tuple[Candidate, ...]
     curve: tuple[int, ...] = ()
     verify_pairs: int = 4
     search_seconds: float | None = None
+    curve_seconds: float | None = None
+    verify_seconds: float | None = None
     cores: int | None = None
 
 
@@ -183,11 +189,13 @@ class Campaign:
         return None
 
     def _budget_spent(self) -> bool:
-        budget = self._plan.search_seconds
-        return budget is not None and self._search_seconds() >= budget
+        return self._spent(Phase.SEARCH, self._plan.search_seconds)
 
-    def _search_seconds(self) -> float:
-        return sum(row.seconds for row in self._of(Phase.SEARCH))
+    def _spent(self, phase: Phase, budget: float | None) -> bool:
+        return budget is not None and self._seconds(phase) >= budget
+
+    def _seconds(self, phase: Phase) -> float:
+        return sum(row.seconds for row in self._of(phase))
 
     def _settle(self) -> None:
         """Tell the strategy all that can be told without measuring."""
@@ -293,6 +301,9 @@ class Campaign:
         # A pair is only one if nothing came between its halves.
         if last.phase is Phase.VERIFY and last.candidate == default:
             return Trial(candidate=best, phase=Phase.VERIFY, repetition=last.repetition)
+        enough = len(self._pairs(*pair)) >= _FEWEST_PAIRS
+        if enough and self._spent(Phase.VERIFY, self._plan.verify_seconds):
+            return None
         taken = {row.trial.repetition for row in self._of(Phase.VERIFY)}
         fresh = next(number for number in count() if number > max(taken, default=-1))
         return Trial(candidate=default, phase=Phase.VERIFY, repetition=fresh)
@@ -316,18 +327,24 @@ class Campaign:
         each = sum(row.seconds for row in self._rows) / len(self._rows)
         if self._stage is Stage.VERIFY:
             return each * self._verifications_left()
-        verification = each * 2 * self._plan.verify_pairs
-        curves = each * 2 * min(_USUAL_POINTS, len(self._plan.curve))
+        verification = _within(each * 2 * self._plan.verify_pairs, self._plan.verify_seconds)
+        curves = _within(
+            each * 2 * min(_USUAL_POINTS, len(self._plan.curve)), self._plan.curve_seconds
+        )
         if self._stage is Stage.CURVE:
             taken = len(self._of(Phase.CURVE))
             return max(each, curves - each * taken) + verification
         if self._plan.search_seconds is None:
             return None
-        search = max(0.0, self._plan.search_seconds - self._search_seconds())
+        search = max(0.0, self._plan.search_seconds - self._seconds(Phase.SEARCH))
         return search + curves + verification
 
     def _of(self, phase: Phase) -> Sequence[Row]:
         return [row for row in self._rows if row.trial.phase is phase]
+
+
+def _within(seconds: float, budget: float | None) -> float:
+    return seconds if budget is None else min(seconds, budget)
 
 
 def _setting(candidate: Candidate) -> Candidate:

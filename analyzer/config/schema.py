@@ -21,7 +21,7 @@ class LaunchMode(Enum):
 class ProfileOptions:
     """Everything ``analyze profile`` needs for one model.
 
-    ``search_seconds`` bounds the search itself; load curves and verification come on top.
+    ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
     ``tolerance`` is the spread of the last three windows under which a measurement counts as
     stable (0.1: ten per cent).
     """
@@ -36,7 +36,7 @@ class ProfileOptions:
     limits: Limits = field(default_factory=Limits)
     protocol: str = "http"
     window_seconds: float = 1.0
-    max_windows: int = 8
+    max_windows: int = 6
     tolerance: float = 0.1
     input_data: str = "random"
     objectives: Mapping[str, float] | tuple[str, ...] | None = None

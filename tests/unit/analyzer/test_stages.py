@@ -370,3 +370,11 @@ def test_told_any_part_of_its_rows_a_fresh_campaign_goes_on_as_the_old_one_did(
         assert again.ask() == trials[cut]
     assert again.progress() == whole.progress()
     assert again.skipped() == whole.skipped()
+
+
+def test_curves_and_proof_keep_to_their_budgets_but_two_pairs_are_always_taken() -> None:
+    better = Candidate.of(instance_count=2, concurrency=2)
+    plan = replace(PLAN, verify_pairs=9, curve_seconds=0.1, verify_seconds=0.1)
+    rows = finish(Campaign(Listed(better), Goal(), plan))
+    assert phases(rows).count(Phase.CURVE) == 1
+    assert phases(rows).count(Phase.VERIFY) == 4
