@@ -243,10 +243,13 @@ class Campaign:
     # Load curves
 
     def _next_of_curves(self) -> Trial | None:
+        if self._spent(Phase.CURVE, self._plan.curve_seconds):
+            return None
         # Ranked by the search alone, so that the curves do not change what they are drawn of.
-        standings = rank(self._of(Phase.SEARCH), self._goal)
-        chosen = [*standings[:1], *(each for each in standings[1:] if each.is_default)]
-        for standing in chosen:
+        searched = self._of(Phase.SEARCH)
+        best = contender(searched, self._goal)
+        default = [each for each in rank(searched, self._goal) if each.is_default]
+        for standing in ([] if best is None else [best]) + default:
             concurrency = self._next_point(standing.best)
             if concurrency is not None:
                 candidate = standing.best.trial.candidate.replaced(**{CONCURRENCY: concurrency})
