@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_registry import FakeModel, FakeRegistry
+from support.fake_registry import FakeModel, FakeRegistry, turns
 from support.tensors import IN_JSON, NAMES, requests, responses, same, same_tensor, tensors
 from tritonclient.grpc import service_pb2
 
@@ -352,9 +352,8 @@ async def answers(reads: list[bytes]) -> bytes:
     connection.connection_made(sink)  # type: ignore[arg-type]
     for read in reads:
         connection.data_received(read)
-        await asyncio.sleep(0)
-    for _ in range(5):
-        await asyncio.sleep(0)
+        await turns(1)
+    await turns(5)
     assert not sink.closed
     return sink.written
 

@@ -21,6 +21,15 @@ Done = Callable[[InferResponse | EngineError], None]
 Parameters = Mapping[str, str | bytes | bool]
 
 
+async def turns(count: int) -> None:
+    """Let the event loop turn so many times."""
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        turned: asyncio.Future[None] = loop.create_future()
+        loop.call_soon(turned.set_result, None)
+        await turned
+
+
 class State(Enum):
     READY = "READY"
     UNAVAILABLE = "UNAVAILABLE"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.fake_registry import FakeModel, FakeRegistry, echo_config
+from support.fake_registry import FakeModel, FakeRegistry, echo_config, turns
 
 from engine.errors import EngineError, InvalidArgument, NotFound, Unavailable
 from engine.options import ServeOptions
@@ -55,8 +55,7 @@ def request(*shape: int, **more: object) -> InferRequest:
 def run(work: Callable[[], object]) -> None:
     async def main() -> None:
         work()
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await turns(3)
 
     asyncio.run(main())
 
