@@ -122,8 +122,9 @@ def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
     """Return the variant to serve, or None where nothing was measured.
 
     The first in rank; but where contender and default both keep the constraints and were
-    measured by turns, the one these repetitions put ahead. The search's own order is biased:
-    it names whoever was luckiest.
+    measured by turns, the contender only if these repetitions prove it better. The search's
+    own order is biased (it names whoever was luckiest), and a change without a proven gain is
+    one to be spared: it may well cost elsewhere, in latency or in memory.
     """
     standings = rank(rows, goal)
     default = next((each for each in standings if each.is_default), None)
@@ -132,7 +133,7 @@ def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
         return standings[0] if standings else None
     if not (default.satisfies and best.satisfies):
         return standings[0]
-    return best if proof.percent > 0 else default
+    return best if proof.proven else default
 
 
 def pareto(

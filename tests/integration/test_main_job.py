@@ -94,7 +94,8 @@ def test_profile_ends_with_a_winner_its_gain_and_the_command_that_serves_it(
 def test_the_results_hold_a_report_and_model_analyzers_files(profiled: tuple[Path, str]) -> None:
     results = profiled[0] / "results" / "magika"
     page = (results / "report.html").read_text()
-    assert "magika_config_default" in page
+    assert "<title>" in page
+    assert "Configurations" in page
     assert "http://" not in page.split("<body", 1)[1].split("plotly", 1)[0]
     with (results / "metrics-model-inference.csv").open() as file:
         header, *rows = [row for row in csv.reader(file) if row]
