@@ -3,7 +3,9 @@
 Owns the routes' meaning, the header that splits JSON from binary tensors, compression, status
 codes and the error body. Does not own bytes on a wire, connections or the order of answers.
 
-Header names are lower-case in the mappings that come in.
+Header names are lower-case in the mappings that come in. The module that spells configurations is
+imported where it is used: it brings protobuf, which takes a quarter of a second, and a client that
+infers or reads statistics does without.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
-from engine.modelconfig import convert
 from engine.types import InferRequest, InferResponse
 from engine.v2 import coding, message, report, routes, strict
 from engine.v2.binary import Content
@@ -58,6 +59,8 @@ from engine.v2.routes import MethodNotAllowed, Route, Verb
 HEADER_LENGTH = "inference-header-content-length"
 JSON = ("Content-Type", "application/json")
 OCTETS = ("Content-Type", "application/octet-stream")
+#: The status of a health call's no.
+_NO = 400
 #: Below this many bytes compressing an answer costs more than sending it.
 WORTH_COMPRESSING = 512
 #: A client reads no decompressed answer beyond this.
@@ -223,6 +226,8 @@ def _plain(
         case ModelDescription():
             return report.model_to_json(reply)
         case Configuration():
+            from engine.modelconfig import convert  # noqa: PLC0415 - as at the top
+
             return convert.to_json(reply.config)
         case StatisticsReport():
             return report.statistics_to_json(reply)
@@ -308,10 +313,12 @@ def parse_reply(call: Call, status: int, headers: Mapping[str, str], body: Conte
     Raises:
         EngineError: the server's error, with its text; or an answer that cannot be read.
     """
-    if isinstance(call, ServerLive | ServerReady | ModelReady) and status in {200, 400}:
-        return Health(status == 200)  # noqa: PLR2004 - HTTP's own number
-    if status != 200:  # noqa: PLR2004 - as above
-        raise _server_error(status, bytes(body))
+    succeeded = status // 100 == 2  # noqa: PLR2004 - HTTP's own number
+    if isinstance(call, ServerLive | ServerReady | ModelReady) and (succeeded or status == _NO):
+        return Health(succeeded)
+    if not succeeded:
+        text = error_text(bytes(body)) or f"the server answered {status} and said nothing"
+        raise _ERRORS.get(status, EngineError)(text)
     packing = headers.get("content-encoding")
     if packing is not None:
         body = coding.decompress(body, packing, ANSWER_LIMIT)
@@ -319,26 +326,29 @@ def parse_reply(call: Call, status: int, headers: Mapping[str, str], body: Conte
         return message.parse_response(body, _head_size(headers, len(body)))
     if isinstance(call, Load | Unload):
         return Accepted()
-    return _described(call, strict.loads(bytes(body), "response"))
+    return _described(call, bytes(body))
 
 
-def _described(call: Call, plain: Any) -> Reply:  # noqa: ANN401 - JSON can be anything
+def _described(call: Call, body: bytes) -> Reply:
+    if isinstance(call, RepositoryIndex):
+        return report.index_from_json(strict.loads(body, "response"))
+    plain = strict.document(body, "response")
     match call:
         case ServerMetadata():
             return report.server_from_json(plain)
         case ModelMetadata():
             return report.model_from_json(plain)
         case ModelConfiguration():
+            from engine.modelconfig import convert  # noqa: PLC0415 - as at the top
+
             return Configuration(convert.from_json(plain, f"configuration of '{call.model}'"))
-        case Statistics():
-            return report.statistics_from_json(plain)
         case _:
-            return report.index_from_json(plain)
+            return report.statistics_from_json(plain)
 
 
-def _server_error(status: int, body: bytes) -> EngineError:
+def error_text(body: bytes) -> str:
+    """Return the server's own words out of an error's body: V2 puts them under ``error``."""
     try:
-        text = str(strict.document(body)["error"])
+        return str(strict.document(body)["error"])
     except (EngineError, KeyError):
-        text = body.decode(errors="replace") or f"the server answered {status} and said nothing"
-    return _ERRORS.get(status, EngineError)(text)
+        return body.decode(errors="replace").strip()

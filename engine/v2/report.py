@@ -1,6 +1,9 @@
 """The JSON of every verb besides inference: metadata, statistics, index, load and unload.
 
-Owns their members, both ways. Does not own the configuration's JSON (``engine.modelconfig``).
+Owns their members, both ways. A reply is read leniently, because it may come from any server of
+the protocol: members nobody here knows are passed over, and one that tells nothing vital (a
+version, a platform, the extensions) may be missing. Does not own the configuration's JSON
+(``engine.modelconfig``).
 """
 
 from __future__ import annotations
@@ -49,10 +52,18 @@ def server_from_json(plain: Mapping[str, Any]) -> ServerDescription:
         InvalidArgument: a member is missing or of another kind. So for the others below.
     """
     return ServerDescription(
-        strict.text(plain, "name"),
-        strict.text(plain, "version"),
-        tuple(map(str, strict.array(plain, "extensions"))),
+        strict.text(plain, "name"), _text(plain, "version"), _texts(plain, "extensions")
     )
+
+
+def _text(plain: Mapping[str, Any], name: str) -> str:
+    """Get a text that a server may leave out, or null."""
+    return "" if plain.get(name) is None else strict.text(plain, name)
+
+
+def _texts(plain: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Get texts that a server may leave out, or null."""
+    return () if plain.get(name) is None else tuple(map(str, strict.array(plain, name)))
 
 
 def model_to_json(reply: ModelDescription) -> dict[str, Any]:
@@ -70,10 +81,10 @@ def model_from_json(plain: Mapping[str, Any]) -> ModelDescription:
     """Read a model's metadata."""
     return ModelDescription(
         strict.text(plain, "name"),
-        tuple(map(str, strict.array(plain, "versions"))),
-        strict.text(plain, "platform"),
-        tuple(_spec_from_json(one) for one in strict.array(plain, "inputs")),
-        tuple(_spec_from_json(one) for one in strict.array(plain, "outputs")),
+        _texts(plain, "versions"),
+        _text(plain, "platform"),
+        tuple(_spec_from_json(one) for one in strict.objects(plain, "inputs")),
+        tuple(_spec_from_json(one) for one in strict.objects(plain, "outputs")),
     )
 
 
@@ -83,7 +94,10 @@ def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:
 
 def _spec_from_json(plain: Mapping[str, Any]) -> TensorSpec:
     name = strict.text(plain, "name")
-    shape = tuple(map(int, strict.array(plain, "shape")))
+    try:
+        shape = tuple(map(int, strict.array(plain, "shape")))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise strict.wrong("shape", f"{error} (tensor '{name}')") from error
     return TensorSpec(name, datatype(strict.text(plain, "datatype"), name), shape)
 
 
@@ -117,7 +131,7 @@ def _count_to_json(count: Count) -> dict[str, int]:
 def statistics_from_json(plain: Mapping[str, Any]) -> StatisticsReport:
     """Read statistics; a tally that a server leaves out counts as 0."""
     return StatisticsReport(
-        tuple(_figures_from_json(one) for one in strict.array(plain, "model_stats"))
+        tuple(_figures_from_json(one) for one in strict.objects(plain, "model_stats"))
     )
 
 
@@ -127,10 +141,10 @@ def _figures_from_json(plain: Mapping[str, Any]) -> ModelFigures:
     }
     given = strict.members(plain, "inference_stats")
     tallies: dict[str, Any] = {name: _count_from_json(given, name) for name in _TALLIES}
-    batches = strict.array(plain, "batch_stats") if "batch_stats" in plain else ()
+    batches = strict.objects(plain, "batch_stats") if "batch_stats" in plain else ()
     return ModelFigures(
         name=strict.text(plain, "name"),
-        version=strict.text(plain, "version"),
+        version=_text(plain, "version"),
         **scalars,
         **tallies,
         batches=tuple(
@@ -164,13 +178,13 @@ def index_to_json(reply: Index) -> list[dict[str, str]]:
 
 def index_from_json(plain: object) -> Index:
     """Read a repository index."""
-    if not isinstance(plain, list):
-        raise InvalidArgument("the repository index is not an array")
+    if not isinstance(plain, list) or not all(isinstance(one, dict) for one in plain):
+        raise InvalidArgument("the repository index is not an array of objects")
     return Index(
         tuple(
             IndexedModel(
                 strict.text(one, "name"),
-                **{name: one[name] for name in ("version", "state", "reason") if name in one},
+                *(_text(one, name) for name in ("version", "state", "reason")),
             )
             for one in plain
         )

@@ -62,15 +62,15 @@ def _absent(name: str) -> str:
     return f"attempt to access non-existing object member '{name}'"
 
 
-def document(text: bytes) -> dict[str, Any]:
+def document(text: bytes, what: str = "request") -> dict[str, Any]:
     """Read a text that must be an object.
 
     Raises:
         InvalidArgument: it is not.
     """
-    plain = loads(text)
+    plain = loads(text, what)
     if type(plain) is not dict:
-        message = "failed to parse the request JSON buffer: expected an object"
+        message = f"failed to parse the {what} JSON buffer: expected an object"
         raise InvalidArgument(message)
     return plain
 
@@ -93,6 +93,14 @@ def array(owner: Mapping[str, Any], name: str) -> list[Any]:
     if type(value) is list:
         return value
     raise wrong(name, _absent(name) if value is ABSENT else _not("array"))
+
+
+def objects(owner: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Get a member that must be an array of objects."""
+    value = array(owner, name)
+    if all(type(one) is dict for one in value):
+        return value
+    raise wrong(name, _not("object"))
 
 
 def members(owner: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -16,9 +16,12 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
-from engine.v2 import coding, http, routes
+from engine.types import DType, TensorSpec
+from engine.v2 import coding, http, routes, strict
 from engine.v2.call import (
+    BatchFigures,
     Call,
+    Count,
     DecoupledModel,
     Health,
     Index,
@@ -26,10 +29,13 @@ from engine.v2.call import (
     Infer,
     Load,
     ModelConfiguration,
+    ModelDescription,
     ModelFigures,
     ModelMetadata,
     ModelReady,
+    Reply,
     RepositoryIndex,
+    ServerDescription,
     ServerLive,
     ServerMetadata,
     ServerReady,
@@ -301,3 +307,87 @@ def test_a_client_gets_the_servers_error(
     with pytest.raises(kind) as caught:
         http.parse_reply(ServerMetadata(), status, {}, body)
     assert caught.value.message == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b'{"error":"no"}', "no"), (b"plain", "plain"), (b"[1]", "[1]"), (b"\xff", "\ufffd")],
+)
+def test_an_errors_text_is_found_where_servers_put_it(body: bytes, text: str) -> None:
+    assert http.error_text(body) == text
+
+
+def told(call: Call, plain: object) -> Reply:
+    return http.parse_reply(call, 200, {}, strict.dumps(plain))
+
+
+def test_what_other_servers_add_or_leave_out_does_not_matter() -> None:
+    assert told(ServerMetadata(), {"name": "s", "extensions": None, "x": 1}) == (
+        ServerDescription("s", "", ())
+    )
+    tensor = {"name": "a", "datatype": "FP32", "shape": [-1, 3], "parameters": {}}
+    model: dict[str, object] = {
+        "name": "m",
+        "inputs": [tensor],
+        "outputs": [],
+        "properties": {},
+        "versions": None,
+    }
+    spec = TensorSpec("a", DType.FP32, (-1, 3))
+    assert told(ModelMetadata("m"), model) == ModelDescription("m", (), "", (spec,), ())
+    listed = [{"name": "m", "state": "READY", "reason": None, "x": 1}]
+    assert told(RepositoryIndex(), listed) == Index((IndexedModel("m", state="READY"),))
+
+
+def test_a_tritons_statistics_are_read_whatever_else_they_hold() -> None:
+    """It has response_stats of a decoupled model, memory_usage of a GPU, no cache."""
+    count = {"count": 2, "ns": 30}
+    figures = {
+        "name": "m",
+        "version": "1",
+        "last_inference": 1700000000000,
+        "inference_count": 2,
+        "execution_count": 1,
+        "inference_stats": {
+            **dict.fromkeys(("success", "queue", "compute_input", "compute_infer"), count),
+            "fail": {"count": 0, "ns": 0},
+        },
+        "response_stats": {"0": {"success": count, "empty_response": count, "cancel": count}},
+        "batch_stats": [{"batch_size": 2, "compute_infer": count, "new": 1}],
+        "memory_usage": [{"type": "GPU", "id": 0, "byte_size": 4096}],
+    }
+    reply = told(Statistics("m"), {"model_stats": [figures]})
+    assert isinstance(reply, StatisticsReport)
+    (read,) = reply.models
+    assert (read.success, read.fail, read.cache_hit) == (Count(2, 30), Count(), Count())
+    assert read.batches == (BatchFigures(2, Count(), Count(2, 30), Count()),)
+
+
+@pytest.mark.parametrize(
+    ("call", "plain"),
+    [
+        (ServerMetadata(), []),
+        (ServerMetadata(), {"version": "1"}),
+        (ModelMetadata("m"), {"name": "m"}),
+        (ModelMetadata("m"), {"name": "m", "inputs": [1], "outputs": []}),
+        (ModelMetadata("m"), {"name": "m", "inputs": [], "outputs": [{"name": "a", "shape": 1}]}),
+        (
+            ModelMetadata("m"),
+            {
+                "name": "m",
+                "inputs": [],
+                "outputs": [{"name": "a", "shape": [None], "datatype": "FP32"}],
+            },
+        ),
+        (Statistics("m"), {"model_stats": [3]}),
+        (Statistics("m"), {"model_stats": [{"name": "m", "inference_stats": {"fail": 1}}]}),
+        (Statistics("m"), {"model_stats": [{"name": "m", "batch_stats": [0]}]}),
+        (RepositoryIndex(), {}),
+        (RepositoryIndex(), ["m"]),
+        (ModelConfiguration("m"), []),
+        (ModelConfiguration("m"), {"max_batch_size": "many"}),
+    ],
+)
+def test_an_answer_that_tells_nothing_is_an_error(call: Call, plain: object) -> None:
+    with pytest.raises(EngineError):
+        told(call, plain)
