@@ -1,9 +1,8 @@
 """A small blocking client of a V2 server: what is asked of it besides inference.
 
-Owns the verbs that a sweep needs (readiness, metadata, configuration, counters, index, load,
-unload) and their replies as frozen values. Does not own inference under load (``load``) nor
-the meaning of a configuration (``engine.modelconfig``). One connection a call: these calls
-are rare.
+Owns the socket, and whether a server refused or is not there at all. What the messages mean is
+``engine.v2``'s, which reads the answers of any server of the protocol. Does not own inference
+under load (``load``). One connection a call: these calls are rare.
 """
 
 from __future__ import annotations
@@ -12,18 +11,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from analyzer.errors import LaunchError
-from engine.errors import ConfigError
-from engine.types import DType, TensorSpec
+from engine.errors import EngineError
+from engine.v2 import call as calls
+from engine.v2 import http
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
     from engine.modelconfig.schema import ModelConfig
 
 DEFAULT_PORT = 8000
+SECONDS = 30.0
+
+_R = TypeVar("_R", bound=calls.Reply)
 
 
 class Unreachable(LaunchError):
@@ -37,26 +40,6 @@ class Refused(LaunchError):
         super().__init__(message)
         self.status = status
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class ServerMetadata:
-    """What a server says of itself."""
-
-    name: str
-    version: str
-    extensions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelMetadata:
-    """What a server says of a model; shapes have the leading -1 of a batching model."""
-
-    name: str
-    versions: tuple[str, ...]
-    platform: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,65 +59,45 @@ class Counters:
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
 
+    def __add__(self, other: Counters) -> Counters:
+        return self._with(other, 1)
+
     def __sub__(self, earlier: Counters) -> Counters:
+        return self._with(earlier, -1)
+
+    def _with(self, other: Counters, sign: int) -> Counters:
         names = [field.name for field in fields(self)]
-        return Counters(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
-
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """One line of the repository index; ``reason`` says why a model is not ready."""
-
-    name: str
-    version: str
-    state: str
-    reason: str
+        return Counters(
+            **{name: getattr(self, name) + sign * getattr(other, name) for name in names}
+        )
 
 
 def ready(endpoint: Endpoint, *, timeout_s: float = 5.0) -> bool:
     """Whether the server says that it is ready; False where nothing answers."""
-    return _says_yes(endpoint, "/v2/health/ready", timeout_s)
+    return _says_yes(endpoint, calls.ServerReady(), timeout_s)
 
 
 def model_ready(endpoint: Endpoint, model: str, *, timeout_s: float = 5.0) -> bool:
     """Whether the server says that the model is ready; False where nothing answers."""
-    return _says_yes(endpoint, f"{_path(model)}/ready", timeout_s)
+    return _says_yes(endpoint, calls.ModelReady(model), timeout_s)
 
 
-def server_metadata(endpoint: Endpoint) -> ServerMetadata:
+def server_metadata(endpoint: Endpoint) -> calls.ServerDescription:
     """Ask the server what it is.
 
     Raises:
         LaunchError: it does not answer, or not as a V2 server does.
     """
-    plain = _object(endpoint, "/v2")
-    extensions = plain.get("extensions") or ()
-    return ServerMetadata(
-        name=str(plain.get("name", "")),
-        version=str(plain.get("version", "")),
-        extensions=tuple(str(extension) for extension in extensions),
-    )
+    return _ask(endpoint, calls.ServerMetadata(), calls.ServerDescription)
 
 
-def model_metadata(endpoint: Endpoint, model: str) -> ModelMetadata:
+def model_metadata(endpoint: Endpoint, model: str) -> calls.ModelDescription:
     """Ask what the model's inputs and outputs are.
 
     Raises:
         LaunchError: the server has no such model, or does not answer as a V2 server does.
     """
-    plain = _object(endpoint, _path(model))
-    try:
-        return ModelMetadata(
-            name=str(plain["name"]),
-            versions=tuple(str(version) for version in plain.get("versions") or ()),
-            platform=str(plain.get("platform", "")),
-            inputs=tuple(_spec(tensor) for tensor in plain["inputs"]),
-            outputs=tuple(_spec(tensor) for tensor in plain["outputs"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise LaunchError(
-            f"http://{endpoint.http}{_path(model)}: not the metadata of a model: {error!r}"
-        ) from error
+    return _ask(endpoint, calls.ModelMetadata(model), calls.ModelDescription)
 
 
 def model_config(endpoint: Endpoint, model: str) -> ModelConfig:
@@ -144,48 +107,27 @@ def model_config(endpoint: Endpoint, model: str) -> ModelConfig:
         LaunchError: no such model, the server has no configuration extension, or the
             configuration holds what this version does not know.
     """
-    # Protobuf takes a third of a second to import, and the load client, which starts for
-    # every measurement, wants this module's counters only.
-    from engine.modelconfig import convert  # noqa: PLC0415 - as said above
-
-    source = f"{_path(model)}/config"
-    plain = _object(endpoint, source)
-    try:
-        return convert.from_json(plain, f"http://{endpoint.http}{source}")
-    except ConfigError as error:
-        raise LaunchError(error.message) from error
+    return _ask(endpoint, calls.ModelConfiguration(model), calls.Configuration).config
 
 
-def statistics(endpoint: Endpoint, model: str, *, timeout_s: float = 30.0) -> Counters:
+def statistics(endpoint: Endpoint, model: str, *, timeout_s: float = SECONDS) -> Counters:
     """Read the model's counters.
 
     Raises:
         LaunchError: no such model, or the server has no statistics extension.
     """
-    source = f"{_path(model)}/stats"
-    plain = _object(endpoint, source, timeout_s)
-    try:
-        versions = [stats for stats in plain["model_stats"] if stats["name"] == model]
-        return _sum([_counters(stats) for stats in versions])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LaunchError(
-            f"http://{endpoint.http}{source}: not the statistics of a model: {error!r}"
-        ) from error
+    report = _ask(endpoint, calls.Statistics(model), calls.StatisticsReport, timeout_s)
+    versions = (_counters(figures) for figures in report.models if figures.name == model)
+    return sum(versions, Counters())
 
 
-def index(endpoint: Endpoint) -> tuple[IndexEntry, ...]:
+def index(endpoint: Endpoint) -> tuple[calls.IndexedModel, ...]:
     """List the repository of the server.
 
     Raises:
         LaunchError: the server does not answer, or has no model repository extension.
     """
-    plain = _request(endpoint, "POST", "/v2/repository/index", b"{}")
-    if not isinstance(plain, list):
-        raise LaunchError(f"http://{endpoint.http}/v2/repository/index: expected a JSON list")
-    return tuple(
-        IndexEntry(*(str(entry.get(key, "")) for key in ("name", "version", "state", "reason")))
-        for entry in plain
-    )
+    return _ask(endpoint, calls.RepositoryIndex(), calls.Index).models
 
 
 def load(
@@ -196,9 +138,8 @@ def load(
     Raises:
         LaunchError: it refused, or the model did not load; the text is the server's.
     """
-    parameters = {} if config is None else {"parameters": {"config": json.dumps(config)}}
-    path = f"/v2/repository/models/{quote(model, safe='')}/load"
-    _request(endpoint, "POST", path, json.dumps(parameters).encode(), timeout_s=timeout_s)
+    parameters = {} if config is None else {"config": json.dumps(config)}
+    _ask(endpoint, calls.Load(model, parameters), calls.Accepted, timeout_s)
 
 
 def unload(endpoint: Endpoint, model: str, *, timeout_s: float) -> None:
@@ -207,8 +148,7 @@ def unload(endpoint: Endpoint, model: str, *, timeout_s: float) -> None:
     Raises:
         LaunchError: it refused.
     """
-    path = f"/v2/repository/models/{quote(model, safe='')}/unload"
-    _request(endpoint, "POST", path, b"{}", timeout_s=timeout_s)
+    _ask(endpoint, calls.Unload(model), calls.Accepted, timeout_s)
 
 
 def split(address: str) -> tuple[str, int]:
@@ -227,85 +167,49 @@ def split(address: str) -> tuple[str, int]:
     return host, port or DEFAULT_PORT
 
 
-def error_text(body: bytes) -> str:
-    """Return the server's own words out of an error's body: V2 puts them under ``error``."""
-    text = body.decode("utf-8", "replace").strip()
+def _says_yes(endpoint: Endpoint, call: calls.Call, timeout_s: float) -> bool:
     try:
-        plain = json.loads(text)
-    except ValueError:
-        return text
-    return str(plain["error"]) if isinstance(plain, dict) and "error" in plain else text
-
-
-def _path(model: str) -> str:
-    return f"/v2/models/{quote(model, safe='')}"
-
-
-def _says_yes(endpoint: Endpoint, path: str, timeout_s: float) -> bool:
-    try:
-        _request(endpoint, "GET", path, timeout_s=timeout_s)
+        return _ask(endpoint, call, calls.Health, timeout_s).ok
     except (Refused, Unreachable):
         return False
-    return True
 
 
-def _object(endpoint: Endpoint, path: str, timeout_s: float = 30.0) -> dict[str, Any]:
-    plain = _request(endpoint, "GET", path, timeout_s=timeout_s)
-    if not isinstance(plain, dict):
-        raise LaunchError(f"http://{endpoint.http}{path}: expected a JSON object")
-    return plain
-
-
-def _request(
-    endpoint: Endpoint, method: str, path: str, body: bytes = b"", *, timeout_s: float = 30.0
-) -> Any:  # noqa: ANN401 - whatever JSON the server sent; the caller checks it
-    """Send one request and return the reply's JSON (None for an empty body)."""
+def _ask(endpoint: Endpoint, call: calls.Call, kind: type[_R], timeout_s: float = SECONDS) -> _R:
+    """Send a call, and return the reply, which is of the ``kind`` that answers such a call."""
+    message = http.render_request(call)
+    url = f"http://{endpoint.http}{message.target}"
     host, port = split(endpoint.http)
-    url = f"http://{endpoint.http}{path}"
     connection = HTTPConnection(host, port, timeout=timeout_s)
+    sent = {**dict(message.headers), "Connection": "close"}
     try:
-        connection.request(method, path, body, {"Connection": "close"})
-        reply = connection.getresponse()
-        content = reply.read()
+        connection.request(message.method, message.target, message.body, sent)
+        answer = connection.getresponse()
+        content = answer.read()
     except (OSError, HTTPException) as error:
         raise Unreachable(f"no answer from {url}: {error or type(error).__name__}") from error
     finally:
         connection.close()
-    if not 200 <= reply.status < 300:  # noqa: PLR2004 - HTTP's successes
-        reason = error_text(content) or reply.reason
-        message = f"{url} answered {reply.status}: {reason}"
-        raise Refused(message, status=reply.status, reason=reason)
-    if not content.strip():
-        return None
+    headers = {name.lower(): value for name, value in answer.getheaders()}
     try:
-        return json.loads(content)
-    except ValueError as error:
-        raise LaunchError(f"{url}: the reply is not JSON: {content[:80]!r}") from error
+        reply = http.parse_reply(call, answer.status, headers, content)
+    except EngineError as error:
+        if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's successes
+            raise LaunchError(f"{url}: not the answer of a V2 server: {error.message}") from error
+        text = f"{url} answered {answer.status}: {error.message}"
+        raise Refused(text, status=answer.status, reason=error.message) from error
+    assert isinstance(reply, kind)
+    return reply
 
 
-def _spec(plain: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(
-        name=str(plain["name"]),
-        dtype=DType(plain["datatype"]),
-        shape=tuple(int(size) for size in plain["shape"]),
-    )
-
-
-def _counters(stats: Mapping[str, Any]) -> Counters:
-    times = stats["inference_stats"]
+def _counters(figures: calls.ModelFigures) -> Counters:
     return Counters(
-        requests=int(times["success"]["count"]),
-        failed=int(times["fail"]["count"]),
-        inferences=int(stats["inference_count"]),
-        executions=int(stats["execution_count"]),
-        request_ns=int(times["success"]["ns"]),
-        queue_ns=int(times["queue"]["ns"]),
-        compute_input_ns=int(times["compute_input"]["ns"]),
-        compute_infer_ns=int(times["compute_infer"]["ns"]),
-        compute_output_ns=int(times["compute_output"]["ns"]),
+        requests=figures.success.count,
+        failed=figures.fail.count,
+        inferences=figures.inference_count,
+        executions=figures.execution_count,
+        request_ns=figures.success.ns,
+        queue_ns=figures.queue.ns,
+        compute_input_ns=figures.compute_input.ns,
+        compute_infer_ns=figures.compute_infer.ns,
+        compute_output_ns=figures.compute_output.ns,
     )
-
-
-def _sum(parts: list[Counters]) -> Counters:
-    names = [field.name for field in fields(Counters)]
-    return Counters(**{name: sum(getattr(part, name) for part in parts) for name in names})

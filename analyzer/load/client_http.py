@@ -15,7 +15,8 @@ import httptools
 
 from analyzer.errors import LoadError
 from analyzer.load.client import Audience, Exchange
-from analyzer.v2client import error_text, split
+from analyzer.v2client import split
+from engine.v2.http import error_text
 
 OK = 200
 #: so much of an answer is kept, for an error's text; more is only counted by the parser
