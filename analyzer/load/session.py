@@ -12,6 +12,9 @@ Rules:
    take exactly n latencies, however short the window.
 3. The server's counters are read at every bound.
 4. A window in which requests failed and none succeeded ends the run with the server's text.
+5. However slow the model, the windows together take about twice what ``max_windows`` windows
+   of the usual length do, and no longer: a sweep has a time to keep to. But three are taken,
+   and none ends empty.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from analyzer.errors import LoadError
 from analyzer.load.arrivals import Arrivals
 from analyzer.load.client import Client, Exchange
 from analyzer.load.driven import Driven
-from analyzer.load.window import Steadiness, Verdict, WindowEnd, WindowSample
+from analyzer.load.window import AGREEING, Steadiness, Verdict, WindowEnd, WindowSample
 from analyzer.load.wire import Alive, Line, Warmed
 from analyzer.metrics import ServerTimes
 from analyzer.record.row import LoadSpec
@@ -40,8 +43,10 @@ from analyzer.v2client import Counters
 WARM_REQUESTS = 8
 WARM_SECONDS = 0.5
 MIN_WINDOW_REQUESTS = 5
-#: a window lasts at most so many times its seconds; the warm-up too
-CAP = 10
+#: a window lasts at most so many times its seconds, if a request finished; the warm-up too
+CAP = 6
+#: rule 5
+PATIENCE = 2
 STEP_SECONDS = 0.01
 DRAIN_SECONDS = 10.0
 STOPPED = "stopped before the first window was over"
@@ -178,7 +183,8 @@ class Session:
             cap_seconds=CAP * seconds,
         )
         verdict = Verdict.GO_ON
-        while verdict is Verdict.GO_ON:
+        until = _now() + int(PATIENCE * self._load.max_windows * seconds * 1e9)
+        while verdict is Verdict.GO_ON and (_now() < until or steadiness.counted < AGREEING):
             before = self._bounds[-1]
             begun = _now()
             while not rule.over((_now() - begun) / 1e9, self._answered - before.answered):

@@ -54,10 +54,13 @@ class WindowEnd:
     cap_seconds: float
 
     def over(self, elapsed_seconds: float, finished: int) -> bool:
-        """Whether a window that has run so long, and finished so many, is to end now."""
+        """Whether a window that has run so long, and finished so many, is to end now.
+
+        At the cap it ends with fewer requests than it should have, but not without any.
+        """
         if elapsed_seconds < self.seconds:
             return False
-        return finished >= self.requests or elapsed_seconds >= self.cap_seconds
+        return finished >= self.requests or (finished > 0 and elapsed_seconds >= self.cap_seconds)
 
 
 class Steadiness:
