@@ -85,6 +85,14 @@ def observed(driven: Driven, seen: Seen, load: LoadSpec) -> Observed:
     )
 
 
+def gpu_use(seen: Seen) -> tuple[GpuUse, ...]:
+    """Put together what was seen of the GPUs over the whole time."""
+    if not seen.glimpses:
+        return ()
+    span = _Span(seen.glimpses, seen.glimpses[0].at_ns, seen.glimpses[-1].at_ns)
+    return tuple(_use(gpu, span) for gpu in seen.gpus)
+
+
 def _use(gpu: Gpu, span: _Span) -> GpuUse:
     def of(glimpse: Glimpse) -> GpuGlimpse:
         nothing = GpuGlimpse(uuid=gpu.uuid)

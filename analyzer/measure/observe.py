@@ -8,6 +8,7 @@ tree of processes, the kernel's account of their memory) is read less often.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import threading
 import time
@@ -16,8 +17,9 @@ from typing import Self
 
 import psutil
 
+from analyzer import metrics
 from analyzer.measure import gpus
-from analyzer.measure.aggregate import Glimpse, GpuGlimpse, Seen
+from analyzer.measure.aggregate import Glimpse, GpuGlimpse, Seen, gpu_use
 
 PERIOD_SECONDS = 0.2
 #: every so many glimpses the tree of processes and its memory are read
@@ -81,6 +83,15 @@ class Watch:
             available_ram_bytes=psutil.virtual_memory().available if memory else None,
             gpus=looked,
         )
+
+
+def idle_gpus(
+    devices: gpus.Gpus | None = None, *, seconds: float = 1.0
+) -> dict[str, dict[str, float]]:
+    """Look at the GPUs before any model is on them: their own metrics by UUID, by tag."""
+    with Watch(os.getpid(), nvml=devices) as watch:
+        threading.Event().wait(seconds)
+    return {gpu.uuid: metrics.of_gpu(gpu) for gpu in gpu_use(watch.seen())}
 
 
 class _Tree:
