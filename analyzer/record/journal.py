@@ -108,7 +108,8 @@ class Journal:
     def resume(cls, path: Path, head: RunHead) -> Self:
         """Go on with the journal at ``path``, or start it where there is none.
 
-        A file without one whole line holds no measurement, and is started over.
+        A file that holds no measurement yet is started over: a mistyped option that ended the
+        run before its first row does not bind the next one.
 
         Raises:
             JournalError: it was taken under other options (the text says which), or as above.
@@ -120,6 +121,8 @@ class Journal:
             return cls._started(path, descriptor, head)
         journal = cls._opened(path, descriptor)
         if journal.head.options_digest != head.options_digest:
+            if not journal.rows and not journal.damage:
+                return cls._started(path, descriptor, head)
             journal.close()
             raise JournalError(_difference(path, journal.head, head))
         return journal

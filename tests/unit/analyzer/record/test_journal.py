@@ -70,6 +70,15 @@ def test_other_options_are_refused_and_named(path: Path) -> None:
     Journal.resume(path, head()).close()
 
 
+def test_a_journal_without_a_row_binds_nobody_to_its_options(path: Path) -> None:
+    written(path, [])
+    now = head({"window_seconds": 2.0}, "other")
+    with Journal.resume(path, now) as journal:
+        journal.append(ROWS[0])
+    assert read(path).head == now
+    assert read(path).rows == tuple(ROWS[:1])
+
+
 def test_a_torn_last_line_is_reported_and_cut_off_before_the_next_row(path: Path) -> None:
     whole = written(path, ROWS).read_bytes()
     path.write_bytes(whole[:-20])
