@@ -115,6 +115,14 @@ def profile(
     input_data: Annotated[
         str | None, typer.Option("--input-data", help="What requests carry: random or zero.")
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            help="Shape of an input whose dimensions vary, without the batch: NAME:D1,D2,... "
+            "Repeatable. [1 for each such dimension]",
+        ),
+    ] = None,
     measurement_interval: Annotated[
         str | None,
         typer.Option("--measurement-interval", "-p", help="Length of a window, ms. [1000]"),
@@ -180,6 +188,7 @@ def profile(
         "intra_op_threads": intra_op_threads,
         "client_protocol": client_protocol,
         "input_data": input_data,
+        "shapes": shape or None,
         "measurement_interval": measurement_interval,
         "stability_percentage": stability_percentage,
         "max_trials": max_trials,

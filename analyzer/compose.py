@@ -25,10 +25,11 @@ from analyzer import report as reports
 from analyzer import strategy, v2client, variant, workspace
 from analyzer.config import values
 from analyzer.config.schema import LaunchMode, ProfileOptions
-from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
+from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.launchers import local, remote
-from analyzer.load.driver import drive
+from analyzer.load.driver import DriverSettings, drive
+from analyzer.load.payload import concrete
 from analyzer.measure.aggregate import observed
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch
@@ -43,7 +44,7 @@ from analyzer.space import CONCURRENCY, Axis, Candidate, Space
 from analyzer.stages import Campaign, Plan
 from analyzer.terminal import Display, closing_words, say_commands
 from analyzer.workspace import CONFIG, Workspace
-from engine.modelconfig import convert
+from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
 
 #: what an interrupted command exits with, as shells have it
@@ -115,6 +116,7 @@ class _Profile:
         rows = journal.rows
         self._say_resumed(journal)
         base = self._base(rows, launcher)
+        self._check_shapes(base)
         campaign = self._campaign(base, journal.head.machine)
         for row in rows:
             campaign.tell(row)
@@ -141,7 +143,7 @@ class _Profile:
     def _head(self, source: Path | None, machine: Mapping[str, Any]) -> RunHead:
         """Say what is true of every row: the model, the machine, how it was measured."""
         options = self._options
-        meaning = {
+        meaning: dict[str, Any] = {
             "model_digest": None if source is None else workspace.fingerprint(source),
             "machine": f"{machine.get('cpu')}, {machine['cores']} cores",
             "server": LaunchMode.LOCAL.value if source is not None else options.http_endpoint,
@@ -152,6 +154,8 @@ class _Profile:
             "tolerance": options.tolerance,
             "input_data": options.input_data,
         }
+        if options.shapes:
+            meaning["shapes"] = _shape_texts(options)
         now = datetime.now(UTC)
         return RunHead(
             schema=SCHEMA,
@@ -213,6 +217,17 @@ class _Profile:
             endpoint = launcher.serve(self._options.model, None, variant=name)
             return v2client.model_config(endpoint, self._options.model)
 
+    def _check_shapes(self, base: ModelConfig) -> None:
+        """Check that the shapes asked for are of the model's inputs, before anything is measured.
+
+        Raises:
+            UsageError: there is no such input, or the shape does not fit it.
+        """
+        try:
+            concrete(complete.input_specs(base), base, 1, self._options.shapes)
+        except LoadError as error:
+            raise UsageError(f"--shape: {error.message}") from error
+
     def _campaign(self, base: ModelConfig, machine: Mapping[str, Any]) -> Campaign:
         """Lay out the search: what there is to try on this machine, and for how long."""
         options = self._options
@@ -261,11 +276,19 @@ class _Profile:
 
     def _gauge(self, display: Display) -> Callable[[Endpoint, LoadSpec], Measured]:
         model = self._options.model
+        settings = DriverSettings(shapes=self._options.shapes)
 
         def gauge(endpoint: Endpoint, load: LoadSpec) -> Measured:
             with Watch(endpoint.pid) as watch:
                 # Ctrl-C lets the running measurement finish, so it does not stop the client.
-                driven = drive(endpoint, model, load, stop=lambda: False, on_window=display.window)
+                driven = drive(
+                    endpoint,
+                    model,
+                    load,
+                    stop=lambda: False,
+                    on_window=display.window,
+                    settings=settings,
+                )
                 seen = watch.seen()
             return Measured(observed(driven, seen, load), driven.stable)
 
@@ -399,6 +422,11 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
         "grpc_endpoint": options.grpc_endpoint,
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
+
+
+def _shape_texts(options: ProfileOptions) -> list[str]:
+    """Spell the shapes as the command line takes them, in an order that does not matter."""
+    return [f"{name}:{','.join(map(str, sizes))}" for name, sizes in sorted(options.shapes.items())]
 
 
 def _write_goal(place: Workspace, goal: Goal) -> None:

@@ -50,6 +50,7 @@ KEYS: Mapping[str, tuple[str, values.Parse]] = {
     "stability_percentage": ("tolerance", values.number()),
     "max_trials": ("max_windows", values.whole(3)),
     "input_data": ("input_data", values.one_of("random", "zero")),
+    "shapes": ("shapes", values.shapes),
     "seed": ("seed", values.whole(0)),
 }
 
@@ -78,7 +79,7 @@ LATER = frozenset({
 })  # fmt: skip
 
 #: what a model of its own may set under ``profile_models``
-PER_MODEL = ("objectives", "constraints")
+PER_MODEL = ("objectives", "constraints", "shapes")
 
 
 class _Problems:

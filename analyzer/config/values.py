@@ -161,6 +161,23 @@ def constraints(value: object) -> Mapping[str, Mapping[str, float]]:
     return found
 
 
+def shapes(value: object) -> Mapping[str, tuple[int, ...]]:
+    """Take texts such as ``pixels:3,224,224``, one for each input."""
+    found: dict[str, tuple[int, ...]] = {}
+    for item in value if isinstance(value, list | tuple) else [value]:
+        # The last colon: names of inputs may hold some, as TensorFlow's do.
+        name, _, sizes = text(item).rpartition(":")
+        if not name:
+            raise ValueError(f"expected NAME:D1,D2,..., found {item!r}")
+        if name in found:
+            raise ValueError(f"input {name!r} is given two shapes")
+        try:
+            found[name] = tuple(whole()(size) for size in sizes.split(","))
+        except ValueError as error:
+            raise ValueError(f"{item}: {error}") from None
+    return found
+
+
 def _comparison(comparison: str) -> tuple[str, str, str]:
     for sign in ("<=", ">="):
         tag, found, bound = comparison.partition(sign)

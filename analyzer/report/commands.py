@@ -35,7 +35,10 @@ FLAGS: Mapping[str, str] = {
     "max_windows": "--max-trials",
     "tolerance": "--stability-percentage",
     "input_data": "--input-data",
+    "shapes": "--shape",
 }
+#: flags that are given once for each of their values
+_REPEATED = frozenset({"model_repository", "shapes"})
 #: options kept in seconds and shares, and given in milliseconds and per cent
 _SCALES = {"window_seconds": 1000.0, "tolerance": 100.0}
 _USUAL, _LOCAL = "results", "local"
@@ -123,8 +126,8 @@ def _options(options: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
             continue
         if name in _SCALES:
             value = round(float(value) * _SCALES[name], 6)
-        if name == "model_repository" and isinstance(value, list | tuple):
-            words += [word for path in value for word in (flag, str(path))]
+        if name in _REPEATED and isinstance(value, list | tuple):
+            words += [word for each in value for word in (flag, str(each))]
         elif text := _text(value):
             words += [flag, text]
     return words

@@ -17,6 +17,7 @@ import onnxruntime as ort
 import psutil
 import pytest
 import tritonclient.http as httpclient
+from onnx import TensorProto, helper
 from support.serving import serving, until
 
 from analyzer.record import journal
@@ -210,6 +211,44 @@ def test_another_question_to_an_old_journal_is_refused_and_fresh_starts_over(
     analyze(*arguments, "--batch-sizes", "2", "--fresh", cwd=tmp_path)
     results = tmp_path / "results" / "identity"
     assert len(list(results.glob("journal.before-*.jsonl"))) == 1
+
+
+def picky_repository(folder: Path) -> Path:
+    """A repository with a model that says it takes rows of any length, and runs those of 16."""
+    inputs = [helper.make_tensor_value_info("row", TensorProto.FLOAT, ["batch", "length"])]
+    outputs = [helper.make_tensor_value_info("square", TensorProto.FLOAT, ["batch", 4, 4])]
+    nodes = [helper.make_node("Reshape", ["row", "shape"], ["square"])]
+    shape = [helper.make_tensor("shape", TensorProto.INT64, [3], [0, 4, 4])]
+    graph = helper.make_graph(nodes, "picky", inputs, outputs, shape)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    version = folder / "picky" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(model.SerializeToString())
+    return folder
+
+
+def test_dimensions_that_vary_are_measured_at_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    picky_repository(tmp_path / "models")
+    arguments = ("profile", "--model", "picky", "--model-repository", "models", *QUICK[:6],
+                 "--search-time", "1", "--concurrency", "1", "--verify-pairs", "0")  # fmt: skip
+    path = tmp_path / "results" / "picky" / "journal.jsonl"
+    for shape, words in (
+        ("rows:16", "--shape: the model has no input named 'rows'; it has row"),
+        ("row:16,2", "--shape: input 'row': shape [16, 2] does not fit [-1]"),
+    ):
+        assert words in analyze(*arguments, "--shape", shape, cwd=tmp_path, code=2)
+        assert not rows_of(path)
+    analyze(*arguments, "--shape", "row:16", cwd=tmp_path)
+    contents = journal.read(path)
+    assert contents.rows
+    assert not [row.failure for row in contents.rows if row.failure]
+    assert contents.head.options["shapes"] == ["row:16"]
+    summary = json.loads((path.parent / "summary.json").read_text())
+    assert "--shape row:16" in summary["commands"]["reproduce"]
+    said = analyze(*arguments, cwd=tmp_path, code=1)
+    assert "shapes was ['row:16'] and is now None" in said
+    said = analyze(*arguments, "--fresh", cwd=tmp_path, code=1)
+    assert "could be measured" in said, "a dimension that nobody gave is 1"
 
 
 @pytest.mark.parametrize(

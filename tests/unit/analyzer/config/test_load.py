@@ -146,5 +146,41 @@ def test_comparisons_become_constraints() -> None:
     assert (options.tolerance, options.window_seconds) == (0.05, 2.5)
 
 
+@pytest.mark.parametrize(
+    ("given", "shapes"),
+    [
+        ("INPUT0:3,224,224", {"INPUT0": (3, 224, 224)}),
+        (["ids:128", "scope/mask:0:128"], {"ids": (128,), "scope/mask:0": (128,)}),
+    ],
+)
+def test_shapes_are_texts_of_a_name_and_sizes(
+    given: object, shapes: dict[str, tuple[int, ...]]
+) -> None:
+    (options,) = load_options(None, {"profile_models": "m", "shapes": given})
+    assert options.shapes == shapes
+
+
+def test_shapes_may_be_a_models_own(tmp_path: Path) -> None:
+    text = "shapes: ['x:2']\nprofile_models:\n  a:\n    shapes: ['y:3,4']\n  b:\n"
+    a, b = from_yaml(tmp_path, text)
+    assert (a.shapes, b.shapes) == ({"y": (3, 4)}, {"x": (2,)})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("[3, 4]", "expected NAME:D1,D2,..., found 3"),
+        ("[':3']", "expected NAME:D1,D2,..., found ':3'"),
+        ("['x:3,wide']", "x:3,wide: expected a whole number, found 'wide'"),
+        ("['x:']", "x:: expected a whole number, found ''"),
+        ("['x:-1']", "x:-1: expected at least 1, found -1"),
+        ("['x:1', 'x:2']", "input 'x' is given two shapes"),
+    ],
+)
+def test_a_shape_that_is_none_is_said_with_its_line(tmp_path: Path, given: str, words: str) -> None:
+    found = errors(tmp_path, f"profile_models: m\nshapes: {given}\n")
+    assert found == [f"profile.yaml:2: shapes: {words}"]
+
+
 def test_no_key_is_both_done_and_put_off() -> None:
     assert not LATER & KEYS.keys()

@@ -54,6 +54,11 @@ def test_only_what_differs_from_the_default_is_spelled_out() -> None:
     )
 
 
+def test_each_shape_has_a_flag_of_its_own() -> None:
+    words = shlex.split(spelled({"shapes": ["ids:1,128", "mask:1,128"]}).reproduce)
+    assert words[4:] == ["--shape", "ids:1,128", "--shape", "mask:1,128"]
+
+
 def test_the_goal_is_part_of_what_is_reproduced() -> None:
     goal = parse_goal(["perf_latency_avg"], {"cpu_used_ram": {"max": 512.5}}, min_throughput=10)
     words = shlex.split(spelled(goal=goal).reproduce)
