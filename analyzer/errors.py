@@ -5,6 +5,7 @@
     AnalyzerError                  a text: what, where, what to do
     ├── UsageError                 the command line or a file asks for something impossible
     ├── LaunchError                no server came up, or it answers wrongly
+    │   └── ServerLost             a server that is not ours is not there any more
     ├── LoadError                  the load client failed
     ├── JournalError               results that cannot be read or written
     └── NothingMeasured            no row to report on
@@ -29,6 +30,10 @@ class UsageError(AnalyzerError):
 
 class LaunchError(AnalyzerError):
     """No server came up, or it answers wrongly."""
+
+
+class ServerLost(LaunchError):
+    """A server that is not ours does not answer: no candidate's fault, and nothing to measure."""
 
 
 class LoadError(AnalyzerError):

@@ -36,7 +36,12 @@ class Launcher(Protocol):
 
         Raises:
             LaunchError: it did not come up; the text holds the server's own explanation.
+            ServerLost: there is no server to ask, whatever the variant.
         """
+        ...
+
+    def why_ended(self) -> str:
+        """Say how the server ended, with its last lines; "" where it runs or is out of sight."""
         ...
 
     def log_tail(self) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from analyzer import metrics, variant
-from analyzer.errors import AnalyzerError, LaunchError, LoadError
+from analyzer.errors import AnalyzerError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.metrics import Observed
 from analyzer.record.journal import Journal
@@ -86,7 +86,11 @@ class Bench:
         return self._names.setdefault(digest, f"{self._base.name}_config_{len(self._names) - 1}")
 
     def measure(self, trial: Trial) -> Row:
-        """Serve, load and observe; whatever goes wrong is in the row's ``failure``."""
+        """Serve, load and observe; whatever goes wrong is in the row's ``failure``.
+
+        Raises:
+            ServerLost: there is no server to measure: that says nothing about the variant.
+        """
         begun = time.perf_counter()
         config = variant.make(trial.candidate, self._base)
         row = Row(
@@ -111,8 +115,8 @@ class Bench:
             endpoint = self._serve(row, config)
             stage = "load"
             measured = self._gauge(endpoint, row.load)
-        except (LaunchError, LoadError) as error:
-            return self._failed(row, stage, error.message)
+        except ServerLost:
+            raise
         except AnalyzerError as error:
             return self._failed(row, stage, error.message)
         except Exception as error:  # noqa: BLE001 - a candidate's fault must not end the sweep
@@ -144,6 +148,8 @@ class Bench:
     def _failed(self, row: Row, stage: str, message: str) -> Row:
         # What served a failed trial is not trusted with the next one.
         self._served = None
+        if stage == "load" and (ended := self._launcher.why_ended()):
+            message = f"{ended}\nThe load client said: {message}"
         return replace(row, failure=Failure(stage=stage, message=message))
 
     def _load_of(self, trial: Trial) -> LoadSpec:
@@ -162,6 +168,10 @@ def profile(
     """Measure what ``campaign`` asks for until it asks no more, or ``stop`` says so.
 
     The campaign must have been told the journal's rows already: the journal is the checkpoint.
+
+    Raises:
+        ServerLost: a server that is not ours is gone; the rows so far are in the journal.
+        JournalError: a row could not be written.
     """
     while not stop() and (trial := campaign.ask()) is not None:
         spectator.started(trial, bench.name(trial))

@@ -33,6 +33,7 @@ RepositoryOf = Callable[[str, ModelConfig | None, str], Path]
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.02
+END_SECONDS = 0.2
 TAIL_LINES = 30
 TAIL_BYTES = 16384
 #: keeps the last line it read; when its input ends, it ends that process group
@@ -114,6 +115,17 @@ class _LocalLauncher:
             ports_file.unlink(missing_ok=True)
         return endpoint
 
+    def why_ended(self) -> str:
+        """Say how the server ended, with its last lines; "" while it runs."""
+        if self._server is None:
+            return ""
+        try:
+            # A client hears of the end before the parent does.
+            code = self._server.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return ""
+        return self._failed(f"the server ended {_ended(code)}").message
+
     def log_tail(self) -> str:
         """Return the last lines that the current or latest server wrote."""
         if self._log is None:
@@ -176,7 +188,7 @@ class _LocalLauncher:
         while endpoint is None or not v2client.ready(endpoint):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._server.wait(POLL_SECONDS)
-                raise self._failed(f"the server ended with exit status {code}")
+                raise self._failed(f"the server ended {_ended(code)}")
             if time.monotonic() > deadline:
                 raise self._failed(f"the server was not ready within {self._limits.startup_s:g} s")
             if endpoint is None and ports_file.exists():
@@ -213,6 +225,14 @@ def _endpoint(ports: dict[str, int | None], pid: int) -> Endpoint:
     if http is None:
         raise LaunchError("the server opened no HTTP port; leave --allow-http on")
     return Endpoint(http, grpc=address("grpc"), metrics=address("metrics"), pid=pid)
+
+
+def _ended(code: int) -> str:
+    """Say how a process ended, by its return code."""
+    if code >= 0:
+        return f"with exit status {code}"
+    names = {int(each): each.name for each in signal.Signals}
+    return f"by {names.get(-code, f'signal {-code}')}"
 
 
 def _why_not_ready(endpoint: Endpoint, model: str) -> str:

@@ -12,7 +12,7 @@ import logging
 import time
 
 from analyzer import v2client
-from analyzer.errors import AnalyzerError, LaunchError
+from analyzer.errors import AnalyzerError, LaunchError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
@@ -21,6 +21,8 @@ LOAD_SECONDS = 300.0
 READY_SECONDS = 60.0
 PROBE_SECONDS = 10.0
 POLL_SECONDS = 0.05
+#: how long a server that has answered before may be gone: whoever runs it may restart it
+RETURN_SECONDS = 30.0
 #: how Triton and its kin say that models are not for clients to load
 NO_CONTROL = (404, 405, 501, 503)
 #: a name that no model has
@@ -29,15 +31,17 @@ PROBE = "servetune.no-such-model"
 logger = logging.getLogger(__name__)
 
 
-def make(http: str, grpc: str | None = None) -> Launcher:
+def make(http: str, grpc: str | None = None, *, return_seconds: float = RETURN_SECONDS) -> Launcher:
     """Make a launcher for the server at ``http`` (host:port), and ``grpc`` if it is known.
+
+    A server that answered once and then does not is waited for, ``return_seconds`` long.
 
     Raises:
         LaunchError: that is no address.
     """
     host, port = v2client.split(http)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return _RemoteLauncher(Endpoint(address, grpc=grpc))
+    return _RemoteLauncher(Endpoint(address, grpc=grpc), return_seconds)
 
 
 def controls_models(http: str) -> bool:
@@ -59,8 +63,10 @@ def controls_models(http: str) -> bool:
 
 
 class _RemoteLauncher:
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, return_seconds: float) -> None:
         self._endpoint = endpoint
+        self._return_seconds = return_seconds
+        self._answered = False
         #: the models that were changed, and whether each was ready before
         self._changed: dict[str, bool] = {}
 
@@ -68,10 +74,11 @@ class _RemoteLauncher:
         """Have the server load ``model`` under ``config``; None: as its repository has it.
 
         Raises:
-            LaunchError: no server, no such model, no model control, or it did not load.
+            LaunchError: no such model, no model control, or it did not load.
+            ServerLost: nothing answers.
         """
         endpoint = self._endpoint
-        v2client.server_metadata(endpoint)
+        self._await_server()
         before = v2client.model_ready(endpoint, model)
         if config is None and before and model not in self._changed:
             return endpoint
@@ -79,6 +86,8 @@ class _RemoteLauncher:
         try:
             v2client.load(endpoint, model, override, timeout_s=LOAD_SECONDS)
         except v2client.Refused as error:
+            if error.status in NO_CONTROL and config is None:
+                raise LaunchError(self._not_there(model)) from error
             if error.status in NO_CONTROL:
                 raise LaunchError(
                     f"{endpoint.http} does not load models at a client's request "
@@ -91,6 +100,10 @@ class _RemoteLauncher:
         self._changed.setdefault(model, before)
         self._await_ready(model)
         return endpoint
+
+    def why_ended(self) -> str:
+        """Whether the server ended is out of sight; the next ``serve`` tells."""
+        return ""
 
     def log_tail(self) -> str:
         """The server's log is out of sight."""
@@ -107,6 +120,32 @@ class _RemoteLauncher:
                     v2client.unload(self._endpoint, model, timeout_s=LOAD_SECONDS)
             except AnalyzerError as error:
                 logger.warning("not restored model=%s reason=%s", model, error)
+
+    def _await_server(self) -> None:
+        """Wait until the server answers: not at all before its first answer."""
+        deadline = time.monotonic() + (self._return_seconds if self._answered else 0.0)
+        while True:
+            try:
+                v2client.server_metadata(self._endpoint)
+            except v2client.Unreachable as error:
+                if time.monotonic() < deadline:
+                    time.sleep(POLL_SECONDS)
+                    continue
+                raise ServerLost(
+                    f"{error.message}; no variant can be measured there until it answers. "
+                    "What was measured is kept: the same command goes on from it"
+                ) from error
+            self._answered = True
+            return
+
+    def _not_there(self, model: str) -> str:
+        """Say that the server has no such model, and which it has."""
+        listed = v2client.index(self._endpoint)
+        ready = sorted({each.name for each in listed if each.state == "READY"})
+        return (
+            f"{self._endpoint.http} has no model {model!r} that is ready, and loads none at a "
+            f"client's request; ready there: {', '.join(ready) or 'none'}"
+        )
 
     def _await_ready(self, model: str) -> None:
         deadline = time.monotonic() + READY_SECONDS

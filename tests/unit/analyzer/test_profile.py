@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer import strategy, variant
-from analyzer.errors import LaunchError, LoadError
+from analyzer.errors import LaunchError, LoadError, ServerLost
 from analyzer.launcher import Endpoint
 from analyzer.metrics import Observed
 from analyzer.profile import Bench, Measured, profile
@@ -36,12 +36,19 @@ class Server:
     served: list[tuple[str, ModelConfig | None]] = field(default_factory=list)
     loads: list[LoadSpec] = field(default_factory=list)
     fault: Exception | None = None
+    ended: str = ""
+    gone: bool = False
 
     def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
         self.served.append((variant, config))
+        if self.gone:
+            raise ServerLost("no answer")
         if self.fails(config):
             raise LaunchError(f"{model}: the server said: no memory")
         return Endpoint(http="127.0.0.1:1")
+
+    def why_ended(self) -> str:
+        return self.ended
 
     def log_tail(self) -> str:
         return ""
@@ -146,6 +153,29 @@ def test_a_fault_is_a_row_with_its_reason(fault: Exception, stage: str, words: s
     server.fault = None
     assert subject.measure(trial(concurrency=1)).failure is None
     assert len(server.served) == 2, "what served a failed trial is not trusted with the next"
+
+
+def test_a_server_that_died_under_the_load_is_quoted_in_the_row() -> None:
+    server = Server(fault=LoadError("connection refused"), ended="it ended by SIGKILL:\nbad_alloc")
+    row = bench(server).measure(trial(concurrency=1))
+    assert row.failure is not None
+    words = ("it ended by SIGKILL", "bad_alloc", "connection refused")
+    assert all(word in row.failure.message for word in words)
+
+
+def test_a_lost_server_is_no_candidates_fault_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "j", HEAD) as journal:
+        stops = iter([False, False, True])
+        profile(campaign(), bench(Server()), journal, stops.__next__, Silent())
+        again = campaign()
+        for row in journal.rows:
+            again.tell(row)
+        wanted = again.ask()
+        with pytest.raises(ServerLost):
+            lost = bench(Server(gone=True), journal.rows)
+            profile(again, lost, journal, lambda: False, Silent())
+        assert len(journal.rows) == 2
+        assert again.ask() == wanted
 
 
 def test_a_variant_that_does_not_load_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:

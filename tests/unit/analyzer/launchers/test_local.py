@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -80,6 +81,18 @@ def gone(pid: int) -> bool:
 def test_a_server_that_dies_is_an_error_with_its_own_words(make: Callable[..., Launcher]) -> None:
     with pytest.raises(LaunchError, match=r"(?s)exit status 1.*no room for the model"):
         make(die="no room for the model").serve("tiny", None, variant="v")
+
+
+def test_of_a_server_that_died_later_the_end_and_the_last_words_are_told(
+    make: Callable[..., Launcher],
+) -> None:
+    launcher = make()
+    pid = launcher.serve("tiny", None, variant="v").pid
+    assert pid is not None
+    assert launcher.why_ended() == ""
+    os.kill(pid, signal.SIGKILL)
+    assert within(lambda: "by SIGKILL" in launcher.why_ended())
+    assert "tiny server" in launcher.why_ended()
 
 
 def test_a_server_that_is_never_ready_is_given_up_and_stopped(

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,7 @@ from kits.launcher_kit import LauncherKit
 from support.v2_server import Faults, V2Server, running
 
 from analyzer import v2client
-from analyzer.errors import LaunchError
+from analyzer.errors import LaunchError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.launchers import remote
 
@@ -93,6 +94,37 @@ def test_a_variant_that_does_not_load_is_an_error_in_the_servers_words(
 def test_that_nothing_listens_is_an_error_that_says_where() -> None:
     with pytest.raises(LaunchError, match=r"127\.0\.0\.1:1"):
         remote.make("127.0.0.1:1").serve("tiny", None, variant="d")
+
+
+def test_a_server_that_is_gone_is_not_the_variants_fault() -> None:
+    with running(V2Server()) as server:
+        server.add("tiny")
+        launcher = remote.make(at(server), return_seconds=0.1)
+        variant_of(launcher)
+    with pytest.raises(ServerLost, match=r"no answer.*is kept"):
+        launcher.serve("tiny", None, variant="d")
+
+
+def test_a_server_that_is_restarted_is_waited_for() -> None:
+    with running(V2Server()) as server:
+        server.add("tiny")
+        launcher = remote.make(at(server))
+        launcher.serve("tiny", None, variant="d")
+        port = server.port
+    again = V2Server(port=port)
+    again.add("tiny")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(launcher.serve, "tiny", None, variant="d")
+        with running(again):
+            assert waiting.result(10).http == f"127.0.0.1:{port}"
+
+
+def test_without_model_control_a_model_that_is_not_there_is_told_with_those_that_are(
+    server: V2Server, launcher: Launcher
+) -> None:
+    server.faults = Faults(no_model_control=True)
+    with pytest.raises(LaunchError, match=r"no model 'nobody'.*ready there: tiny"):
+        launcher.serve("nobody", None, variant="d")
 
 
 @pytest.mark.parametrize("address", ["https://host:1", "host:port", "", "host:1/prefix"])
