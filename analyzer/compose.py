@@ -41,8 +41,8 @@ from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
 from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
 from analyzer.space import CONCURRENCY, Axis, Candidate, Space
-from analyzer.stages import Campaign, Plan
-from analyzer.terminal import Display, closing_words, say_commands
+from analyzer.stages import Campaign, Plan, Skipped
+from analyzer.terminal import Display, closing_words, say_commands, say_skipped
 from analyzer.workspace import CONFIG, Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
@@ -109,7 +109,8 @@ class _Profile:
             )
             return INTERRUPTED
         self._console.print(f"Search ended: {campaign.why_stopped()}.", highlight=False)
-        return self._finish(contents, source)
+        say_skipped(self._console, campaign.skipped())
+        return self._finish(contents, source, campaign.skipped())
 
     def _sweep(self, journal: Journal, launcher: Launcher, stop: Callable[[], bool]) -> Campaign:
         """Go on from the journal's rows until the campaign is over or ``stop()`` turns true."""
@@ -294,7 +295,9 @@ class _Profile:
 
         return gauge
 
-    def _finish(self, contents: journals.Contents, source: Path | None) -> int:
+    def _finish(
+        self, contents: journals.Contents, source: Path | None, skipped: tuple[Skipped, ...]
+    ) -> int:
         """Leave the report and the winner behind, and say what was found."""
         rows, place, model = contents.rows, self._place, self._options.model
         winner = recommended(rows, self._goal)
@@ -302,9 +305,9 @@ class _Profile:
         if winner is not None and source is not None:
             config = convert.loads(winner.best.config, f"{place.journal}: row {winner.best.number}")
             workspace.write_chosen(place, source, model, config)
-        written = reports.write(
-            contents.head, rows, self._goal, place.root, torn=len(contents.damage)
-        )
+        reports.write_skipped(place.root, contents.head.run, skipped)
+        omitted = reports.Omissions(torn=len(contents.damage), skipped=skipped)
+        written = reports.write(contents.head, rows, self._goal, place.root, omitted=omitted)
         if winner is None:
             raise NothingMeasured(
                 f"no configuration of {model} could be measured; {written[0]} gives the reasons"
@@ -363,12 +366,13 @@ def report(place: Workspace, wanted: Wanted, output: Path | None, console: Conso
     """Rank a journal's rows anew and write the report; return the exit code."""
     goal = wanted.goal(place)
     contents = journals.read(place.journal)
+    skipped = reports.read_skipped(place.root, contents.head.run)
     written = reports.write(
         contents.head,
         contents.rows,
         goal,
         output or place.root,
-        torn=len(contents.damage),
+        omitted=reports.Omissions(torn=len(contents.damage), skipped=skipped),
         results=place.root,
     )
     if (winner := recommended(contents.rows, goal)) is not None:

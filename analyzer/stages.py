@@ -23,7 +23,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -92,6 +92,11 @@ class Skipped:
     reason: str
 
 
+def untried(skipped: Iterable[Skipped]) -> tuple[Skipped, ...]:
+    """List each setting once for every reason, without its loads."""
+    return tuple(dict.fromkeys(Skipped(_setting(each.candidate), each.reason) for each in skipped))
+
+
 class Campaign:
     """Asks for one trial after the other."""
 
@@ -150,7 +155,10 @@ class Campaign:
             text = f"nothing more was worth trying after {measured} measurements"
         pair = self._pair()
         if pair is not None:
-            return f"{text}; the best and the default were compared {len(self._pairs(*pair))} times"
+            default, best = (self._repetitions(each, measured=True) for each in pair)
+            times = len(default & best)
+            plural = "" if times == 1 else "s"
+            return f"{text}; the best and the default were compared {times} time{plural}"
         standings = self._standings()
         if not standings:
             return f"{text}; none succeeded"
@@ -291,9 +299,13 @@ class Campaign:
         """Return the repetitions that both have been through."""
         return self._repetitions(default) & self._repetitions(best)
 
-    def _repetitions(self, candidate: Candidate) -> set[int]:
-        rows = self._of(Phase.VERIFY)
-        return {row.trial.repetition for row in rows if row.trial.candidate == candidate}
+    def _repetitions(self, candidate: Candidate, *, measured: bool = False) -> set[int]:
+        """Return what a candidate has been through; ``measured``: only what succeeded."""
+        return {
+            row.trial.repetition
+            for row in self._of(Phase.VERIFY)
+            if row.trial.candidate == candidate and not (measured and row.failure)
+        }
 
     def _next_of_verification(self) -> Trial | None:
         pair = self._pair()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,12 +33,16 @@ from analyzer.space import (
     QUEUE_DELAY,
     Candidate,
 )
-from analyzer.stages import Campaign, Stage
+from analyzer.stages import Campaign, Skipped, Stage, untried
 from analyzer.variant import NO_BATCHING
 from analyzer.workspace import Workspace
 
 #: how many finished measurements the live display keeps in view
 RECENT = 8
+#: how many of the reasons for not trying a setting are shown
+REASONS = 5
+#: percent beyond which an interval's upper end is not told to the digit
+_WIDE = 1000
 _STAGES = (Stage.DEFAULT, Stage.SEARCH, Stage.CURVE, Stage.VERIFY)
 _PHASES = {Phase.SEARCH: "", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
 
@@ -99,39 +104,65 @@ class Display:
 
     def _render(self) -> RenderableType:
         progress = self._campaign.progress()
-        parts: list[RenderableType] = [self._headline(progress.stage)]
+        now = Table.grid(padding=(0, 2, 0, 0))
+        now.add_column(no_wrap=True)
+        now.add_column()
         if self._running is not None and progress.stage is not Stage.DONE:
-            parts.append(self._now(*self._running))
+            now.add_row(Text("measuring", style="bold yellow"), self._now(*self._running))
         if progress.best is not None:
-            parts.append(Text.assemble(("  best so far  ", "bold green"), _standing(progress.best)))
-        parts.append(Padding(self._table(), (1, 0, 0, 2)))
-        return Group(*parts)
+            best = f"{self._short(progress.best.variant)}  {_figures(progress.best.best)}\n"
+            settings = Text(best).append(_settings(progress.best.best), style="dim")
+            now.add_row(Text("best so far", style="bold green"), settings)
+        return Group(
+            self._headline(progress.stage),
+            Padding(now, (0, 0, 0, 2)),
+            Padding(self._table(), (1, 0, 0, 2)),
+        )
 
     def _headline(self, stage: Stage) -> Text:
         head = Text.assemble(("Profiling ", "bold"), (self._model, "bold cyan"), "  ")
+        stages = Text()
         for each in _STAGES:
             style = "bold reverse" if each is stage else "dim"
-            head.append(f" {each.value} ", style=style)
+            stages.append(f" {each.value} ", style=style)
+        left = Text()
         if self._left is not None:
-            at, left = self._left
-            remaining = max(0.0, left - (time.monotonic() - at))
-            head.append(f"  about {_clock(remaining)} left", style="bold")
+            at, seconds = self._left
+            remaining = max(0.0, seconds - (time.monotonic() - at))
+            left.append(f"  about {_clock(remaining)} left", style="bold")
+        if head.cell_len + stages.cell_len + left.cell_len > self._console.width:
+            stages = Text(f" {stage.value} ", style="bold reverse")
+        head = head + stages + left
+        head.no_wrap, head.overflow = True, "ellipsis"
         return head
 
     def _now(self, trial: Trial, variant_name: str) -> Text:
+        """Say what is measured in two lines, whatever it is: the display does not jump."""
         elapsed = time.monotonic() - self._begun
-        what = f"{variant_name}  {_candidate(trial.candidate)}"
+        load = trial.candidate.get(CONCURRENCY)
         doing = self._windows or "starting, warming up"
         return Text.assemble(
-            ("  measuring    ", "bold yellow"), what, (f"  {elapsed:4.1f} s  {doing}", "dim")
+            f"{self._short(variant_name)}, concurrency {load}",
+            (f"  {elapsed:4.1f} s  {doing}\n", "dim"),
+            (_changes(trial.candidate) or "as the repository has it", "dim"),
         )
 
+    def _short(self, variant_name: str) -> str:
+        """Leave out what the headline says already."""
+        return variant_name.removeprefix(f"{self._model}_")
+
     def _table(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("#", "configuration", "concurrency", "infer/sec", "p99 ms", ""):
-            table.add_column(title, justify="left" if title in {"configuration", ""} else "right")
+        """Show a line for each row, however narrow the terminal: the last column gives way."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+        for title in ("#", "configuration", "concurrency", "infer/sec", "p99 ms"):
+            left = title == "configuration"
+            table.add_column(title, justify="left" if left else "right", no_wrap=True)
+        table.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
         for row in self._recent:
-            table.add_row(*_cells(row), style="red" if row.failure else None)
+            name = self._short(row.variant)
+            last = _failure(row) or ", ".join(filter(None, (_remark(row), _settings(row))))
+            cells = (str(row.number), name, _load(row), *_numbers(row), last)
+            table.add_row(*map(Text, cells), style="red" if row.failure else None)
         return table
 
 
@@ -162,6 +193,21 @@ def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Sta
     console.print()
 
 
+def say_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
+    """Print how many settings were not tried, and why; nothing where all were."""
+    if not skipped:
+        return
+    settings = untried(skipped)
+    reasons = Counter(each.reason for each in settings)
+    amount = len({each.candidate for each in settings})
+    lines = [f"Not tried: {amount} setting{'s' * (amount > 1)}."]
+    for reason, times in reasons.most_common(REASONS):
+        lines.append(f"  {reason}" + (f" ({times} settings)" if times > 1 else ""))
+    if len(reasons) > REASONS:
+        lines.append(f"  and {len(reasons) - REASONS} more reasons; the report lists them all")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
 def say_commands(console: Console, place: Workspace, model: str, *, local: bool) -> None:
     """Print where the report is, and the command that serves the winner."""
     target = model if place.root == Path("results") / model else str(place.root)
@@ -182,8 +228,10 @@ def gain_words(rows: Sequence[Row], goal: Goal, winner: Standing) -> str:
     if winner.is_default:
         if compared is None or rival is None:
             return "No other configuration could be compared with the default."
+        better = compared.percent > 0
         return (
-            f"The default configuration is not beaten: the closest, {rival.variant}, came out "
+            f"No other configuration is {'proven ' * better}better than the default: "
+            f"the closest, {rival.variant}, came out "
             f"{_interval(compared.percent, compared.low, compared.high)} ({compared.method})."
         )
     if compared is None:
@@ -201,11 +249,9 @@ def _interval(percent: float, low: float | None, high: float | None) -> str:
     text = f"{percent:+.1f} %"
     if low is None or high is None:
         return text
-    return f"{text} [95 % interval {low:+.1f} to {high:+.1f} %]"
-
-
-def _standing(standing: Standing) -> str:
-    return f"{standing.variant}  {_settings(standing.best)}  {_figures(standing.best)}"
+    # Two pairs that disagree bound next to nothing, and a number of ten digits says it badly.
+    top = f"{high:+.1f}" if high <= _WIDE else f"over {_WIDE:+,d}"
+    return f"{text} [95 % interval {low:+.1f} to {top} %]"
 
 
 def _settings(row: Row) -> str:
@@ -220,15 +266,14 @@ def _settings(row: Row) -> str:
     )
 
 
-def _candidate(candidate: Candidate) -> str:
-    """Say what a candidate changes, and its load."""
-    changes = _words(
+def _changes(candidate: Candidate) -> str:
+    """Say what a candidate changes; "" for the default."""
+    return _words(
         candidate.get(INSTANCE_COUNT),
         candidate.get(MAX_BATCH_SIZE),
         candidate.get(QUEUE_DELAY),
         candidate.get(INTRA_OP_THREADS),
     )
-    return ", ".join(filter(None, (changes, f"concurrency {candidate.get(CONCURRENCY)}")))
 
 
 def _words(instances: object, largest: object, delay: object, threads: object) -> str:
@@ -251,29 +296,39 @@ def _figures(row: Row) -> str:
     return f"{rate} infer/sec, p99 {p99} ms at concurrency {row.load.concurrency}"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    load = str(row.trial.candidate.get(CONCURRENCY) or row.load.concurrency)
-    where = _PHASES[row.trial.phase]
+def _load(row: Row) -> str:
+    return str(row.trial.candidate.get(CONCURRENCY) or row.load.concurrency)
+
+
+def _numbers(row: Row) -> tuple[str, str]:
+    """Return throughput and p99 latency as shown."""
     if row.failure is not None:
-        reason = row.failure.message.strip().splitlines()
-        return str(row.number), row.variant, load, "failed", "", (reason or [""])[-1][:70]
-    if not row.stable:
-        where = f"{where} not stable".strip()
-    return (
-        str(row.number),
-        f"{row.variant}  {_settings(row)}",
-        load,
-        _figure(row.metrics.get("perf_throughput")),
-        _figure(row.metrics.get("perf_latency_p99")),
-        where,
-    )
+        return "failed", ""
+    tags = ("perf_throughput", "perf_latency_p99")
+    return _figure(row.metrics.get(tags[0])), _figure(row.metrics.get(tags[1]))
+
+
+def _remark(row: Row) -> str:
+    """Say what a row was taken for, and whether to trust it."""
+    unsteady = "" if row.stable or row.failure else "not stable"
+    return ", ".join(filter(None, (_PHASES[row.trial.phase], unsteady)))
+
+
+def _failure(row: Row) -> str:
+    """Return the one line of a failure's reason that says most; "" where there was none."""
+    if row.failure is None:
+        return ""
+    lines = row.failure.message.strip().splitlines() or [row.failure.stage]
+    # What did not come up says why in its own last words.
+    return lines[-1 if row.failure.stage == "launch" else 0].strip()
 
 
 def _line(row: Row) -> str:
-    number, configuration, load, rate, p99, remark = _cells(row)
-    text = f"[{number}] {configuration}, concurrency {load}: {rate}"
-    if row.failure is None:
-        text += f" infer/sec, p99 {p99} ms"
+    settings = "" if row.failure else f"  {_settings(row)}"
+    text = f"[{row.number}] {row.variant}{settings}, concurrency {_load(row)}: "
+    rate, p99 = _numbers(row)
+    text += rate if row.failure else f"{rate} infer/sec, p99 {p99} ms"
+    remark = _failure(row) or _remark(row)
     return f"{text} ({remark})" if remark else text
 
 
@@ -288,4 +343,6 @@ def _figure(value: float | None) -> str:
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
     return f"{minutes}:{rest:02d} min"

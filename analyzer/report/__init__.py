@@ -1,5 +1,6 @@
-"""Rows as pages and files: ``write`` is all that others need."""
+"""Rows as pages and files: what others need of it."""
 
-from analyzer.report.files import write
+from analyzer.report.evidence import Omissions
+from analyzer.report.files import read_skipped, write, write_skipped
 
-__all__ = ["write"]
+__all__ = ["Omissions", "read_skipped", "write", "write_skipped"]

@@ -17,8 +17,20 @@ from analyzer.ranking import rank
 from analyzer.ranking.goal import Goal, log_ratio
 from analyzer.ranking.rank import Gain, Standing
 from analyzer.record.row import Phase, Row, RunHead
+from analyzer.stages import Skipped, untried
 
 THROUGHPUT, P99 = "perf_throughput", "perf_latency_p99"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Omissions:
+    """What is not among the rows: unreadable lines of the journal, and what was not tried."""
+
+    torn: int = 0
+    skipped: tuple[Skipped, ...] = ()
+
+
+COMPLETE = Omissions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +40,13 @@ class Evidence:
     ``standings`` holds every variant that was measured, the best first. ``chosen`` is the one
     to serve. ``contender`` is the best that is not the default, and ``gain`` compares the two
     (None: nothing to compare); ``front`` is the Pareto set in p99 latency and throughput;
-    ``torn`` counts journal lines that could not be read.
+    ``omitted`` is what the rows do not show.
     """
 
     head: RunHead
     rows: tuple[Row, ...]
     goal: Goal
-    torn: int
+    omitted: Omissions
     standings: tuple[Standing, ...]
     chosen: Standing | None
     contender: Standing | None
@@ -73,6 +85,11 @@ class Evidence:
         """The rows that have metrics."""
         return tuple(row for row in self.rows if row.failure is None)
 
+    @property
+    def untried(self) -> tuple[Skipped, ...]:
+        """The settings that were not measured, each once for every reason."""
+        return untried(self.omitted.skipped)
+
     def typical(self, standing: Standing) -> Mapping[str, float]:
         """Return a variant's metrics at its best load: the verification's means, if it was in it.
 
@@ -109,7 +126,9 @@ class Evidence:
         )
 
 
-def gather(head: RunHead, rows: Sequence[Row], goal: Goal, torn: int = 0) -> Evidence:
+def gather(
+    head: RunHead, rows: Sequence[Row], goal: Goal, omitted: Omissions = COMPLETE
+) -> Evidence:
     """Rank the rows under the goal.
 
     Raises:
@@ -123,7 +142,7 @@ def gather(head: RunHead, rows: Sequence[Row], goal: Goal, torn: int = 0) -> Evi
         head=head,
         rows=tuple(rows),
         goal=goal,
-        torn=torn,
+        omitted=omitted,
         standings=rank.rank(rows, goal),
         chosen=rank.recommended(rows, goal),
         contender=rank.contender(rows, goal),

@@ -6,22 +6,27 @@ it. Does not own what the files say.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from analyzer.config.schema import ProfileOptions
+from analyzer.errors import AnalyzerError
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import Row, RunHead
 from analyzer.report import view
 from analyzer.report.commands import Place, commands
-from analyzer.report.evidence import Evidence, gather
+from analyzer.report.evidence import COMPLETE, Evidence, Omissions, gather
 from analyzer.report.export import GPU, INFERENCE, SERVER_ONLY, csv_files
 from analyzer.report.render import page_html
 from analyzer.report.summary import summary_json
+from analyzer.space import Candidate
+from analyzer.stages import Skipped
 
 REPORT, SUMMARY = "report.html", "summary.json"
+SKIPPED = "skipped.json"
 
 
 def write(
@@ -30,20 +35,20 @@ def write(
     goal: Goal,
     directory: Path,
     *,
-    torn: int = 0,
+    omitted: Omissions = COMPLETE,
     results: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write report.html, summary.json and Model Analyzer's CSV files; return them, report first.
 
-    ``torn`` counts journal lines that could not be read. ``results`` is the folder of the run's
-    results, which the commands name; None: ``directory`` is. A CSV file that would have no rows
-    is not written, and one left from before is removed.
+    ``omitted`` is what the rows do not show. ``results`` is the folder of the run's results,
+    which the commands name; None: ``directory`` is. A CSV file that would have no rows is not
+    written, and one left from before is removed.
 
     Raises:
         NothingMeasured: there is no row at all, not even a failed one.
         OSError: a file cannot be written.
     """
-    evidence = gather(head, rows, goal, torn)
+    evidence = gather(head, rows, goal, omitted)
     place = _place(evidence, directory if results is None else results)
     chosen = evidence.chosen is not None
     said = commands(head, goal, place, _usual(), winner=chosen)
@@ -58,6 +63,39 @@ def write(
     for name in {INFERENCE, GPU, SERVER_ONLY} - texts.keys():
         (directory / name).unlink(missing_ok=True)
     return tuple(directory / name for name in texts)
+
+
+def write_skipped(directory: Path, run: str, skipped: Sequence[Skipped]) -> None:
+    """Keep what ``run`` did not try beside its journal: rows do not tell it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    each = [{"candidate": dict(one.candidate.items), "reason": one.reason} for one in skipped]
+    _write(directory / SKIPPED, json.dumps({"run": run, "skipped": each}, indent=2) + "\n")
+
+
+def read_skipped(directory: Path, run: str) -> tuple[Skipped, ...]:
+    """Read what ``run`` did not try; () where nobody kept it, or it is another run's.
+
+    Raises:
+        AnalyzerError: the file is there, and is no such list.
+    """
+    path = directory / SKIPPED
+    if not path.is_file():
+        return ()
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if plain["run"] != run:
+            return ()
+        return tuple(
+            Skipped(Candidate.of(**each["candidate"]), str(each["reason"]))
+            for each in plain["skipped"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnalyzerError(
+            f"{path}: not a list of what was not tried ({error!r}); remove it to report without it"
+        ) from error
 
 
 def _place(evidence: Evidence, results: Path) -> Place:

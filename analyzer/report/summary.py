@@ -22,6 +22,7 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     verification  measurements taken in turn at the end, repetition by repetition
     pareto        [{variant, number}] in throughput and p99 latency, the quickest first
     failures      [{number, variant, settings, concurrency, batch_size, stage, message}]
+    skipped       [{settings, reason}] that the search passed over without a measurement
     unstable      how many measurements did not settle
     torn          how many lines of the journal could not be read
     machine, versions, options        as the journal's first line has them
@@ -78,8 +79,12 @@ def summary(evidence: Evidence, commands: Commands) -> dict[str, Any]:
         "verification": [_measurement(row) for row in checks],
         "pareto": [{"variant": row.variant, "number": row.number} for row in evidence.front],
         "failures": [_failure(row) for row in evidence.failed],
+        "skipped": [
+            {"settings": dict(each.candidate.items), "reason": each.reason}
+            for each in evidence.untried
+        ],
         "unstable": sum(not row.stable for row in evidence.measured),
-        "torn": evidence.torn,
+        "torn": evidence.omitted.torn,
         "machine": head.machine,
         "versions": head.versions,
         "options": head.options,

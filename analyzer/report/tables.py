@@ -135,6 +135,16 @@ def failures(evidence: Evidence) -> Table:
     return _table(strips, [role(evidence, row) for row in rows])
 
 
+def untried(evidence: Evidence) -> Table:
+    """Return the settings that the search passed over, and why."""
+    skipped = evidence.untried
+    strips: list[_Strip] = [
+        (Column("Setting"), [Cell(wording.setting(each.candidate)) for each in skipped]),
+        (Column("Reason"), [Cell(each.reason) for each in skipped]),
+    ]
+    return _table(strips, ["other"] * len(skipped))
+
+
 def measurements(evidence: Evidence) -> Table:
     """Return every measured row in the order in which it was taken."""
     rows = evidence.measured

@@ -284,8 +284,8 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
             "marked unstable."
         )
     yield from evidence.head.machine.get("warnings") or ()
-    if evidence.torn:
+    if evidence.omitted.torn:
         yield (
-            f"{wording.count(evidence.torn, 'line')} of the journal could not be read and "
-            f"{'is' if evidence.torn == 1 else 'are'} left out."
+            f"{wording.count(evidence.omitted.torn, 'line')} of the journal could not be read and "
+            f"{'is' if evidence.omitted.torn == 1 else 'are'} left out."
         )

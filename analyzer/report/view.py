@@ -83,6 +83,7 @@ class Page:
     front: Table
     verification: Table
     failures: Table
+    untried: Table
     measurements: Table
     charts: Charts
     served: tuple[Served, ...]
@@ -108,6 +109,7 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         front=tables.front(evidence),
         verification=tables.verification(evidence),
         failures=tables.failures(evidence),
+        untried=tables.untried(evidence),
         measurements=tables.measurements(evidence),
         charts=Charts(
             points=series.points(evidence),

@@ -13,6 +13,14 @@ from typing import Any
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import Row
+from analyzer.space import (
+    INSTANCE_COUNT,
+    INTRA_OP_THREADS,
+    MAX_BATCH_SIZE,
+    QUEUE_DELAY,
+    Candidate,
+)
+from analyzer.variant import NO_BATCHING
 
 #: said where a value is not known
 NONE = "-"
@@ -150,6 +158,21 @@ def setup(settings: Mapping[str, Any]) -> str:
     if (threads := settings.get("intra_op_thread_count")) is not None:
         parts.append(count(int(threads), "intra-op thread"))
     return ", ".join(parts)
+
+
+def setting(candidate: Candidate) -> str:
+    """Say in one line what a candidate changes of the default configuration."""
+    parts = []
+    if (amount := candidate.get(INSTANCE_COUNT)) is not None:
+        parts.append(count(int(amount), "instance"))
+    if (batch := candidate.get(MAX_BATCH_SIZE)) is not None:
+        parts.append(f"max batch size {batch}")
+    if (delay := candidate.get(QUEUE_DELAY)) is not None:
+        off = delay == NO_BATCHING
+        parts.append("no dynamic batching" if off else f"dynamic batching, delay {int(delay):,} µs")
+    if (threads := candidate.get(INTRA_OP_THREADS)) is not None:
+        parts.append(count(int(threads), "intra-op thread"))
+    return ", ".join(parts) or "the default configuration"
 
 
 def load(row: Row) -> str:

@@ -213,6 +213,27 @@ def test_another_question_to_an_old_journal_is_refused_and_fresh_starts_over(
     assert len(list(results.glob("journal.before-*.jsonl"))) == 1
 
 
+def test_what_was_not_worth_a_measurement_is_told_with_its_reason(tmp_path: Path) -> None:
+    said = analyze(
+        *("profile", "--model", "identity", "--run-config-search-mode", "brute", *QUICK[:6]),
+        *("--search-time", "20", "--verify-pairs", "0", "--concurrency", "1"),
+        *("--run-config-search-min-instance-count", "2", "--intra-op-threads", "1,4096"),
+        *("--run-config-search-max-instance-count", "2"),
+        *("--run-config-search-max-model-batch-size", "1", "--queue-delays", "-1"),
+        cwd=tmp_path,
+    )
+    reason = "2 instances of 4096 threads are too many for "
+    assert "Not tried: 1 setting." in said
+    assert reason in said
+    again = tmp_path / "again"
+    analyze("report", "identity", "--output", str(again), cwd=tmp_path)
+    for folder in (tmp_path / "results" / "identity", again):
+        assert reason in (folder / "report.html").read_text()
+        (skipped,) = json.loads((folder / "summary.json").read_text())["skipped"]
+        assert skipped["reason"].startswith(reason)
+        assert skipped["settings"]["intra_op_thread_count"] == 4096
+
+
 def picky_repository(folder: Path) -> Path:
     """A repository with a model that says it takes rows of any length, and runs those of 16."""
     inputs = [helper.make_tensor_value_info("row", TensorProto.FLOAT, ["batch", "length"])]

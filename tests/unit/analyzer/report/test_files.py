@@ -8,11 +8,21 @@ import pytest
 from support import rows as made
 
 from analyzer import report
-from analyzer.errors import NothingMeasured
+from analyzer.errors import AnalyzerError, NothingMeasured
 from analyzer.ranking.goal import parse_goal
 from analyzer.report.export import GPU, INFERENCE
+from analyzer.space import Candidate
+from analyzer.stages import Skipped
 
 SWEEP = made.resnet50()
+CROWDED = "5 instances of 4 threads are too many for 2 cores"
+SKIPPED = (
+    *(
+        Skipped(Candidate.of(instance_count=5, intra_op_thread_count=4, concurrency=load), CROWDED)
+        for load in (1, 2)
+    ),
+    Skipped(Candidate.of(max_batch_size=1, concurrency=8), "it did not come up"),
+)
 
 
 def summary(directory: Path) -> dict[str, Any]:
@@ -49,13 +59,39 @@ def test_when_one_file_cannot_be_written_the_others_are_whole_and_no_rest_is_lef
 
 def test_only_failed_rows_still_make_a_report(tmp_path: Path) -> None:
     failed = [row for row in SWEEP if row.failure is not None]
-    written = report.write(made.head(), failed, parse_goal(), tmp_path, torn=3)
+    written = report.write(
+        made.head(), failed, parse_goal(), tmp_path, omitted=report.Omissions(torn=3)
+    )
     assert [path.name for path in written] == ["report.html", "summary.json"]
     said = summary(tmp_path)
     assert said["verdict"]["finding"] == "nothing"
     assert said["chosen"] is said["default"] is said["gain"] is None
     assert [each["stage"] for each in said["failures"]] == ["launch", "load"]
     assert said["torn"] == 3
+
+
+def test_what_was_not_tried_is_in_page_and_summary_once_for_each_reason(tmp_path: Path) -> None:
+    omitted = report.Omissions(skipped=SKIPPED)
+    report.write(made.head(), SWEEP, parse_goal(), tmp_path, omitted=omitted)
+    assert summary(tmp_path)["skipped"] == [
+        {"settings": {"instance_count": 5, "intra_op_thread_count": 4}, "reason": CROWDED},
+        {"settings": {"max_batch_size": 1}, "reason": "it did not come up"},
+    ]
+    assert "Not tried" in (tmp_path / "report.html").read_text()
+
+
+def test_what_was_not_tried_is_kept_for_the_next_report_of_the_same_run(tmp_path: Path) -> None:
+    assert report.read_skipped(tmp_path, "1") == ()
+    report.write_skipped(tmp_path, "1", SKIPPED)
+    assert report.read_skipped(tmp_path, "1") == SKIPPED
+    assert report.read_skipped(tmp_path, "2") == ()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"run": "1", "skipped": [3]}'])
+def test_a_list_that_is_none_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "skipped.json").write_text(text)
+    with pytest.raises(AnalyzerError, match=r"skipped\.json.*remove it"):
+        report.read_skipped(tmp_path, "1")
 
 
 def test_one_row_makes_a_report(tmp_path: Path) -> None:
@@ -75,7 +111,7 @@ def test_the_summary_has_every_part_that_its_schema_names(tmp_path: Path) -> Non
     said = summary(tmp_path)
     assert list(said) == [
         "schema", "model", "run", "started_at", "goal", "verdict", "chosen", "default", "gain",
-        "standings", "verification", "pareto", "failures", "unstable", "torn", "machine",
+        "standings", "verification", "pareto", "failures", "skipped", "unstable", "torn", "machine",
         "versions", "options", "commands",
     ]  # fmt: skip
     assert said["goal"]["objectives"] == [

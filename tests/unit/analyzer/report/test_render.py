@@ -10,8 +10,10 @@ from analyzer.ranking.goal import parse_goal
 from analyzer.record.row import Failure, Row
 from analyzer.report import view
 from analyzer.report.commands import Commands
-from analyzer.report.evidence import gather
+from analyzer.report.evidence import Omissions, gather
 from analyzer.report.render import page_html, templates
+from analyzer.space import Candidate
+from analyzer.stages import Skipped
 
 COMMANDS = Commands(
     serve="engine serve --chosen resnet50",
@@ -123,6 +125,20 @@ def test_a_page_of_failures_says_so_and_why() -> None:
     assert "Nothing could be measured" in text
     assert "probably killed for memory" in text
     assert "Charts" not in text
+
+
+def test_what_was_not_tried_stands_there_with_its_reason_and_else_there_is_no_such_part() -> None:
+    setting = Candidate.of(
+        instance_count=1, max_batch_size=1, max_queue_delay_microseconds=500, concurrency=4
+    )
+    skipped = (Skipped(setting, "there is <nobody> to wait for"),)
+    evidence = gather(made.head(), SWEEP, parse_goal(), Omissions(skipped=skipped))
+    outline = Outline(page_html(view.make(evidence, COMMANDS)))
+    assert not outline.faults
+    said = outline.text[outline.text.index("Not tried") :]
+    assert "1 instance, max batch size 1, dynamic batching, delay 500 µs" in said
+    assert "there is <nobody> to wait for" in said
+    assert "Not tried" not in Outline(PAGES["sweep"]).text
 
 
 def test_the_winners_difference_is_shown_line_by_line() -> None:

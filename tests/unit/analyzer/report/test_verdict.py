@@ -7,12 +7,12 @@ from support import rows as made
 
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.record.row import Phase, Row
-from analyzer.report.evidence import gather
+from analyzer.report.evidence import Omissions, gather
 from analyzer.report.verdict import Finding, Verdict, better, change, judge
 
 
 def verdict(rows: Sequence[Row], goal: Goal | None = None, torn: int = 0) -> Verdict:
-    return judge(gather(made.head(), rows, goal or parse_goal(), torn))
+    return judge(gather(made.head(), rows, goal or parse_goal(), Omissions(torn=torn)))
 
 
 def named(rows: Sequence[Row], *names: str) -> tuple[Row, ...]:
