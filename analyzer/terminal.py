@@ -64,7 +64,7 @@ class Display:
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(
-                console=console, get_renderable=self._render, refresh_per_second=4, transient=True
+                console=console, get_renderable=self.__rich__, refresh_per_second=4, transient=True
             )
 
     def __enter__(self) -> Self:
@@ -102,7 +102,8 @@ class Display:
         if self._live is None:
             self._console.print(_line(row), markup=False, highlight=False, soft_wrap=True)
 
-    def _render(self) -> RenderableType:
+    def __rich__(self) -> RenderableType:
+        """Return what is on the screen now."""
         progress = self._campaign.progress()
         now = Table.grid(padding=(0, 2, 0, 0))
         now.add_column(no_wrap=True)

@@ -171,8 +171,8 @@ def test_a_lost_server_is_no_candidates_fault_and_the_next_run_goes_on(tmp_path:
         for row in journal.rows:
             again.tell(row)
         wanted = again.ask()
+        lost = bench(Server(gone=True), journal.rows)
         with pytest.raises(ServerLost):
-            lost = bench(Server(gone=True), journal.rows)
             profile(again, lost, journal, lambda: False, Silent())
         assert len(journal.rows) == 2
         assert again.ask() == wanted

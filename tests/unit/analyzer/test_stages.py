@@ -167,6 +167,17 @@ def test_a_default_that_leads_is_verified_against_its_closest_rival() -> None:
     assert phases(rows).count(Phase.VERIFY) == 2 * PLAN.verify_pairs
 
 
+def test_repetitions_that_failed_are_not_counted_as_comparisons() -> None:
+    campaign = Campaign(quick(), Goal(), PLAN)
+    while (trial := campaign.ask()) is not None:
+        row = WORLD.row(trial)
+        if trial.phase is Phase.VERIFY and trial.repetition != 1:
+            row = replace(row, metrics={}, failure=Failure(stage="load", message="it died"))
+        campaign.tell(row)
+    assert "compared 1 time" in campaign.why_stopped()
+    assert "compared 1 times" not in campaign.why_stopped()
+
+
 def test_nothing_is_verified_where_there_is_no_rival() -> None:
     campaign = Campaign(Listed(), Goal(), PLAN)
     assert Phase.VERIFY not in phases(finish(campaign))

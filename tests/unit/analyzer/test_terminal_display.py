@@ -1,0 +1,104 @@
+"""What is shown while a sweep runs: every line fits the terminal, and nothing is cut in words."""
+
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from support import rows as made
+
+from analyzer import strategy
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.ranking.rank import rank
+from analyzer.record.row import Failure, Phase, Row, Trial
+from analyzer.space import Candidate, Space
+from analyzer.stages import Campaign, Plan
+from analyzer.terminal import Display, gain_words
+
+SWEEP = made.resnet50()
+CANDIDATE = Candidate.of(
+    concurrency=16, instance_count=2, intra_op_thread_count=1, max_batch_size=128,
+    max_queue_delay_microseconds=2000,
+)  # fmt: skip
+
+
+def campaign() -> Campaign:
+    plan = Plan(default=(Candidate.of(concurrency=1),), search_seconds=60.0)
+    return Campaign(strategy.find("brute")(Space(()), 0), Goal(), plan)
+
+
+def shown(rows: tuple[Row, ...], width: int, *, terminal: bool = True) -> list[str]:
+    """Return what is on the screen when these rows are there and another is measured."""
+    console = Console(
+        file=StringIO(), width=width, height=60, force_terminal=terminal, color_system=None
+    )
+    sweep = campaign()
+    display = Display(console, sweep, "resnet50", 1)
+    for row in rows:
+        sweep.tell(row)
+        display.finished(row)
+    display.started(Trial(candidate=CANDIDATE, phase=Phase.SEARCH), "resnet50_config_12")
+    if terminal:
+        console.print(display.__rich__())
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def failed(row: Row, stage: str, message: str) -> Row:
+    return replace(row, metrics={}, failure=Failure(stage=stage, message=message))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 150])
+def test_each_row_is_one_line_that_fits(width: int) -> None:
+    lines = shown(SWEEP[:8], width)
+    assert all(len(line) <= width for line in lines)
+    table = lines[lines.index(next(line for line in lines if "infer/sec  p99 ms" in line)) + 1 :]
+    assert [line.split()[0] for line in table if line.strip()] == [
+        str(row.number) for row in SWEEP[:8]
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 150])
+def test_the_time_left_and_every_name_and_number_are_there_in_full(width: int) -> None:
+    text = "\n".join(shown(SWEEP[:8], width))
+    assert " left" in text.splitlines()[0]
+    assert "config_12, concurrency 16" in text
+    assert "instances 2, max batch 128, batching delay 2000 us, threads 1" in text
+    for row in SWEEP[:8]:
+        assert row.variant.removeprefix("resnet50_") in text
+
+
+def test_a_failure_is_told_by_the_line_that_says_why() -> None:
+    launch = failed(SWEEP[0], "launch", "the server ended; its last lines (x.log):\nno memory")
+    load = failed(SWEEP[1], "load", "the server ended by SIGKILL; its last lines:\nI served\nbye")
+    text = "\n".join(shown((launch, load), 120))
+    assert "no memory" in text
+    assert "ended by SIGKILL" in text
+
+
+def test_without_a_terminal_each_row_is_one_whole_line() -> None:
+    reason = "cannot connect to 127.0.0.1:34719: [Errno 111] Connection refused; " * 3
+    lines = shown((SWEEP[0], failed(SWEEP[1], "load", reason)), 80, terminal=False)
+    assert len(lines) == 2
+    assert reason.strip() in lines[1]
+
+
+def test_a_default_that_was_not_proven_worse_is_not_called_unbeaten() -> None:
+    """A rival that came out ahead without proof contradicts "not beaten"."""
+    goal = parse_goal()
+    default = next(each for each in rank(SWEEP, goal) if each.is_default)
+    rival = next(each for each in rank(SWEEP, goal) if not each.is_default)
+    rates = iter([100.0, 101.0, 100.0, 9000.0])
+    pairs = [
+        replace(
+            standing.best,
+            trial=replace(standing.best.trial, phase=Phase.VERIFY, repetition=repetition),
+            metrics={**standing.best.metrics, "perf_throughput": next(rates)},
+        )
+        for repetition in (0, 1)
+        for standing in (default, rival)
+    ]
+    searched = [row for row in SWEEP if row.trial.phase is not Phase.VERIFY]
+    words = gain_words([*searched, *pairs], goal, default)
+    assert "proven better" in words
+    assert "over +1,000 %" in words
