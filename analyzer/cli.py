@@ -22,19 +22,216 @@ app = typer.Typer(
     help="Find the best way to serve a model on this machine, by measurement.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OBJECTIVE = typer.Option(
-    "--objective", help="What to make best: TAG or TAG:WEIGHT. Repeatable. [perf_throughput]"
-)
-CONSTRAINT = typer.Option(
-    "--constraint", help='What must hold: "TAG<=NUMBER" or "TAG>=NUMBER". Repeatable.'
-)
-BUDGET = typer.Option("--latency-budget", help="Highest p99 latency allowed, ms.")
-FLOOR = typer.Option("--min-throughput", help="Lowest throughput allowed, inferences a second.")
-RESULTS = typer.Option("--export-path", "-e", help="Folder that holds the results. [results]")
+
+def _flag(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:  # noqa: ANN401 - typer's own signature
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+WHAT, GOAL, SEARCH, LOAD, SERVER = "Model", "Goal", "Search", "Measurement", "Server"
+# Long names and short texts, by themselves: beside long texts the names would be cut.
+BOUNDS = "Bounds of the search"
+
+Models = Annotated[
+    list[str] | None,
+    _flag(
+        WHAT,
+        "Model to profile; repeatable, or a,b,c.",
+        "--model",
+        "--profile-models",
+        metavar="NAME",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, _flag(WHAT, "YAML with these options as keys.", "--config-file", "-f")
+]
+Repositories = Annotated[
+    list[Path] | None,
+    _flag(
+        WHAT,
+        "Folder that holds the model; repeatable. Without it, an example of that name is built.",
+        "--model-repository",
+        "-m",
+    ),
+]
+Export = Annotated[
+    Path | None, _flag(WHAT, "Folder for the results. (default: results)", "--export-path", "-e")
+]
+Fresh = Annotated[
+    bool, _flag(WHAT, "Start over; the old journal is kept beside the new.", "--fresh")
+]
+Objectives = Annotated[
+    list[str] | None,
+    _flag(
+        GOAL,
+        "What to make best; repeatable. (default: perf_throughput)",
+        "--objective",
+        metavar="TAG[:WEIGHT]",
+    ),
+]
+Constraints = Annotated[
+    list[str] | None,
+    _flag(
+        GOAL,
+        "What must hold: TAG<=NUMBER or TAG>=NUMBER; repeatable.",
+        "--constraint",
+        metavar="BOUND",
+    ),
+]
+Budget = Annotated[
+    str | None, _flag(GOAL, "Highest p99 latency allowed.", "--latency-budget", metavar="MS")
+]
+Floor = Annotated[
+    str | None,
+    _flag(
+        GOAL,
+        "Lowest throughput allowed, inferences a second.",
+        "--min-throughput",
+        metavar="NUMBER",
+    ),
+]
+Mode = Annotated[
+    str | None,
+    _flag(SEARCH, "Strategy. (default: quick)", "--run-config-search-mode", metavar="quick|brute"),
+]
+SearchTime = Annotated[
+    str | None,
+    _flag(
+        SEARCH,
+        "For the search; curves and verification may add 1.2 times that. (default: 80)",
+        "--search-time",
+        metavar="SECONDS",
+    ),
+]
+Pairs = Annotated[
+    str | None,
+    _flag(
+        SEARCH,
+        "Times best and default are measured in turn at the end. (default: 4)",
+        "--verify-pairs",
+        metavar="N",
+    ),
+]
+MinInstances = Annotated[
+    str | None, _flag(BOUNDS, "(default: 1)", "--run-config-search-min-instance-count", metavar="N")
+]
+MaxInstances = Annotated[
+    str | None,
+    _flag(
+        BOUNDS,
+        "(default: 5; on a CPU at most its cores)",
+        "--run-config-search-max-instance-count",
+        metavar="N",
+    ),
+]
+MinBatch = Annotated[
+    str | None,
+    _flag(BOUNDS, "(default: 1)", "--run-config-search-min-model-batch-size", metavar="N"),
+]
+MaxBatch = Annotated[
+    str | None,
+    _flag(BOUNDS, "(default: 128)", "--run-config-search-max-model-batch-size", metavar="N"),
+]
+MinConcurrency = Annotated[
+    str | None, _flag(BOUNDS, "(default: 1)", "--run-config-search-min-concurrency", metavar="N")
+]
+MaxConcurrency = Annotated[
+    str | None, _flag(BOUNDS, "(default: 1024)", "--run-config-search-max-concurrency", metavar="N")
+]
+Concurrency = Annotated[
+    str | None,
+    _flag(
+        SEARCH,
+        "Concurrencies to try: a list 1,2,8 or a range 1:9:2.",
+        "--concurrency",
+        "-c",
+        metavar="LIST",
+    ),
+]
+Delays = Annotated[
+    str | None,
+    _flag(
+        SEARCH,
+        "Queue delays to try, microseconds; -1 is no dynamic batching.",
+        "--queue-delays",
+        metavar="LIST",
+    ),
+]
+Threads = Annotated[
+    str | None,
+    _flag(SEARCH, "Threads of an instance to try.", "--intra-op-threads", metavar="LIST"),
+]
+Seed = Annotated[str | None, _flag(SEARCH, "Of the search. (default: 0)", "--seed", metavar="N")]
+BatchSizes = Annotated[
+    str | None,
+    _flag(LOAD, "Rows in each request. (default: 1)", "--batch-sizes", "-b", metavar="N"),
+]
+Protocol = Annotated[
+    str | None,
+    _flag(LOAD, "How requests are sent. (default: http)", "--client-protocol", metavar="http|grpc"),
+]
+Input = Annotated[
+    str | None,
+    _flag(LOAD, "What requests carry. (default: random)", "--input-data", metavar="random|zero"),
+]
+Shapes = Annotated[
+    list[str] | None,
+    _flag(
+        LOAD,
+        "Shape of an input whose dimensions vary, without the batch; repeatable.",
+        "--shape",
+        metavar="NAME:D1,D2",
+    ),
+]
+Interval = Annotated[
+    str | None,
+    _flag(
+        LOAD, "Length of a window. (default: 1000)", "--measurement-interval", "-p", metavar="MS"
+    ),
+]
+Spread = Annotated[
+    str | None,
+    _flag(
+        LOAD,
+        "Spread of three windows that counts as stable. (default: 10)",
+        "--stability-percentage",
+        "-s",
+        metavar="PERCENT",
+    ),
+]
+Windows = Annotated[
+    str | None, _flag(LOAD, "Windows at most. (default: 6)", "--max-trials", "-r", metavar="N")
+]
+Launch = Annotated[
+    str | None,
+    _flag(
+        SERVER,
+        "Start `engine serve` here, or use the server at the endpoint. (default: local)",
+        "--triton-launch-mode",
+        metavar="local|remote",
+    ),
+]
+Http = Annotated[
+    str | None,
+    _flag(
+        SERVER,
+        "Of a remote server. (default: localhost:8000)",
+        "--triton-http-endpoint",
+        "-u",
+        metavar="HOST:PORT",
+    ),
+]
+Grpc = Annotated[
+    str | None, _flag(SERVER, "Of a remote server.", "--triton-grpc-endpoint", metavar="HOST:PORT")
+]
+Results = Annotated[
+    Path, typer.Option("--export-path", "-e", help="Folder that holds the results.")
+]
+Number = float | None
 
 
 @app.command(
@@ -42,123 +239,38 @@ RESULTS = typer.Option("--export-path", "-e", help="Folder that holds the result
     short_help="Sweep configurations of a model; report and keep the best.",
 )
 def profile(
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", "--profile-models", help="Model to profile. Repeatable, or a,b,c."),
-    ] = None,
-    config_file: Annotated[
-        Path | None, typer.Option("--config-file", "-f", help="YAML with these options as keys.")
-    ] = None,
-    model_repository: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--model-repository",
-            "-m",
-            help="Where the model is. Repeatable. Without it, an example of that name is built.",
-        ),
-    ] = None,
-    export_path: Annotated[Path | None, RESULTS] = None,
-    search_mode: Annotated[
-        str | None,
-        typer.Option("--run-config-search-mode", help="Strategy: quick or brute. [quick]"),
-    ] = None,
-    search_time: Annotated[
-        str | None,
-        typer.Option(
-            "--search-time",
-            help="Seconds for the search; curves and verification may add 1.2 times that. [80]",
-        ),
-    ] = None,
-    objective: Annotated[list[str] | None, OBJECTIVE] = None,
-    constraint: Annotated[list[str] | None, CONSTRAINT] = None,
-    latency_budget: Annotated[str | None, BUDGET] = None,
-    min_throughput: Annotated[str | None, FLOOR] = None,
-    concurrency: Annotated[
-        str | None,
-        typer.Option("--concurrency", "-c", help="Concurrencies to try: 1,2,8 or start:end:step."),
-    ] = None,
-    batch_sizes: Annotated[
-        str | None, typer.Option("--batch-sizes", "-b", help="Rows in each request. [1]")
-    ] = None,
-    min_instance_count: Annotated[
-        str | None, typer.Option("--run-config-search-min-instance-count", help="[1]")
-    ] = None,
-    max_instance_count: Annotated[
-        str | None,
-        typer.Option("--run-config-search-max-instance-count", help="[5, or this CPU's cores]"),
-    ] = None,
-    min_model_batch_size: Annotated[
-        str | None, typer.Option("--run-config-search-min-model-batch-size", help="[1]")
-    ] = None,
-    max_model_batch_size: Annotated[
-        str | None, typer.Option("--run-config-search-max-model-batch-size", help="[128]")
-    ] = None,
-    min_concurrency: Annotated[
-        str | None, typer.Option("--run-config-search-min-concurrency", help="[1]")
-    ] = None,
-    max_concurrency: Annotated[
-        str | None, typer.Option("--run-config-search-max-concurrency", help="[1024]")
-    ] = None,
-    queue_delays: Annotated[
-        str | None,
-        typer.Option(
-            "--queue-delays",
-            help="Queue delays to try, microseconds; -1 is no dynamic batching.",
-        ),
-    ] = None,
-    intra_op_threads: Annotated[
-        str | None, typer.Option("--intra-op-threads", help="Threads an instance may use, to try.")
-    ] = None,
-    client_protocol: Annotated[
-        str | None, typer.Option("--client-protocol", help="http or grpc. [http]")
-    ] = None,
-    input_data: Annotated[
-        str | None, typer.Option("--input-data", help="What requests carry: random or zero.")
-    ] = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--shape",
-            help="Shape of an input whose dimensions vary, without the batch: NAME:D1,D2,... "
-            "Repeatable. [1 for each such dimension]",
-        ),
-    ] = None,
-    measurement_interval: Annotated[
-        str | None,
-        typer.Option("--measurement-interval", "-p", help="Length of a window, ms. [1000]"),
-    ] = None,
-    stability_percentage: Annotated[
-        str | None,
-        typer.Option(
-            "--stability-percentage",
-            "-s",
-            help="Spread of three windows that counts as stable. [10]",
-        ),
-    ] = None,
-    max_trials: Annotated[
-        str | None, typer.Option("--max-trials", "-r", help="Windows at most. [6]")
-    ] = None,
-    verify_pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--verify-pairs", help="Times best and default are measured in turn at the end. [4]"
-        ),
-    ] = None,
-    launch_mode: Annotated[
-        str | None,
-        typer.Option("--triton-launch-mode", help="local: start `engine serve`; remote: use URL."),
-    ] = None,
-    http_endpoint: Annotated[
-        str | None,
-        typer.Option("--triton-http-endpoint", "-u", help="Of a remote server. [localhost:8000]"),
-    ] = None,
-    grpc_endpoint: Annotated[
-        str | None, typer.Option("--triton-grpc-endpoint", help="Of a remote server.")
-    ] = None,
-    seed: Annotated[str | None, typer.Option("--seed", help="Of the search. [0]")] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over; the old journal is kept beside the new.")
-    ] = False,
+    profile_models: Models = None,
+    config_file: ConfigFile = None,
+    model_repository: Repositories = None,
+    export_path: Export = None,
+    fresh: Fresh = False,
+    objectives: Objectives = None,
+    constraints: Constraints = None,
+    latency_budget: Budget = None,
+    min_throughput: Floor = None,
+    run_config_search_mode: Mode = None,
+    search_time: SearchTime = None,
+    verify_pairs: Pairs = None,
+    run_config_search_min_instance_count: MinInstances = None,
+    run_config_search_max_instance_count: MaxInstances = None,
+    run_config_search_min_model_batch_size: MinBatch = None,
+    run_config_search_max_model_batch_size: MaxBatch = None,
+    run_config_search_min_concurrency: MinConcurrency = None,
+    run_config_search_max_concurrency: MaxConcurrency = None,
+    concurrency: Concurrency = None,
+    queue_delays: Delays = None,
+    intra_op_threads: Threads = None,
+    seed: Seed = None,
+    batch_sizes: BatchSizes = None,
+    client_protocol: Protocol = None,
+    input_data: Input = None,
+    shapes: Shapes = None,
+    measurement_interval: Interval = None,
+    stability_percentage: Spread = None,
+    max_trials: Windows = None,
+    triton_launch_mode: Launch = None,
+    triton_http_endpoint: Http = None,
+    triton_grpc_endpoint: Grpc = None,
 ) -> None:
     """Serve variants of a model's configuration, load-test each, and keep the best.
 
@@ -166,41 +278,11 @@ def profile(
     repository. Interrupted or killed, the same command goes on where it stopped; Ctrl-C once
     finishes the running measurement first.
     """
-    given: dict[str, Any] = {
-        "profile_models": ",".join(model) if model else None,
-        "model_repository": model_repository or None,
-        "export_path": export_path,
-        "run_config_search_mode": search_mode,
-        "search_time": search_time,
-        "objectives": objective or None,
-        "constraints": constraint or None,
-        "latency_budget": latency_budget,
-        "min_throughput": min_throughput,
-        "concurrency": concurrency,
-        "batch_sizes": batch_sizes,
-        "run_config_search_min_instance_count": min_instance_count,
-        "run_config_search_max_instance_count": max_instance_count,
-        "run_config_search_min_model_batch_size": min_model_batch_size,
-        "run_config_search_max_model_batch_size": max_model_batch_size,
-        "run_config_search_min_concurrency": min_concurrency,
-        "run_config_search_max_concurrency": max_concurrency,
-        "queue_delays": queue_delays,
-        "intra_op_threads": intra_op_threads,
-        "client_protocol": client_protocol,
-        "input_data": input_data,
-        "shapes": shape or None,
-        "measurement_interval": measurement_interval,
-        "stability_percentage": stability_percentage,
-        "max_trials": max_trials,
-        "verify_pairs": verify_pairs,
-        "triton_launch_mode": launch_mode,
-        "triton_http_endpoint": http_endpoint,
-        "triton_grpc_endpoint": grpc_endpoint,
-        "seed": seed,
-        "fresh": fresh or None,
-    }
-    flags = {key: value for key, value in given.items() if value is not None}
-    _leave(lambda: compose.profile(load_options(config_file, flags), Console()))
+    # The parameters are named after the options' keys, so what was given is what is here.
+    given = {key: value for key, value in locals().items() if value and key != "config_file"}
+    if profile_models:
+        given["profile_models"] = ",".join(profile_models)
+    _leave(lambda: compose.profile(load_options(config_file, given), Console()))
 
 
 @app.command(
@@ -209,11 +291,11 @@ def profile(
 )
 def report(
     model: Annotated[str, typer.Argument(help="A profiled model, or the folder of its results.")],
-    export_path: Annotated[Path, RESULTS] = Path("results"),
-    objective: Annotated[list[str] | None, OBJECTIVE] = None,
-    constraint: Annotated[list[str] | None, CONSTRAINT] = None,
-    latency_budget: Annotated[float | None, BUDGET] = None,
-    min_throughput: Annotated[float | None, FLOOR] = None,
+    export_path: Results = Path("results"),
+    objective: Objectives = None,
+    constraint: Constraints = None,
+    latency_budget: Annotated[Number, _flag(GOAL, "Highest p99 latency allowed, ms.")] = None,
+    min_throughput: Annotated[Number, _flag(GOAL, "Lowest throughput allowed, 1/s.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. [the results']")
     ] = None,
@@ -226,7 +308,7 @@ def report(
         objectives=objective, constraints=constraint,
         latency_budget=latency_budget, min_throughput=min_throughput,
     )  # fmt: skip
-    _leave(lambda: compose.report(compose.locate(export_path, model), wanted, output, Console()))
+    _leave(lambda: compose.report(compose.locate(export_path, model), wanted, output, _output()))
 
 
 @app.command(
@@ -238,7 +320,7 @@ def apply(
     model_repository: Annotated[
         Path, typer.Option("--model-repository", "-m", help="The repository that holds the model.")
     ],
-    export_path: Annotated[Path, RESULTS] = Path("results"),
+    export_path: Results = Path("results"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show what the winner changes in config.pbtxt, ask, and write it.
@@ -247,7 +329,7 @@ def apply(
     """
     _leave(
         lambda: compose.apply(
-            compose.locate(export_path, model), model_repository, Console(), yes=yes
+            compose.locate(export_path, model), model_repository, _output(), yes=yes
         )
     )
 
@@ -255,7 +337,13 @@ def apply(
 @app.command(short_help="Print the version.", epilog="Example: analyze version")
 def version() -> None:
     """Print the version."""
-    Console().print(f"servetune {__version__}", highlight=False)
+    _output().print(f"servetune {__version__}", highlight=False)
+
+
+def _output() -> Console:
+    """Return where to print: lines are broken to fit a terminal, and for nobody else."""
+    console = Console()
+    return console if console.is_terminal else Console(soft_wrap=True)
 
 
 def _leave(run: Callable[[], int]) -> None:
