@@ -60,6 +60,12 @@ def profile(every: Sequence[ProfileOptions], console: Console) -> int:
     goals = [goal_of(options) for options in every]
     for options in every:
         strategy.find(options.search_mode)
+        remote_grpc = options.launch_mode is LaunchMode.REMOTE and options.protocol == "grpc"
+        if remote_grpc and options.grpc_endpoint is None:
+            raise UsageError(
+                "--client-protocol grpc on a remote server needs its gRPC address: "
+                "pass --triton-grpc-endpoint HOST:PORT"
+            )
     code = 0
     for options, goal in zip(every, goals, strict=True):
         code = _Profile(options, goal, console).run()
@@ -110,7 +116,15 @@ class _Profile:
             return INTERRUPTED
         self._console.print(f"Search ended: {campaign.why_stopped()}.", highlight=False)
         say_skipped(self._console, campaign.skipped())
-        return self._finish(contents, source, campaign.skipped())
+        try:
+            return self._finish(contents, source, campaign.skipped())
+        except OSError as error:
+            raise AnalyzerError(
+                f"{error.filename or self._place.root}: cannot write the results: "
+                f"{error.strerror or error}; the {len(contents.rows)} measurements are safe in "
+                f"{self._place.journal}. Repair the cause, then run the same command again: it "
+                "measures nothing twice"
+            ) from error
 
     def _sweep(self, journal: Journal, launcher: Launcher, stop: Callable[[], bool]) -> Campaign:
         """Go on from the journal's rows until the campaign is over or ``stop()`` turns true."""
@@ -395,6 +409,11 @@ def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) ->
         raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
     folder = workspace.require_model((repository,), contents.head.model)
     target = folder / CONFIG
+    as_profiled = workspace.fingerprint(folder) == contents.head.options.get("model_digest")
+    if winner.is_default and as_profiled:
+        # Written out, it would only fix what the server completes by itself.
+        console.print(f"The default won: {target} stays as it is.", highlight=False)
+        return 0
     old = target.read_text(encoding="utf-8") if target.exists() else ""
     new = winner.best.config
     if old == new:
@@ -403,7 +422,11 @@ def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) ->
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), str(target), winner.variant, lineterm=""
     )
-    console.print(Syntax("\n".join(lines), "diff", background_color="default", word_wrap=True))
+    diff = "\n".join(lines)
+    if console.is_terminal:
+        console.print(Syntax(diff, "diff", background_color="default", word_wrap=True))
+    else:
+        console.print(diff, highlight=False, markup=False, soft_wrap=True)
     if not yes:
         if not console.is_terminal:
             raise UsageError("nobody is there to ask: pass --yes to write it")

@@ -164,6 +164,12 @@ def _models(value: object, place: str, problems: _Problems) -> dict[str, dict[st
     models: dict[str, dict[str, Any]] = {}
     for name, settings in value.items():
         models[str(name)] = {}
+        if not isinstance(settings or {}, Mapping):
+            problems.found.append(
+                f"{place}: profile_models.{name}: expected options of that model, "
+                f"found {settings!r}"
+            )
+            continue
         for key, own in (settings or {}).items():
             if key in PER_MODEL:
                 models[str(name)] |= problems.read(place, key, own)
@@ -180,13 +186,22 @@ def _yaml(file: Path) -> Iterator[tuple[str, Any, str]]:
         plain = yaml.safe_load(source)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{file}: not YAML: {error}") from error
     if root is None:
         return
     if not isinstance(root, yaml.MappingNode):
         raise UsageError(f"{file}:1: expected keys and values, such as `profile_models: resnet50`")
+    lines: dict[str, int] = {}
     for node, _ in root.value:
+        line = node.start_mark.line + 1
+        if node.value in lines:
+            raise UsageError(
+                f"{file}:{line}: {node.value} stands on line {lines[node.value]} already; keep one"
+            )
+        lines[node.value] = line
         yield node.value, plain[node.value], f"{file}:{node.start_mark.line + 1}"
 
 

@@ -160,6 +160,8 @@ def parse_goal(
         ("min_throughput", _THROUGHPUT, "min", min_throughput),
     ):
         if limit is not None and _is_number(limit, name, problems):
+            if limit <= 0:
+                problems.append(f"{name}: expected more than 0, found {limit:g}")
             bounds.setdefault(tag, {})[side] = float(limit)
     for tag, sides in bounds.items():
         if len(sides) == 2 and sides["min"] > sides["max"]:  # noqa: PLR2004 - both of them

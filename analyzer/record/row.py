@@ -136,6 +136,7 @@ def line_to_head(line: str) -> RunHead:
         message = f"the journal has schema {plain.get('schema')!r}; this version reads {SCHEMA}"
         raise JournalError(message)
     try:
+        _require(plain, _HEAD_KINDS)
         return RunHead(**plain)
     except TypeError as error:
         message = f"not a journal's first line: {error}"
@@ -150,6 +151,7 @@ def line_to_row(line: str) -> Row:
     """
     plain = _load(line, "row")
     try:
+        _require(plain, _ROW_KINDS)
         trial, load, failure = plain.pop("trial"), plain.pop("load"), plain.pop("failure")
         plain["window_rates"] = tuple(plain["window_rates"])
         return Row(
@@ -169,6 +171,36 @@ def line_to_row(line: str) -> Row:
 
 _HEAD = tuple(RunHead.__slots__)
 _ROW = tuple(name for name in Row.__slots__ if name not in {"trial", "load"})
+
+
+_NUMBER = (int, float)
+#: what JSON must hold for each field; of a mapping or a list in turn, what each element must be
+_ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
+    "number": (int,), "taken_at": (str,), "seconds": (_NUMBER,), "model": (str,),
+    "variant": (str,), "digest": (str,), "trial": (dict,), "load": (dict,), "stable": (bool,),
+    "metrics": (dict, _NUMBER), "window_rates": (list, _NUMBER), "requests": (int,),
+    "gpus": (dict, dict), "settings": (dict,), "config": (str,),
+}  # fmt: skip
+_HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
+    "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),
+    "machine": (dict,), "options": (dict,), "options_digest": (str,), "command": (dict,),
+}  # fmt: skip
+
+
+def _require(plain: Mapping[str, Any], kinds: Mapping[str, tuple[Any, ...]]) -> None:
+    """Check the kinds of the fields that are there.
+
+    Raises:
+        TypeError: one has another.
+    """
+    for name in plain.keys() & kinds.keys():
+        value, (kind, *inner) = plain[name], kinds[name]
+        elements = value.values() if isinstance(value, dict) else value
+        if not isinstance(value, kind) or (
+            inner and not all(isinstance(each, inner[0]) for each in elements)
+        ):
+            message = f"{name} is {value!r:.60}"
+            raise TypeError(message)
 
 
 def _load(line: str, kind: str) -> dict[str, Any]:

@@ -146,7 +146,9 @@ def test_apply_shows_the_difference_and_writes_the_winner(
     folder, _ = profiled
     models = trained_repository(tmp_path / "models")
     target = models / "magika" / "config.pbtxt"
-    old = target.read_text()
+    # Something of the user's own: what was profiled is not what is here.
+    old = target.read_text() + "# mine\n"
+    target.write_text(old)
     refusal = analyze(
         "apply", "magika", "--model-repository", str(models), cwd=folder, code=2
     )  # fmt: skip

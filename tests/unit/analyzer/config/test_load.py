@@ -112,10 +112,18 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         ("profile_models: {a: {cpu_only: true}}\n", "not available in this version"),
         ("profile_models: m\nconstraints: {perf_latency_p99: 5}\n", "expected min or max"),
         ("profile_models: m\nbatch_sizes: [1, 2]\n", "one value at a time"),
+        ("profile_models: {a: fast}\n", "a: expected options of that model, found 'fast'"),
+        ("profile_models: a\nseed: 1\nseed: 2\n", ":3: seed stands on line 2 already"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, text: str, words: str) -> None:
     assert any(words in line for line in errors(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "profile.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"profile\.yaml: not UTF-8 text.* byte 0"):
+        load_options(tmp_path / "profile.yaml", {})
 
 
 def test_models_on_both_sides_are_an_error(tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_every_mistake_is_told_at_once() -> None:
     assert len(text.splitlines()) == 7
 
 
+@pytest.mark.parametrize("limit", [0.0, -3.0])
+def test_a_limit_that_nothing_can_keep_or_break_is_refused(limit: float) -> None:
+    with pytest.raises(UsageError, match="latency_budget: expected more than 0"):
+        parse_goal(latency_budget=limit)
+    with pytest.raises(UsageError, match="min_throughput: expected more than 0"):
+        parse_goal(min_throughput=limit)
+
+
 def test_an_objective_needs_a_positive_weight_and_is_named_once() -> None:
     with pytest.raises(UsageError, match="expected a weight above 0, found 0"):
         parse_goal({"perf_throughput": 0})

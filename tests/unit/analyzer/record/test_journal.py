@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -115,6 +116,35 @@ def test_a_bad_line_in_the_middle_is_reported_skipped_and_left_alone(
         assert [each.line for each in journal.damage] == [2]
         journal.append(ROWS[0])
     assert path.read_bytes().startswith(first + bad + b"\n" + second + third)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metrics", 3),
+        ("metrics", {"perf_throughput": "fast"}),
+        ("window_rates", [None]),
+        ("number", "first"),
+        ("gpus", {"GPU-1": 2}),
+        ("settings", None),
+    ],
+)
+def test_a_row_with_a_field_of_another_kind_is_a_bad_line(
+    path: Path, field: str, value: object
+) -> None:
+    first, second, third = written(path, ROWS).read_text().splitlines(keepends=True)
+    broken = json.dumps(json.loads(second) | {field: value})
+    path.write_text(f"{first}{broken}\n{third}")
+    contents = read(path)
+    assert contents.rows == (ROWS[1],)
+    assert field in contents.damage[0].reason
+
+
+def test_a_first_line_with_a_field_of_another_kind_is_no_first_line(path: Path) -> None:
+    first, *others = written(path, ROWS).read_text().splitlines(keepends=True)
+    path.write_text(json.dumps(json.loads(first) | {"command": 3}) + "\n" + "".join(others))
+    with pytest.raises(JournalError, match=r"journal\.jsonl:1:.*command is 3"):
+        read(path)
 
 
 def test_a_bad_line_does_not_make_a_whole_last_line_without_its_end_a_torn_one(path: Path) -> None:

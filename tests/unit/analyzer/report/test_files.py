@@ -1,5 +1,6 @@
 import json
 import math
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,18 @@ def test_when_one_file_cannot_be_written_the_others_are_whole_and_no_rest_is_lef
         report.write(made.head(), SWEEP, parse_goal(), tmp_path)
     assert (tmp_path / "report.html").read_text().endswith("</html>\n")
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "summary.json"}
+
+
+def test_what_does_not_fit_is_told_with_its_name_and_leaves_nothing(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            report.write(made.head(), SWEEP, parse_goal(), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_failed_rows_still_make_a_report(tmp_path: Path) -> None:
