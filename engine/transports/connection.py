@@ -28,6 +28,8 @@ MOST_CHUNKS = 65536
 MOST_WAITING = 128
 #: How long a client that was refused in mid-body may go on sending, so that it can read why.
 LINGER_S = 2.0
+#: A stop waits for the rest of a request as long as some of it comes in such a time.
+STALLED_S = 1.0
 #: Bodies up to this size are judged when they are complete, bytes.
 WORTH_JUDGING = 1 << 20
 
@@ -98,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._last: Exchange | None = None
         self._begun = 0
         self._complete = 0
+        self._reads = 0
         self._feeding = False
         self._flush_due = False
         self._owes_continue = False
@@ -166,6 +169,7 @@ class Connection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         """Parse what a read brought: a part of a request, one, or several."""
         begun, complete = self._begun, self._complete
+        self._reads += 1
         self._last = None
         try:
             self._feed(data)
@@ -387,10 +391,26 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def drain(self) -> None:
-        """Close when what is in flight has been answered: at once if nothing is."""
+        """Close when what is in flight has been answered, or else with the next answer.
+
+        A request may stand in the socket's buffer already: closing now would throw it away.
+        """
         self._draining = True
-        if self._transport is not None and not self._is_busy():
+
+    def close_if_idle(self) -> None:
+        """Close at once, unless something is in flight; a request that stalls is not for long."""
+        if self._transport is None:
+            return
+        if not self._is_busy():
             self._transport.close()
+        elif not self._waiting:
+            self._loop.call_later(STALLED_S, self._close_if_stalled, self._reads)
+
+    def _close_if_stalled(self, reads: int) -> None:
+        if self._reads == reads and not self._waiting and self._transport is not None:
+            self._transport.close()
+        else:
+            self.close_if_idle()
 
     def _is_busy(self) -> bool:
         return bool(self._waiting) or self._begun != self._complete

@@ -16,6 +16,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from engine.errors import EngineError, Internal, Unavailable, Unsupported
+from engine.transports.listener import LAST_CALL_S
 from engine.transports.ports import refused
 from engine.v2.call import (
     SHARED_MEMORY_IS_OFF,
@@ -186,12 +187,18 @@ class GrpcListener:
         self.port = port
 
     def stop_accepting(self) -> None:
-        """Refuse new requests."""
-        self._rpcs.stop()
+        """Do nothing yet: grpc would cancel what it has received and not handed over."""
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until what is in flight has been answered, then cancel the rest and stop."""
-        await self._server.stop(timeout_s)
+        """Wait until what is in flight has been answered, then cancel the rest and stop.
+
+        Until the last call requests are answered, then refused in words, and then grpc stops.
+        """
+        pause_s = min(LAST_CALL_S, timeout_s / 2)
+        await asyncio.sleep(pause_s)
+        self._rpcs.stop()
+        await asyncio.sleep(pause_s)
+        await self._server.stop(timeout_s - 2 * pause_s)
 
     def close(self) -> None:
         """Cancel whatever is in flight, and stop."""

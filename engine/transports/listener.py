@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from engine.transports.exchange import Application
 
 BACKLOG = 1024
+#: How long a stop goes on answering: a request that was sent before it may not be read yet.
+LAST_CALL_S = 0.1
 
 
 class Open:
@@ -59,15 +61,21 @@ class Listener:
         self.port: int = server.sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
-        """Take no new connection, close the idle ones, refuse new requests on the others."""
+        """Take no new connection; the others end with the answer to the next request."""
         self._server.close()
-        self._application.exit()
         for connection in self._peers.all():
             connection.drain()
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until what is in flight has been answered and every connection is closed."""
-        await self._peers.gone(timeout_s)
+        """Wait until what is in flight has been answered and every connection is closed.
+
+        After the last call idle connections are closed, and new requests refused.
+        """
+        await asyncio.sleep(min(LAST_CALL_S, timeout_s))
+        self._application.exit()
+        for connection in self._peers.all():
+            connection.close_if_idle()
+        await self._peers.gone(max(0.0, timeout_s - LAST_CALL_S))
 
     def close(self) -> None:
         """Close every connection, whatever is in flight."""

@@ -1,5 +1,6 @@
 """V2 over HTTP on a real socket: what raw clients send, and what they get back."""
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -427,6 +428,7 @@ def test_draining_answers_what_is_in_flight_and_refuses_the_rest() -> None:
         busy.send(infer())
         assert within(lambda: model.pending == 1)
         ports.on_loop(ports.http.stop_accepting)
+        drained = asyncio.run_coroutine_threadsafe(ports.http.drain(5), ports.loop)
         assert idle.is_closed()
         busy.send(infer() + get("/v2/health/live"))
         assert within(lambda: len(model.requests) == 1)
@@ -434,12 +436,37 @@ def test_draining_answers_what_is_in_flight_and_refuses_the_rest() -> None:
             Client(ports)
         ports.on_loop(model.release)
         answers = [busy.read() for _ in range(3)]
-        ports.wait_for(lambda: ports.http.drain(5))
+        drained.result(10)
         assert busy.is_closed()
     assert [status for status, _, _ in answers] == [200, 503, 503]
     assert "scheduler for model has stopped accepting" in json.loads(answers[1][2])["error"]
     assert json.loads(answers[2][2]) == {"error": "Server exiting"}
     assert answers[2][1]["connection"] == "close"
+
+
+def test_a_request_that_was_not_read_when_the_stop_began_is_answered() -> None:
+    with serving_fakes(FakeModel()) as ports, Client(ports) as late:
+        late.send(get("/v2"))
+        assert late.read()[0] == 200
+
+        def stop() -> None:
+            late.send(infer())  # in the socket's buffer: the loop is in here and reads nothing
+            ports.http.stop_accepting()
+
+        ports.on_loop(stop)
+        ports.wait_for(lambda: ports.http.drain(5))
+        status, headers, _ = late.read()
+        assert (status, headers["connection"]) == (200, "close")
+        assert late.is_closed()
+
+
+def test_a_request_that_never_ends_does_not_hold_up_a_stop() -> None:
+    with serving_fakes(FakeModel()) as ports, Client(ports) as stalled:
+        stalled.send(infer()[:-1])
+        ports.on_loop(ports.http.stop_accepting)
+        drained = asyncio.run_coroutine_threadsafe(ports.http.drain(60), ports.loop)
+        assert stalled.is_closed()
+        drained.result(PATIENCE_S)
 
 
 def test_a_port_in_use_is_told_with_its_flag(server: Ports) -> None:
