@@ -43,10 +43,15 @@ class Loop(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one batch: a response for each request, or the error they all get."""
+    """What became of one batch: an answer for each request, or the error they all get.
 
-    result: list[InferResponse] | EngineError
+    ``apart`` says that the batch failed, and its requests were then run one by one, so that
+    some of the answers may be errors.
+    """
+
+    result: list[InferResponse] | list[InferResponse | EngineError] | EngineError
     timings: Timings
+    apart: bool = False
 
 
 class Mailbox:
@@ -85,11 +90,17 @@ class Batch:
         self._now_ns = clock.now_ns
 
     def run(self, requests: Sequence[InferRequest]) -> Outcome:
-        """Compute the responses; a fault of any kind becomes the outcome."""
+        """Compute the responses; a fault of any kind becomes the outcome.
+
+        A runtime that fails with several requests may have failed for what one of them holds
+        (a text that is none, an index out of bounds). Then each runs again by itself: nobody
+        is answered with the fault of a stranger who happened to be in the same batch.
+        """
         now_ns, layout = self._now_ns, self._layout
         joined: int | None = None
         ran: int | None = None
-        result: list[InferResponse] | EngineError
+        apart = False
+        result: list[InferResponse] | list[InferResponse | EngineError] | EngineError
         started = now_ns()
         try:
             arrays = join(requests, layout)
@@ -101,10 +112,17 @@ class Batch:
             result = error
         except Exception as fault:  # noqa: BLE001 - a runtime may raise anything; the engine goes on
             result = Internal(f"model instance '{self._name}' failed: {_say(fault)}")
+        if joined is not None and ran is None and len(requests) > 1:
+            apart, result = True, [self._alone(request) for request in requests]
         ended = now_ns()
         joined = ended if joined is None else joined
         ran = ended if ran is None else ran
-        return Outcome(result, Timings(started, joined - started, ran - joined, ended - ran))
+        timings = Timings(started, joined - started, ran - joined, ended - ran)
+        return Outcome(result, timings, apart)
+
+    def _alone(self, request: InferRequest) -> InferResponse | EngineError:
+        result = self.run((request,)).result
+        return result if isinstance(result, EngineError) else result[0]
 
     def close(self) -> None:
         """Free the runnable."""

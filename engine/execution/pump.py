@@ -221,14 +221,25 @@ class Pump:
         self._running -= len(entries)
         if isinstance(result, EngineError):
             for entry in entries:
-                ledger.failed(FailureReason.BACKEND, now_ns - entry.ticket.arrived_ns)
-                self._tell(entry, result)
+                self._fail(entry, result, now_ns)
         else:
-            arrived_ns = sum(entry.ticket.arrived_ns for entry in entries)
-            ledger.succeeded(len(entries), rows, arrived_ns, timings, now_ns)
-            for entry, response in zip(entries, result, strict=True):
-                self._tell(entry, response)
+            answers = list(zip(entries, result, strict=True))
+            if outcome.apart:
+                for entry, answer in answers:
+                    if isinstance(answer, EngineError):
+                        self._fail(entry, answer, now_ns)
+                answers = [one for one in answers if not isinstance(one[1], EngineError)]
+                rows = sum(entry.ticket.rows for entry, _ in answers)
+            if answers:
+                arrived_ns = sum(entry.ticket.arrived_ns for entry, _ in answers)
+                ledger.succeeded(len(answers), rows, arrived_ns, timings, now_ns)
+            for entry, answer in answers:
+                self._tell(entry, answer)
         self._close_if_drained()
+
+    def _fail(self, entry: _Entry, error: EngineError, now_ns: int) -> None:
+        self._ledger.failed(FailureReason.BACKEND, now_ns - entry.ticket.arrived_ns)
+        self._tell(entry, error)
 
     def _refuse(self, reject: Reject) -> None:
         entry = self._waiting.pop(reject.ticket.id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.backend import Placement, Runnable, Signature
 from engine.clock import ManualClock
-from engine.errors import Internal
+from engine.errors import EngineError, Internal, InvalidArgument
 from engine.execution.instance import Outcome
 from engine.modelconfig.schema import (
     DynamicBatching,
@@ -105,14 +105,18 @@ class FakeWorker:
         self.batches.append([request.id for request in requests])
         clock: ManualClock = self.loop.clock
         timings = Timings(clock.now_ns(), 1, self.service_ns - 2, 1)
-        result: list[InferResponse] | Internal
+        result: list[InferResponse | EngineError] | Internal
+        apart = any(one.id.startswith("bad") for one in requests)
         if self.fail_every and len(self.batches) % self.fail_every == 0:
             result = Internal("it is this batch's turn to fail")
         else:
             result = [
-                InferResponse(model="model", version="1", outputs=(), id=one.id) for one in requests
+                InvalidArgument("it is bad")
+                if one.id.startswith("bad")
+                else InferResponse(model="model", version="1", outputs=(), id=one.id)
+                for one in requests
             ]
-        outcome = Outcome(result, timings)
+        outcome = Outcome(result, timings, apart)
         if self.inline:
             clock.advance(self.service_ns)
             return outcome

@@ -89,7 +89,9 @@ def rig() -> Iterator[Callable[[Function], Rig]]:
 
 def _responses(outcome: Outcome) -> list[InferResponse]:
     assert not isinstance(outcome.result, EngineError), outcome.result
-    return outcome.result
+    responses = [one for one in outcome.result if isinstance(one, InferResponse)]
+    assert len(responses) == len(outcome.result), outcome.result
+    return responses
 
 
 def test_a_batch_runs_on_the_thread_and_is_timed(rig: Callable[[Function], Rig]) -> None:
@@ -158,10 +160,28 @@ def test_a_fault_is_the_outcome_of_its_batch_and_the_next_one_runs(
         return double(inputs)
 
     one = rig(fail_once)
-    outcome = one.run(1, 1)
+    outcome = one.run(1)
     assert isinstance(outcome.result, kind)
     assert said in outcome.result.message
     assert len(_responses(one.run(2))) == 1
+
+
+def test_a_request_that_the_runtime_refuses_does_not_take_its_batch_along(
+    rig: Callable[[Function], Rig],
+) -> None:
+    def refuse_pairs(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        if len(inputs["X"]) in {2, 6}:  # the second request, and the batch that holds it
+            raise InvalidArgument("element 1: not UTF-8 text")
+        return double(inputs)
+
+    outcome = rig(refuse_pairs).run(1, 2, 3)
+    assert not isinstance(outcome.result, EngineError)
+    first, second, third = outcome.result
+    assert outcome.apart
+    assert isinstance(first, InferResponse)
+    assert isinstance(second, InvalidArgument)
+    assert isinstance(third, InferResponse)
+    assert [len(one.outputs[0].array) for one in (first, third)] == [1, 3]
 
 
 def test_an_output_of_the_wrong_size_is_a_fault_of_the_batch(

@@ -13,7 +13,7 @@ from support.fake_backend import FakeWorker, config
 from support.fake_loop import FakeLoop
 
 from engine.clock import ManualClock
-from engine.errors import Cancelled, EngineError, Internal, Unavailable
+from engine.errors import Cancelled, EngineError, Internal, InvalidArgument, Unavailable
 from engine.execution.admission import Admission
 from engine.execution.pump import Pump
 from engine.modelconfig.schema import DynamicBatching, ModelConfig, QueuePolicy
@@ -184,6 +184,20 @@ def test_a_fault_fails_exactly_the_requests_of_its_batch() -> None:
     assert rig.statistics().failures[FailureReason.BACKEND] == 2
     assert rig.statistics().inference_count == 4
     assert rig.statistics().execution_count == 3
+
+
+def test_of_a_batch_that_was_run_apart_each_gets_its_own_answer_and_counts_as_such() -> None:
+    rig = Rig(batched(delay_us=1))
+    for name, rows in (("a", 1), ("bad", 2), ("c", 3)):
+        rig.submit(name, rows)
+    rig.loop.run()
+    assert rig.instances[0].batches == [["a", "bad", "c"]]
+    kinds = [type(rig.answers[name][0]) for name in ("a", "bad", "c")]
+    assert kinds == [InferResponse, InvalidArgument, InferResponse]
+    seen = rig.statistics()
+    assert (seen.success.count, seen.fail.count, seen.inference_count) == (2, 1, 4)
+    assert seen.queue.count == seen.compute_infer.count == 2
+    assert seen.failures[FailureReason.BACKEND] == 1
 
 
 def test_a_callback_that_fails_harms_no_other() -> None:
