@@ -65,7 +65,8 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command
         ConfigError: ``max_batch_size`` is set and the model file's batch dimension is fixed.
     """
     config = _named(config, name, backend)
-    if auto and inputs and outputs and not (config.input and config.output):
+    # A model file may have no input (it generates, or holds constants), but it has an output.
+    if auto and outputs and not (config.input and config.output):
         config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
     return _normalised(config, gpus)
 

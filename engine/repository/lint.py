@@ -16,7 +16,7 @@ from pathlib import Path
 
 import engine.backend
 from engine.backend import Backend, Signature
-from engine.errors import ConfigError, EngineError, Problem
+from engine.errors import ConfigError, EngineError, InvalidArgument, Problem
 from engine.modelconfig import convert
 from engine.modelconfig.check import findings
 from engine.modelconfig.complete import input_specs, output_specs, problems
@@ -128,6 +128,14 @@ class _Linter:
     def _say(self, source: str, what: str, hint: str = "", *, warning: bool = False) -> None:
         self._problems.append(Problem(source, what, hint=hint, warning=warning))
 
+    def _say_of(self, folder: str, text: str) -> None:
+        """Say a text that may begin with the place it is about: the folder, or a file in it."""
+        place, colon, what = text.partition(": ")
+        if colon and (place == folder or place.startswith(f"{folder}/")):
+            self._say(place, what)
+        else:
+            self._say(folder, text)
+
     def _add(self, found: Iterable[Problem]) -> None:
         self._problems += sorted(
             dict.fromkeys(found), key=lambda problem: (problem.line or 0, problem.column or 0)
@@ -135,7 +143,7 @@ class _Linter:
 
     def _model(self, folder: ModelFolder) -> _Checked:
         if folder.fault:
-            self._say(folder.source, folder.fault)
+            self._say_of(folder.source, folder.fault)
             return _Checked(folder, Declared(ModelConfig(name=folder.name), folder.source), None)
         text = convert.read(folder.config_text or "", folder.source)
         declared = Declared(text.config, folder.source, text.places)
@@ -218,8 +226,11 @@ class _Linter:
             return None
         try:
             return backend.inspect(directory, named)
+        except InvalidArgument as error:
+            self._say(declared.source, error.message)  # the configuration's, not the file's
+            return None
         except EngineError as error:
-            self._say(str(directory), error.message.removeprefix(f"{directory}: "))
+            self._say_of(str(directory), error.message)
             return None
 
 

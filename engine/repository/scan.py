@@ -164,6 +164,8 @@ def _config_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        if path.is_symlink():  # to nothing: somebody meant to configure this model
+            raise
         return None
 
 

@@ -69,9 +69,12 @@ class OnnxRuntime:
         """Read the model's own inputs and outputs.
 
         Raises:
+            InvalidArgument: a parameter of the configuration is wrong; told here, so that nothing
+                has to be loaded to learn of it.
             EngineError: the file is missing, cannot be read, or has types that cannot be served.
         """
         path = _find(directory, config)
+        read(config, Placement())
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         # Nothing is run here, so nothing is prepared: this costs a fraction of a real load.
@@ -227,9 +230,9 @@ def _open(path: Path, options: Any, chosen: Sequence[Provider]) -> Any:  # noqa:
 def _signature(session: Any, path: Path) -> Signature:  # noqa: ANN401 - untyped library
     inputs = tuple(_spec("input", node, path) for node in session.get_inputs())
     outputs = tuple(_spec("output", node, path) for node in session.get_outputs())
-    return Signature(
-        inputs, outputs, batchable=all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
-    )
+    # Without an input nothing would say how large a batch is.
+    batchable = bool(inputs) and all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
+    return Signature(inputs, outputs, batchable)
 
 
 def _spec(kind: str, node: Any, path: Path) -> TensorSpec:  # noqa: ANN401 - untyped library

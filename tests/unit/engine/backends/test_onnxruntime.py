@@ -236,3 +236,23 @@ def test_run_options_do_not_change_results(tmp_path: Path, shrink: dict[str, str
     runnable = BACKEND.load(tmp_path, config(parameters=shrink), Placement())
     array = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(runnable.run({"X": array}, ["Y"])["Y"], array)
+
+
+def test_a_model_without_inputs_says_so_and_does_not_batch(tmp_path: Path) -> None:
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1, 2], [1.0, 2.0])
+    node = helper.make_node("Identity", ["value"], ["Y"])
+    outputs: dict[str, tuple[int, Shape]] = {"Y": (TensorProto.FLOAT, ("batch", 2))}
+    write(tmp_path / "model.onnx", [node], {}, outputs, [value])
+    signature = BACKEND.inspect(tmp_path, ModelConfig(name="model", backend="onnxruntime"))
+    assert signature is not None
+    assert signature.inputs == ()
+    assert not signature.batchable
+
+
+def test_a_parameter_that_is_wrong_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    identity(tmp_path / "model.onnx")
+    config = ModelConfig(
+        name="model", backend="onnxruntime", parameters={"intra_op_thread_count": "many"}
+    )
+    with pytest.raises(InvalidArgument, match=r"\['intra_op_thread_count'\]: expected a whole"):
+        BACKEND.inspect(tmp_path, config)

@@ -35,6 +35,19 @@ def _complete(
     )
 
 
+def test_a_model_without_inputs_is_completed_too() -> None:
+    config = complete(
+        convert.loads("", "c"),
+        name="m",
+        backend="onnxruntime",
+        inputs=(),
+        outputs=(TensorSpec("y", DType.FP32, (2,)),),
+        batchable=False,
+    )
+    assert config.max_batch_size == 0
+    assert output_specs(config) == (TensorSpec("y", DType.FP32, (2,)),)
+
+
 def test_an_empty_file_is_completed_from_a_batching_model() -> None:
     config = _complete("")
     assert (config.name, config.backend, config.platform, config.default_model_filename) == (

@@ -178,3 +178,10 @@ def test_a_path_that_holds_nothing_is_a_problem(tmp_path: Path) -> None:
 def test_a_model_named_twice_is_checked_once(tmp_path: Path) -> None:
     folder = write_model(tmp_path, "m", "max_batch_size: x")
     assert len(check(tmp_path, folder, root=tmp_path)) == 1
+
+
+def test_a_text_that_is_no_text_is_told_with_its_file_and_once(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "model")
+    (folder / "config.pbtxt").write_bytes(b"\xff")
+    (found,) = check(tmp_path, root=tmp_path)
+    assert found.startswith("model/config.pbtxt: not UTF-8 text")

@@ -52,6 +52,13 @@ def test_a_repository_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         scan([tmp_path / "nowhere"])
 
 
+def test_a_configuration_that_is_a_link_to_nothing_is_a_fault(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "linked", config=None)
+    (folder / "config.pbtxt").symlink_to("nowhere.pbtxt")
+    fault = scan_model(folder).fault
+    assert fault == f"{folder}/config.pbtxt: No such file or directory"
+
+
 def test_a_text_that_is_no_text_is_a_fault_of_its_model_only(tmp_path: Path) -> None:
     write_model(tmp_path, "good")
     (write_model(tmp_path, "bad") / "config.pbtxt").write_bytes(b"name: \xff\xfe")
