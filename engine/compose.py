@@ -26,10 +26,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from engine.clock import Clock, SystemClock
-from engine.errors import EngineError, Internal, NotFound
+from engine.errors import EngineError, Internal, InvalidArgument, NotFound
 from engine.options import ServeOptions, endpoints
 from engine.repository.overview import COLUMNS, Line, overview
 from engine.repository.registry import Registry
+from engine.repository.scan import CONFIG
 from engine.service import Service
 from engine.telemetry import log, machine
 from engine.transports.grpc import serve_grpc
@@ -102,11 +103,7 @@ async def _serve(options: ServeOptions) -> int:
 
 async def _load(options: ServeOptions, registry: Registry, stop: asyncio.Event) -> None:
     for repository in options.model_repository:
-        if not repository.is_dir():
-            raise NotFound(
-                f"{repository}: no such model repository; it is the folder that holds a folder "
-                "for each model (`engine examples` builds models to try)"
-            )
+        check_repository(repository)
     try:
         if not await _before(stop, registry.start()):
             _leave_at_once(INTERRUPTED, "interrupted while models were loading")
@@ -115,6 +112,30 @@ async def _load(options: ServeOptions, registry: Registry, stop: asyncio.Event) 
         _announce(options, registry, reasons=False)
         raise
     _announce(options, registry, reasons=True)
+
+
+def check_repository(repository: Path) -> None:
+    """Refuse what is no folder of models, before anything else is done.
+
+    Raises:
+        NotFound: it is not there.
+        InvalidArgument: it is a file, or a single model's folder.
+    """
+    if not repository.exists():
+        raise NotFound(
+            f"{repository}: no such model repository; it is the folder that holds a folder "
+            "for each model (`engine examples` builds models to try)"
+        )
+    if not repository.is_dir():
+        raise InvalidArgument(
+            f"{repository}: this is a file; a model repository is the folder that holds a folder "
+            "for each model"
+        )
+    if (repository / CONFIG).is_file():
+        raise InvalidArgument(
+            f"{repository}: this is one model's folder, since it holds a {CONFIG}; pass the "
+            f"folder around it: --model-repository {repository.absolute().parent}"
+        )
 
 
 async def _listen(options: ServeOptions, service: Service) -> tuple[Listener, ...]:

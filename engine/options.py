@@ -203,6 +203,10 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
                 f"--backend-config: {setting} is not available in this version (there is: "
                 f"{', '.join(BACKEND_SETTINGS)}); a model's own settings go into its config.pbtxt"
             )
+        if not (value.isascii() and value.isdecimal()):
+            raise InvalidArgument(
+                f"--backend-config: {setting}: expected a whole number, found {value!r}"
+            )
         found.setdefault(backend, {})[setting] = value
     return found
 

@@ -30,8 +30,8 @@ def reserved(options: ServeOptions) -> Iterator[None]:
     reuse = {"http": options.reuse_http_port, "grpc": options.reuse_grpc_port}
     with ExitStack() as held:
         for name, address, port in endpoints(options):
-            if port:
-                held.enter_context(_bind(name, address, port, shared=reuse.get(name, False)))
+            # Also for port 0, which holds nothing: it tells an address that is not ours.
+            held.enter_context(_bind(name, address, port, shared=reuse.get(name, False)))
         yield
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine.compose import draw, tell_ports
-from engine.errors import Internal
+from engine.compose import check_repository, draw, tell_ports
+from engine.errors import Internal, InvalidArgument, NotFound
 from engine.repository.overview import Line
 
 LINES = (
@@ -37,6 +37,20 @@ def test_on_a_terminal_the_table_shows_the_same_cells() -> None:
 
 def test_an_empty_repository_is_said_to_be_empty() -> None:
     assert drawn(terminal=False, lines=()) == ["no models"]
+
+
+def test_a_repository_that_is_none_is_told_for_what_it_is(tmp_path: Path) -> None:
+    file, model = tmp_path / "file", tmp_path / "models" / "identity"
+    file.touch()
+    model.mkdir(parents=True)
+    (model / "config.pbtxt").touch()
+    with pytest.raises(NotFound, match=r"/none: no such model repository; "):
+        check_repository(tmp_path / "none")
+    with pytest.raises(InvalidArgument, match=r"/file: this is a file; a model repository is "):
+        check_repository(file)
+    with pytest.raises(InvalidArgument, match=r"one model's folder, .*-repository .*/models$"):
+        check_repository(model)
+    check_repository(model.parent)
 
 
 def test_ports_are_told_as_json_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_backend_settings_belong_to_one_backend_or_to_all() -> None:
 
 
 def test_a_backend_setting_that_nobody_reads_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="expected a whole number, found 'abc'"):
+        backend_settings(["default-max-batch-size=abc"])
     with pytest.raises(InvalidArgument, match="--backend-config: shm-size is not available"):
         backend_settings(["python,shm-size=4"])
 

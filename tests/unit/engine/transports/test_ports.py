@@ -43,6 +43,14 @@ def test_a_port_in_use_is_named_with_the_flag_that_changes_it(busy: int) -> None
         pytest.fail("it was not free")
 
 
+def test_an_address_of_another_machine_is_told_also_if_the_port_is_any() -> None:
+    with (
+        pytest.raises(InvalidArgument, match=r"--http-address 192.0.2.1: not an address of this"),
+        reserved(options(0, "192.0.2.1")),
+    ):
+        pytest.fail("it is nobody's address")
+
+
 def test_a_held_port_refuses_connections_and_can_still_be_served(free: int) -> None:
     with reserved(options(free)):
         with socket.socket() as client:
