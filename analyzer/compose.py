@@ -32,7 +32,7 @@ from analyzer.load.driver import DriverSettings, drive
 from analyzer.load.payload import concrete
 from analyzer.measure.aggregate import observed
 from analyzer.measure.machine import describe
-from analyzer.measure.observe import Watch
+from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.profile import Bench, Measured
 from analyzer.profile import profile as run
 from analyzer.ranking.goal import Goal, parse_goal
@@ -97,6 +97,9 @@ class _Profile:
     def run(self) -> int:
         """Measure, choose, report; return the exit code."""
         machine = describe()
+        if machine.get("gpus") and self._options.launch_mode is LaunchMode.LOCAL:
+            # Model Analyzer's server-only figures: the GPUs before a model is on them.
+            machine["server_only"] = idle_gpus()
         for warning in machine.get("warnings", ()):
             self._console.print(f"Warning: {warning}", style="yellow", highlight=False)
         source = self._source()
