@@ -13,7 +13,9 @@ Rules:
    did not come up is not launched again for another load.
 3. Load curves of the default and of its contender (the best other variant): the load doubles
    until throughput has failed twice in a row to grow by 5 %. Points measured before are used
-   as they are. The stage ends early when its own budget is spent.
+   as they are. The stage ends early when its own budget is spent; but a default whose curve
+   is not at its end is tried at its contender's best load, or more load would pass for a
+   better configuration.
 4. Verification: default and contender at their best loads by turns, each repetition a pair.
    Also where the default leads: that nothing beats it is a claim like any other. Two whole
    pairs are taken whatever they cost (an interval needs them), more only within the budget.
@@ -252,7 +254,7 @@ class Campaign:
 
     def _next_of_curves(self) -> Trial | None:
         if self._spent(Phase.CURVE, self._plan.curve_seconds):
-            return None
+            return self._default_at_its_rivals_load()
         # Ranked by the search alone, so that the curves do not change what they are drawn of.
         searched = self._of(Phase.SEARCH)
         best = contender(searched, self._goal)
@@ -263,6 +265,22 @@ class Campaign:
                 candidate = standing.best.trial.candidate.replaced(**{CONCURRENCY: concurrency})
                 return Trial(candidate=candidate, phase=Phase.CURVE)
         return None
+
+    def _default_at_its_rivals_load(self) -> Trial | None:
+        """Return the default at the contender's best load, if it might do better there.
+
+        Where its own curve has come to its end, it would not.
+        """
+        default = next((each for each in self._standings() if each.is_default), None)
+        best = contender(self._rows, self._goal)
+        if default is None or best is None or self._next_point(default.best) is None:
+            return None
+        load = best.best.trial.candidate.get(CONCURRENCY)
+        candidate = default.best.trial.candidate.replaced(**{CONCURRENCY: load})
+        known = (*self._of(Phase.SEARCH), *self._of(Phase.CURVE))
+        if load is None or any(row.trial.candidate == candidate for row in known):
+            return None
+        return Trial(candidate=candidate, phase=Phase.CURVE)
 
     def _next_point(self, of: Row) -> int | None:
         """Return the next concurrency of a variant's curve, or None where the curve ends."""

@@ -167,6 +167,23 @@ def test_a_default_that_leads_is_verified_against_its_closest_rival() -> None:
     assert phases(rows).count(Phase.VERIFY) == 2 * PLAN.verify_pairs
 
 
+def test_the_default_is_tried_at_its_rivals_load_however_little_time_there_is() -> None:
+    """Else a default at concurrency 4 is compared with a rival at 64, and load passes for gain."""
+    rival = Candidate.of(
+        instance_count=1,
+        intra_op_thread_count=2,
+        max_batch_size=64,
+        max_queue_delay_microseconds=0,
+        concurrency=64,
+    )
+    plan = replace(PLAN, curve_seconds=0.0)
+    campaign = Campaign(Listed(rival), Goal(), plan)
+    rows = finish(campaign)
+    assert Candidate.of(concurrency=64) in {
+        row.trial.candidate for row in rows if row.trial.phase is Phase.CURVE
+    }
+
+
 def test_repetitions_that_failed_are_not_counted_as_comparisons() -> None:
     campaign = Campaign(quick(), Goal(), PLAN)
     while (trial := campaign.ask()) is not None:
@@ -387,5 +404,6 @@ def test_curves_and_proof_keep_to_their_budgets_but_two_pairs_are_always_taken()
     better = Candidate.of(instance_count=2, concurrency=2)
     plan = replace(PLAN, verify_pairs=9, curve_seconds=0.1, verify_seconds=0.1)
     rows = finish(Campaign(Listed(better), Goal(), plan))
-    assert phases(rows).count(Phase.CURVE) == 1
+    # The best's first point, and the default at the best's load.
+    assert phases(rows).count(Phase.CURVE) == 2
     assert phases(rows).count(Phase.VERIFY) == 4
