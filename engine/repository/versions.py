@@ -36,6 +36,8 @@ class Versions:
         self._lives: dict[int, Life] = {}
         self._loaded: dict[tuple[int, int], ServedModel] = {}
         self._served: dict[int, ServedModel] = {}
+        # Asked for with every request, so kept, and made anew when what serves changes.
+        self._ready: tuple[int, ...] = ()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -45,7 +47,7 @@ class Versions:
 
     def ready(self) -> tuple[int, ...]:
         """List the versions that serve, in ascending order."""
-        return tuple(sorted(self._served))
+        return self._ready
 
     def served(self, version: int) -> ServedModel | None:
         """Give what serves a version."""
@@ -106,6 +108,7 @@ class Versions:
                     self._unload(version, generation)
         if life.serving is None:
             self._served.pop(version, None)
+        self._ready = tuple(sorted(self._served))
         if any(life.draining for life in self._lives.values()):
             self._quiet.clear()
         else:
@@ -116,4 +119,5 @@ class Versions:
         # What is being swapped out is not to be found any more when its end is told.
         if self._served.get(version) is model:
             del self._served[version]
+            self._ready = tuple(sorted(self._served))
         model.stop(lambda: self._tell(version, Drained(generation)))
