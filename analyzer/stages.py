@@ -276,11 +276,12 @@ class Campaign:
         if default is None or best is None or self._next_point(default.best) is None:
             return None
         load = best.best.trial.candidate.get(CONCURRENCY)
+        if load is None:
+            return None
         candidate = default.best.trial.candidate.replaced(**{CONCURRENCY: load})
         known = (*self._of(Phase.SEARCH), *self._of(Phase.CURVE))
-        if load is None or any(row.trial.candidate == candidate for row in known):
-            return None
-        return Trial(candidate=candidate, phase=Phase.CURVE)
+        tried = any(row.trial.candidate == candidate for row in known)
+        return None if tried else Trial(candidate=candidate, phase=Phase.CURVE)
 
     def _next_point(self, of: Row) -> int | None:
         """Return the next concurrency of a variant's curve, or None where the curve ends."""
