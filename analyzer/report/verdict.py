@@ -12,7 +12,7 @@ Owns what may be claimed of the best configuration. Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -120,7 +120,7 @@ def _claim(evidence: Evidence) -> _Claim:
         limits = wording.listed(wording.limits(evidence.goal))
         claim = (
             f"no configuration keeps {limits}; {leader.variant} comes closest, with "
-            f"{_broken(evidence, leader.best)} at {wording.load(leader.best)}"
+            f"{_broken(evidence, leader.best.metrics)} at {wording.load(leader.best)}"
         )
         return Finding.INFEASIBLE, "No configuration keeps the constraints", claim
     if leader.is_default:
@@ -129,7 +129,8 @@ def _claim(evidence: Evidence) -> _Claim:
     if default is not None and not default.satisfies:
         claim = (
             f"{leader.variant} is the best {where}, which the default configuration does not "
-            f"keep: it has {_broken(evidence, default.best)} at {wording.load(default.best)}"
+            f"keep: it has {_broken(evidence, default.best.metrics)} at "
+            f"{wording.load(default.best)}"
         )
         return Finding.BETTER, f"{name} keeps the constraints, the default does not", claim
     if default is None or evidence.gain is None:
@@ -200,12 +201,12 @@ def _where(evidence: Evidence) -> str:
     return f"at {wording.aim(evidence.goal)}{under}"
 
 
-def _broken(evidence: Evidence, row: Row) -> str:
+def _broken(evidence: Evidence, metrics: Mapping[str, float]) -> str:
     """Say the values that break a constraint."""
     said = [
-        f"{wording.title(each.tag)} {wording.measured(each.tag, row.metrics.get(each.tag))}"
+        f"{wording.title(each.tag)} {wording.measured(each.tag, metrics.get(each.tag))}"
         for each in evidence.goal.constraints
-        if each.violation(row.metrics)
+        if each.violation(metrics)
     ]
     return wording.listed(said) or "nothing broken"
 
@@ -271,6 +272,14 @@ def _at_same_load(best: Standing, default: Standing) -> str | None:
 
 
 def _doubts(evidence: Evidence) -> Iterator[str]:
+    chosen = evidence.chosen
+    if chosen is not None and chosen.satisfies:
+        again = evidence.typical(chosen)
+        if not evidence.goal.satisfied(again):
+            yield (
+                f"{wording.short(chosen.variant, evidence.model)} kept the constraints in the "
+                f"search, but not in the verification: {_broken(evidence, again)}."
+            )
     failed, shaky = evidence.failed, [row for row in evidence.measured if not row.stable]
     if failed and evidence.measured:
         variants = len({row.digest or row.variant for row in failed})

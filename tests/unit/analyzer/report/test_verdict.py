@@ -51,6 +51,24 @@ def test_constraints_are_mentioned_where_there_are_some() -> None:
     assert "Constraints: p99 latency at most 60 ms." in said.bullets
 
 
+def test_constraints_kept_in_the_search_and_broken_in_the_verification_are_a_doubt() -> None:
+    evidence = gather(made.head(), SWEEP, parse_goal())
+    assert evidence.chosen is not None
+    assert evidence.default is not None
+    both = (evidence.chosen, evidence.default)
+    budget = 1.1 * max(each.best.metrics["perf_latency_p99"] for each in both)
+    slower = [
+        replace(row, metrics={**row.metrics, "perf_latency_p99": 7e3})
+        if row.trial.phase is Phase.VERIFY
+        else row
+        for row in SWEEP
+    ]
+    doubt = "kept the constraints in the search, but not in the verification: p99 latency 7"
+    goal = parse_goal(latency_budget=budget)
+    assert any(doubt in bullet for bullet in verdict(slower, goal).bullets)
+    assert not any("not in the verification" in bullet for bullet in verdict(SWEEP, goal).bullets)
+
+
 def test_a_gain_without_verification_says_so() -> None:
     said = verdict([row for row in SWEEP if row.trial.phase is not Phase.VERIFY])
     assert said.finding is Finding.BETTER
