@@ -282,7 +282,7 @@ def profile(
     given = {key: value for key, value in locals().items() if value and key != "config_file"}
     if profile_models:
         given["profile_models"] = ",".join(profile_models)
-    _leave(lambda: compose.profile(load_options(config_file, given), Console()))
+    _leave(lambda: compose.profile(load_options(config_file, given), _output()))
 
 
 @app.command(
