@@ -16,7 +16,6 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from engine.errors import EngineError, Internal, Unavailable, Unsupported
-from engine.transports.gather import Gathering
 from engine.transports.listener import LAST_CALL_S
 from engine.transports.ports import refused
 from engine.v2.call import (
@@ -33,7 +32,7 @@ from engine.v2.grpc import SERVICE, STATUS, error_text, parse_request, render_re
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from engine.service import Running, Service
+    from engine.service import Service
     from engine.types import InferResponse
 
 Message = Any
@@ -62,35 +61,15 @@ _LATER = {
 }
 
 
-class _Inference:
-    """One inference, from its message to its answer."""
-
-    __slots__ = ("call", "outcome", "running")
-
-    def __init__(self, call: Infer, outcome: asyncio.Future[InferResponse | EngineError]) -> None:
-        self.call = call
-        self.outcome = outcome
-        self.running: Running | None = None
-
-    def done(self, result: InferResponse | EngineError) -> None:
-        """Tell the answer to whoever waits for it still."""
-        if not self.outcome.done():
-            self.outcome.set_result(result)
-
-
 class Rpcs:
     """The RPCs, each a coroutine that grpc.aio calls."""
 
-    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._loop = loop
         self._stopping = False
-        self._under_way = 0
-        self._gathering = Gathering(loop.call_soon, self._begin)
 
     def stop(self) -> None:
         """Refuse what comes from now on."""
-        self._gathering.let_go()
         self._stopping = True
         self._service.exit()
 
@@ -122,31 +101,22 @@ class Rpcs:
         return await _abort(context, refusal)
 
     async def _result(self, call: Infer) -> InferResponse:
-        inference = _Inference(call, self._loop.create_future())
-        self._under_way += 1
+        outcome: asyncio.Future[InferResponse | EngineError]
+        outcome = asyncio.get_running_loop().create_future()
+
+        def done(result: InferResponse | EngineError) -> None:
+            if not outcome.done():
+                outcome.set_result(result)
+
+        running = self._service.infer(call, done)
         try:
-            self._gathering.add(inference, alone=self._under_way == 1)
-            result = await inference.outcome
+            result = await outcome
         except asyncio.CancelledError:
-            if inference.running is not None:
-                inference.running.cancel()
+            running.cancel()
             raise
-        finally:
-            self._under_way -= 1
         if isinstance(result, EngineError):
             raise result
         return result
-
-    def _begin(self, inference: _Inference) -> None:
-        """Run what was held back, unless its client went away meanwhile."""
-        if inference.outcome.done():
-            return
-        try:
-            inference.running = self._service.infer(inference.call, inference.done)
-        except EngineError as error:
-            inference.done(error)
-        except Exception as error:  # noqa: BLE001 - it is this request's fault, not its neighbours'
-            inference.outcome.set_exception(error)
 
     async def check_health(self, message: bytes, context: Context) -> bytes:
         """Answer gRPC's own health check: serving if the server is ready."""
@@ -250,7 +220,7 @@ async def serve_grpc(
             ("grpc.so_reuseport", int(reuse_port)),
         )
     )
-    rpcs = Rpcs(service, asyncio.get_running_loop())
+    rpcs = Rpcs(service)
     health = {"Check": grpc.unary_unary_rpc_method_handler(rpcs.check_health)}
     server.add_generic_rpc_handlers(
         (
