@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from analyzer import __version__, compose
+from analyzer import __version__, compose, results
 from analyzer.config.load import load_options
 from analyzer.errors import AnalyzerError, UsageError
 from engine.errors import EngineError
@@ -304,11 +304,11 @@ def report(
 
     Nothing is measured again. Without a goal, the one of the profile is used.
     """
-    wanted = compose.Wanted(
+    wanted = results.Wanted(
         objectives=objective, constraints=constraint,
         latency_budget=latency_budget, min_throughput=min_throughput,
     )  # fmt: skip
-    _leave(lambda: compose.report(compose.locate(export_path, model), wanted, output, _output()))
+    _leave(lambda: results.report(results.locate(export_path, model), wanted, output, _output()))
 
 
 @app.command(
@@ -328,8 +328,8 @@ def apply(
     The file that was there is kept as config.pbtxt.before-apply.
     """
     _leave(
-        lambda: compose.apply(
-            compose.locate(export_path, model), model_repository, _output(), yes=yes
+        lambda: results.apply(
+            results.locate(export_path, model), model_repository, _output(), yes=yes
         )
     )
 

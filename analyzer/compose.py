@@ -1,29 +1,24 @@
 """Wires the parts: the one module that knows them all.
 
 ``profile`` builds source, launcher, search, bench and journal, runs the loop and leaves
-results behind; ``report`` and ``apply`` work on what was left. Signals end here.
+results behind (what can be done with them is ``results``'). Signals end here.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.prompt import Confirm
-from rich.syntax import Syntax
 
 from analyzer import report as reports
-from analyzer import strategy, v2client, variant, workspace
-from analyzer.config import values
+from analyzer import results, strategy, v2client, variant, workspace
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
 from analyzer.launcher import Endpoint, Launcher
@@ -43,14 +38,12 @@ from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
 from analyzer.space import CONCURRENCY, Axis, Candidate, Space
 from analyzer.stages import Campaign, Plan, Skipped
 from analyzer.terminal import Display, closing_words, say_commands, say_skipped
-from analyzer.workspace import CONFIG, Workspace
+from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
 
 #: what an interrupted command exits with, as shells have it
 INTERRUPTED = 130
-#: the goal of the last profile, beside its journal
-GOAL = "goal.json"
 #: what load curves and verification may take, as shares of the search's time
 CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 
@@ -329,115 +322,10 @@ class _Profile:
             raise NothingMeasured(
                 f"no configuration of {model} could be measured; {written[0]} gives the reasons"
             )
-        _write_goal(place, self._goal)
+        results.write_goal(place, self._goal)
         closing_words(self._console, rows, self._goal, winner)
         say_commands(self._console, place, model, local=source is not None)
         return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A goal as the command line of ``analyze report`` has it; all None: the profile's own."""
-
-    objectives: Sequence[str] | None = None
-    constraints: Sequence[str] | None = None
-    latency_budget: float | None = None
-    min_throughput: float | None = None
-
-    def goal(self, place: Workspace) -> Goal:
-        """Return the goal that was asked for, or else the one that the profile had.
-
-        Raises:
-            UsageError: it names metrics that do not exist, or bounds that cannot hold.
-        """
-        budgets = (self.latency_budget, self.min_throughput)
-        if not self.objectives and not self.constraints and budgets == (None, None):
-            return _read_goal(place)
-        try:
-            objectives = values.objectives(self.objectives) if self.objectives else None
-            constraints = values.constraints(self.constraints) if self.constraints else None
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        return parse_goal(objectives, constraints, *budgets)
-
-
-def locate(export_path: Path, model: str) -> Workspace:
-    """Find a profiled model's results by its name, or by the folder itself.
-
-    Raises:
-        UsageError: there are none.
-    """
-    for root in (export_path / model, Path(model)):
-        if Workspace(root).journal.is_file():
-            return Workspace(root)
-    profiled = sorted(path.parent.name for path in export_path.glob("*/journal.jsonl"))
-    near = difflib.get_close_matches(model, profiled, n=1)
-    advice = f"did you mean {near[0]}?" if near else f"there: {', '.join(profiled) or 'none'}"
-    raise UsageError(
-        f"no results of {model!r} under {export_path} ({advice}); "
-        f"`analyze profile --model {model}` makes them"
-    )
-
-
-def report(place: Workspace, wanted: Wanted, output: Path | None, console: Console) -> int:
-    """Rank a journal's rows anew and write the report; return the exit code."""
-    goal = wanted.goal(place)
-    contents = journals.read(place.journal)
-    skipped = reports.read_skipped(place.root, contents.head.run)
-    written = reports.write(
-        contents.head,
-        contents.rows,
-        goal,
-        output or place.root,
-        omitted=reports.Omissions(torn=len(contents.damage), skipped=skipped),
-        results=place.root,
-    )
-    if (winner := recommended(contents.rows, goal)) is not None:
-        closing_words(console, contents.rows, goal, winner)
-    for path in written:
-        console.print(str(path), highlight=False, soft_wrap=True)
-    return 0
-
-
-def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) -> int:
-    """Show what the winner changes in a model's config.pbtxt, and write it; return the exit code.
-
-    Raises:
-        UsageError: the repository does not hold the model, or there is nobody to ask.
-        NothingMeasured: the profile has no winner.
-    """
-    contents = journals.read(place.journal)
-    winner = recommended(contents.rows, _read_goal(place))
-    if winner is None:
-        raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
-    folder = workspace.require_model((repository,), contents.head.model)
-    target = folder / CONFIG
-    as_profiled = workspace.fingerprint(folder) == contents.head.options.get("model_digest")
-    if winner.is_default and as_profiled:
-        # Written out, it would only fix what the server completes by itself.
-        console.print(f"The default won: {target} stays as it is.", highlight=False)
-        return 0
-    old = target.read_text(encoding="utf-8") if target.exists() else ""
-    new = winner.best.config
-    if old == new:
-        console.print(f"{target} is the winner's already.", highlight=False)
-        return 0
-    lines = difflib.unified_diff(
-        old.splitlines(), new.splitlines(), str(target), winner.variant, lineterm=""
-    )
-    diff = "\n".join(lines)
-    if console.is_terminal:
-        console.print(Syntax(diff, "diff", background_color="default", word_wrap=True))
-    else:
-        console.print(diff, highlight=False, markup=False, soft_wrap=True)
-    if not yes:
-        if not console.is_terminal:
-            raise UsageError("nobody is there to ask: pass --yes to write it")
-        if not Confirm.ask(f"Write it to {target}?", console=console, default=False):
-            return 1
-    kept = workspace.replace_config(folder, new)
-    console.print(f"Wrote {target}" + (f"; the old one is {kept}" if old else ""), highlight=False)
-    return 0
 
 
 def _command(options: ProfileOptions) -> dict[str, Any]:
@@ -457,36 +345,6 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
 def _shape_texts(options: ProfileOptions) -> list[str]:
     """Spell the shapes as the command line takes them, in an order that does not matter."""
     return [f"{name}:{','.join(map(str, sizes))}" for name, sizes in sorted(options.shapes.items())]
-
-
-def _write_goal(place: Workspace, goal: Goal) -> None:
-    """Keep the goal of the profile, for ``report`` and ``apply``."""
-    plain = {
-        "objectives": dict(goal.objectives),
-        "constraints": {
-            each.tag: {
-                end: bound
-                for end, bound in (("min", each.minimum), ("max", each.maximum))
-                if bound is not None
-            }
-            for each in goal.constraints
-        },
-    }
-    (place.root / GOAL).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-
-
-def _read_goal(place: Workspace) -> Goal:
-    """Return the goal of the profile, or the usual one where it never came to an end."""
-    path = place.root / GOAL
-    if not path.is_file():
-        return parse_goal(None, None, None, None)
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        return parse_goal(plain["objectives"], plain["constraints"], None, None)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise AnalyzerError(
-            f"{path}: not a goal ({error!r}); remove it, or state a goal"
-        ) from error
 
 
 @contextmanager

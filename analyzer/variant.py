@@ -126,6 +126,29 @@ def make(candidate: Candidate, base: ModelConfig) -> ModelConfig:
     return config
 
 
+def onto(own: ModelConfig, winner: ModelConfig) -> ModelConfig:
+    """Return a user's configuration with what a search varies taken from ``winner``.
+
+    The rest stays as the user wrote it, defaults unwritten. Only inputs and outputs that were
+    left to auto-completion are filled in: completing them again would also turn dynamic
+    batching on again where the winner has none.
+    """
+    winner = _without_default_sizes(winner)
+    if own.dynamic_batching is not None:
+        own = _without_default_sizes(own)
+    same = settings(own)["instance_group"] == settings(winner)["instance_group"]
+    return replace(
+        own,
+        backend=own.backend or ("" if own.platform else winner.backend),
+        max_batch_size=winner.max_batch_size,
+        input=own.input or winner.input,
+        output=own.output or winner.output,
+        instance_group=own.instance_group if same else winner.instance_group,
+        dynamic_batching=winner.dynamic_batching,
+        parameters=winner.parameters,
+    )
+
+
 def digest(config: ModelConfig) -> str:
     """Return what tells a variant apart: equal digests are the same configuration."""
     return hashlib.sha256(convert.dumps(config).encode()).hexdigest()[:16]

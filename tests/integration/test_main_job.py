@@ -22,6 +22,8 @@ from support.serving import serving, until
 
 from analyzer.record import journal
 from analyzer.record.row import Phase
+from analyzer.variant import settings
+from engine.modelconfig import convert
 
 # Short windows and few settings: what is tested is the path, not the figures.
 QUICK = (
@@ -157,7 +159,11 @@ def test_apply_shows_the_difference_and_writes_the_winner(
     said = analyze("apply", "magika", "--model-repository", str(models), "--yes", cwd=folder)
     assert "+" in said
     chosen = folder / "results" / "magika" / "chosen" / "magika" / "config.pbtxt"
-    assert target.read_text() == chosen.read_text()
+    best = convert.loads(chosen.read_text(), "chosen")
+    # Preferred sizes that only say the maximum are left to the server to fill in.
+    expected = {**settings(best), "preferred_batch_size": []}
+    assert settings(convert.loads(target.read_text(), "applied")) == expected
+    assert "version_policy" not in target.read_text(), "what the user left out stays out"
     assert (models / "magika" / "config.pbtxt.before-apply").read_text() == old
     again = analyze("apply", "magika", "--model-repository", str(models), "--yes", cwd=folder)
     assert "already" in again

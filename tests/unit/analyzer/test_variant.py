@@ -24,6 +24,7 @@ from analyzer.variant import (
     canonical,
     digest,
     make,
+    onto,
     reason_not_possible,
     settings,
     space,
@@ -34,8 +35,12 @@ from engine.modelconfig.schema import (
     InstanceGroup,
     InstanceKind,
     ModelConfig,
+    ModelInput,
+    ModelOutput,
     QueuePolicy,
+    VersionPolicy,
 )
+from engine.types import DType
 
 CPU, GPU = InstanceKind.KIND_CPU, InstanceKind.KIND_GPU
 MODEL = ModelConfig(
@@ -300,3 +305,27 @@ def test_the_instance_cell_counts_each_kind_over_its_gpus() -> None:
 
 def test_client_batches_are_a_load_not_a_setting() -> None:
     assert make(Candidate.of(**{BATCH_SIZE: 4, CONCURRENCY: 2}), MODEL) == MODEL
+
+
+def test_a_winner_put_onto_a_users_configuration_changes_what_was_searched_and_no_more() -> None:
+    own = ModelConfig(name="m", backend="onnxruntime", metric_tags={"team": "a"}, max_batch_size=8)
+    completed = replace(
+        own,
+        input=(ModelInput(name="x", data_type=DType.FP32, dims=(3,)),),
+        output=(ModelOutput(name="y", data_type=DType.FP32, dims=(3,)),),
+        version_policy=VersionPolicy(latest=1),
+        default_model_filename="model.onnx",
+        dynamic_batching=DynamicBatching(preferred_batch_size=(8,)),
+    )
+    winner = make(
+        Candidate.of(instance_count=2, max_batch_size=4, max_queue_delay_microseconds=-1),
+        completed,
+    )
+    merged = onto(own, winner)
+    assert merged.metric_tags == {"team": "a"}
+    assert (merged.version_policy, merged.default_model_filename) == (None, "")
+    assert merged.max_batch_size == 4
+    assert merged.instance_group == winner.instance_group
+    assert merged.dynamic_batching is None
+    assert merged.input == completed.input, "left open, it would be completed, batching included"
+    assert onto(merged, winner) == merged

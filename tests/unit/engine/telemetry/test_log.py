@@ -77,7 +77,5 @@ def test_an_exception_follows_its_line(tmp_path: Path) -> None:
 
 
 def test_a_log_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        InvalidArgument, match=r"--log-file .*no/log: cannot write it: No such"
-    ):
+    with pytest.raises(InvalidArgument, match=r"--log-file .*no/log: cannot write it: No such"):
         set_up(ServeOptions(model_repository=(), log_file=tmp_path / "no" / "log"))

@@ -1,0 +1,176 @@
+"""What can be done with a profile that is over: report anew, put the winner to use.
+
+Owns the goal that is kept beside the journal, and the two commands that need no measurement.
+Does not own the ranking (``ranking``) or the pages (``report``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Confirm
+from rich.syntax import Syntax
+
+from analyzer import report as reports
+from analyzer import variant, workspace
+from analyzer.config import values
+from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.ranking.rank import recommended
+from analyzer.record import journal as journals
+from analyzer.terminal import closing_words
+from analyzer.workspace import CONFIG, Workspace
+from engine.modelconfig import convert
+
+#: the goal of the last profile, beside its journal
+GOAL = "goal.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A goal as the command line of ``analyze report`` has it; all None: the profile's own."""
+
+    objectives: Sequence[str] | None = None
+    constraints: Sequence[str] | None = None
+    latency_budget: float | None = None
+    min_throughput: float | None = None
+
+    def goal(self, place: Workspace) -> Goal:
+        """Return the goal that was asked for, or else the one that the profile had.
+
+        Raises:
+            UsageError: it names metrics that do not exist, or bounds that cannot hold.
+        """
+        budgets = (self.latency_budget, self.min_throughput)
+        if not self.objectives and not self.constraints and budgets == (None, None):
+            return read_goal(place)
+        try:
+            objectives = values.objectives(self.objectives) if self.objectives else None
+            constraints = values.constraints(self.constraints) if self.constraints else None
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return parse_goal(objectives, constraints, *budgets)
+
+
+def locate(export_path: Path, model: str) -> Workspace:
+    """Find a profiled model's results by its name, or by the folder itself.
+
+    Raises:
+        UsageError: there are none.
+    """
+    for root in (export_path / model, Path(model)):
+        if Workspace(root).journal.is_file():
+            return Workspace(root)
+    profiled = sorted(path.parent.name for path in export_path.glob("*/journal.jsonl"))
+    near = difflib.get_close_matches(model, profiled, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"there: {', '.join(profiled) or 'none'}"
+    raise UsageError(
+        f"no results of {model!r} under {export_path} ({advice}); "
+        f"`analyze profile --model {model}` makes them"
+    )
+
+
+def report(place: Workspace, wanted: Wanted, output: Path | None, console: Console) -> int:
+    """Rank a journal's rows anew and write the report; return the exit code."""
+    goal = wanted.goal(place)
+    contents = journals.read(place.journal)
+    skipped = reports.read_skipped(place.root, contents.head.run)
+    written = reports.write(
+        contents.head,
+        contents.rows,
+        goal,
+        output or place.root,
+        omitted=reports.Omissions(torn=len(contents.damage), skipped=skipped),
+        results=place.root,
+    )
+    if (winner := recommended(contents.rows, goal)) is not None:
+        closing_words(console, contents.rows, goal, winner)
+    for path in written:
+        console.print(str(path), highlight=False, soft_wrap=True)
+    return 0
+
+
+def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) -> int:
+    """Show what the winner changes in a model's config.pbtxt, and write it; return the exit code.
+
+    Raises:
+        UsageError: the repository does not hold the model, or there is nobody to ask.
+        NothingMeasured: the profile has no winner.
+    """
+    contents = journals.read(place.journal)
+    winner = recommended(contents.rows, read_goal(place))
+    if winner is None:
+        raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
+    folder = workspace.require_model((repository,), contents.head.model)
+    target = folder / CONFIG
+    as_profiled = workspace.fingerprint(folder) == contents.head.options.get("model_digest")
+    if winner.is_default and as_profiled:
+        # Written out, it would only fix what the server completes by itself.
+        console.print(f"The default won: {target} stays as it is.", highlight=False)
+        return 0
+    old = target.read_text(encoding="utf-8") if target.exists() else ""
+    new = _with_winner(old, target, winner.best.config, f"{place.journal}: {winner.variant}")
+    if old == new:
+        console.print(f"{target} is the winner's already.", highlight=False)
+        return 0
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), str(target), winner.variant, lineterm=""
+    )
+    diff = "\n".join(lines)
+    if console.is_terminal:
+        console.print(Syntax(diff, "diff", background_color="default", word_wrap=True))
+    else:
+        console.print(diff, highlight=False, markup=False, soft_wrap=True)
+    if not yes:
+        if not console.is_terminal:
+            raise UsageError("nobody is there to ask: pass --yes to write it")
+        if not Confirm.ask(f"Write it to {target}?", console=console, default=False):
+            return 1
+    kept = workspace.replace_config(folder, new)
+    console.print(f"Wrote {target}" + (f"; the old one is {kept}" if old else ""), highlight=False)
+    return 0
+
+
+def _with_winner(old: str, target: Path, best: str, source: str) -> str:
+    """Return a configuration's text with the winner's settings; the text itself if it has them."""
+    winner = convert.loads(best, source)
+    if not old:
+        return best
+    own = convert.loads(old, str(target))
+    merged = variant.onto(own, winner)
+    return old if merged == own else convert.dumps(merged)
+
+
+def write_goal(place: Workspace, goal: Goal) -> None:
+    """Keep the goal of the profile, for ``report`` and ``apply``."""
+    plain = {
+        "objectives": dict(goal.objectives),
+        "constraints": {
+            each.tag: {
+                end: bound
+                for end, bound in (("min", each.minimum), ("max", each.maximum))
+                if bound is not None
+            }
+            for each in goal.constraints
+        },
+    }
+    (place.root / GOAL).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+
+def read_goal(place: Workspace) -> Goal:
+    """Return the goal of the profile, or the usual one where it never came to an end."""
+    path = place.root / GOAL
+    if not path.is_file():
+        return parse_goal(None, None, None, None)
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        return parse_goal(plain["objectives"], plain["constraints"], None, None)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise AnalyzerError(
+            f"{path}: not a goal ({error!r}); remove it, or state a goal"
+        ) from error
