@@ -64,7 +64,7 @@ def test_cpu_and_memory_of_the_whole_tree_are_seen() -> None:
 
 
 def test_what_was_seen_can_be_asked_for_within_and_afterwards() -> None:
-    with server("print()\nimport sys; sys.stdin.read()") as idle:
+    with server("print(flush=True)\nimport sys; sys.stdin.read()") as idle:
         with Watch(idle.pid, nvml=NONE, period_s=0.02) as watch:
             assert watch.seen().glimpses
         assert watch.seen().glimpses == watch.seen().glimpses
@@ -72,7 +72,7 @@ def test_what_was_seen_can_be_asked_for_within_and_afterwards() -> None:
 
 
 def test_a_server_that_ends_is_no_error() -> None:
-    with server("print()\nimport sys; sys.stdin.read()") as short:
+    with server("print(flush=True)\nimport sys; sys.stdin.read()") as short:
         watch = Watch(short.pid, nvml=NONE, period_s=0.01)
         with watch:
             short.kill()
@@ -99,7 +99,7 @@ class OneGpu:
 
 @pytest.mark.parametrize("nvml", [OneGpu(), NONE])
 def test_gpus_are_looked_at_in_every_glimpse(nvml: OneGpu | NoGpus) -> None:
-    with server("print()\nimport sys; sys.stdin.read()") as idle:
+    with server("print(flush=True)\nimport sys; sys.stdin.read()") as idle:
         with Watch(idle.pid, nvml=nvml, period_s=0.01) as watch:
             pass
         seen = watch.seen()
