@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from support.single_rows import head, row
 
-from analyzer import compose, workspace
+from analyzer import results, workspace
 from analyzer.record.journal import Journal
 from analyzer.workspace import Workspace
 
@@ -23,8 +23,10 @@ def profiled(tmp_path: Path, *, better: float) -> tuple[Workspace, Path]:
     place = Workspace(tmp_path / "results" / "m")
     place.root.mkdir(parents=True)
     rows = (
-        replace(row("default", 0, perf_throughput=100.0), config='name: "m"\n'),
-        replace(row("0", 1, perf_throughput=100.0 * better), config='name: "m" # fast\n'),
+        replace(row("default", 0, perf_throughput=100.0), config='name: "m"\nmax_batch_size: 8\n'),
+        replace(
+            row("0", 1, perf_throughput=100.0 * better), config='name: "m"\nmax_batch_size: 16\n'
+        ),
     )
     options = {"model_digest": workspace.fingerprint(folder)}
     with Journal.create(place.journal, head(options)) as journal:
@@ -35,7 +37,7 @@ def profiled(tmp_path: Path, *, better: float) -> tuple[Workspace, Path]:
 
 def applied(place: Workspace, target: Path) -> str:
     console = Console(file=StringIO(), width=80)
-    assert compose.apply(place, target.parent.parent, console, yes=True) == 0
+    assert results.apply(place, target.parent.parent, console, yes=True) == 0
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -52,7 +54,7 @@ def test_a_default_that_won_is_written_over_what_was_not_profiled(tmp_path: Path
     place, target = profiled(tmp_path, better=0.5)
     target.write_text("max_batch_size: 2\n")
     applied(place, target)
-    assert target.read_text() == 'name: "m"\n'
+    assert target.read_text() == "max_batch_size: 8\n", "what the user left out stays out"
 
 
 def test_a_variant_that_won_is_written_and_the_diff_is_whole_where_nobody_reads_it(
@@ -62,6 +64,6 @@ def test_a_variant_that_won_is_written_and_the_diff_is_whole_where_nobody_reads_
     before = target.read_text()
     said = applied(place, target).splitlines()
     assert f"-{LONG.rstrip()}" in [line.rstrip() for line in said]
-    assert '+name: "m" # fast' in said
-    assert target.read_text() == 'name: "m" # fast\n'
+    assert "+max_batch_size: 16" in said
+    assert target.read_text() == "max_batch_size: 16\n"
     assert (target.parent / "config.pbtxt.before-apply").read_text() == before
