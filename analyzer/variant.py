@@ -201,7 +201,7 @@ def _batching(base: ModelConfig, limits: Limits) -> list[Dimension]:
     )
     sizes = tuple(size for size in _doubling(low, high) if size >= limits.batch_size)
     largest = Dimension(MAX_BATCH_SIZE, _distinct(sizes or (limits.batch_size,)))
-    if base.has_sequence_batching:
+    if base.sequence_batching is not None:
         return [largest]
     delays = limits.queue_delays_us
     return [Dimension(QUEUE_DELAY, _distinct(_DELAYS_US if delays is None else delays)), largest]

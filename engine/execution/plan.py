@@ -65,7 +65,7 @@ def _members(model: str, place: int, group: InstanceGroup) -> Iterator[tuple[str
 def _lacking(config: ModelConfig) -> Iterator[str]:
     if config.is_ensemble:
         yield "ensemble_scheduling: ensembles are not served yet"
-    if config.has_sequence_batching:
+    if config.sequence_batching is not None:
         yield "sequence_batching: the sequence batcher is not there yet"
     if config.decoupled:
         yield "model_transaction_policy.decoupled: only one response a request is served yet"
@@ -73,8 +73,12 @@ def _lacking(config: ModelConfig) -> Iterator[str]:
         yield from filter(None, [unsupported_queue(config.dynamic_batching)])
     yield from (
         f"{field}: not served yet; remove it if the model can do without"
-        for field in ("batch_input", "batch_output", "model_operations")
-        if field in config.other
+        for field, given in (
+            ("batch_input", config.batch_input),
+            ("batch_output", config.batch_output),
+            ("model_operations", "model_operations" in config.other),
+        )
+        if given
     )
     yield from (
         f"input '{tensor.name}': allow_ragged_batch is not served yet"

@@ -103,7 +103,7 @@ def _from_file(
         seen = f" ('{fixed.name}' has shape {list(fixed.shape)})" if fixed is not None else ""
         hint = f"set max_batch_size: 0, or export the model with a variable first dimension{seen}"
         raise ConfigError([Problem(config.name, what, hint=hint)])
-    scheduled = config.dynamic_batching is not None or config.has_sequence_batching
+    scheduled = config.dynamic_batching is not None or config.sequence_batching is not None
     if batchable and config.max_batch_size > 1 and not scheduled:
         config = replace(config, dynamic_batching=DynamicBatching())
     batched = config.max_batch_size > 0

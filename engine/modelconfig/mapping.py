@@ -121,6 +121,13 @@ SCALAR = Codec(
     lambda message, name, _path, _gathered: getattr(message, name),
     setattr,
 )
+# One of several alternatives (a oneof): None if it is not the one chosen.
+CHOSEN = Codec(
+    lambda message, name, _path, _gathered: (
+        getattr(message, name) if message.HasField(name) else None
+    ),
+    lambda message, name, value: None if value is None else setattr(message, name, value),
+)
 SCALARS = Codec(
     lambda message, name, _path, _gathered: tuple(getattr(message, name)),
     lambda message, name, value: getattr(message, name).extend(value),

@@ -12,6 +12,7 @@ from engine.modelconfig import schema
 from engine.modelconfig.findings import Finding, near
 from engine.modelconfig.locate import Path, written
 from engine.modelconfig.mapping import (
+    CHOSEN,
     SCALAR,
     SCALARS,
     STRINGS_BY_NAME,
@@ -127,7 +128,17 @@ def _write_steps(message: Message, name: str, value: Value) -> None:
         repeated(_STEP).write(getattr(message, name), "step", value)
 
 
+def _read_dtype_if_any(message: Message, name: str, path: Path, gathered: Gathered) -> Value:
+    return _read_dtype(message, name, path, gathered) if getattr(message, name) else None
+
+
+def _write_dtype_if_any(message: Message, name: str, value: Value) -> None:
+    if value is not None:
+        _write_dtype(message, name, value)
+
+
 _DTYPE = Codec(_read_dtype, _write_dtype)
+_DTYPE_IF_ANY = Codec(_read_dtype_if_any, _write_dtype_if_any)
 _RESHAPE = inside("shape", SCALARS)
 
 _INPUT = Correspondence(
@@ -182,6 +193,85 @@ _DYNAMIC = Correspondence(
     default_queue_policy=optional(_QUEUE_POLICY),
     priority_queue_policy=by_name(_QUEUE_POLICY),
 )
+_CONTROL = Correspondence(
+    schema.Control,
+    kind=enum(schema.ControlKind),
+    int32_false_true=SCALARS,
+    fp32_false_true=SCALARS,
+    bool_false_true=SCALARS,
+    data_type=_DTYPE_IF_ANY,
+)
+_CONTROL_INPUT = Correspondence(schema.ControlInput, name=SCALAR, control=repeated(_CONTROL))
+_INITIAL_STATE = Correspondence(
+    schema.InitialState,
+    data_type=_DTYPE_IF_ANY,
+    dims=SCALARS,
+    name=SCALAR,
+    zero_data=CHOSEN,
+    data_file=CHOSEN,
+)
+_STATE = Correspondence(
+    schema.State,
+    input_name=SCALAR,
+    output_name=SCALAR,
+    data_type=_DTYPE_IF_ANY,
+    dims=SCALARS,
+    initial_state=repeated(_INITIAL_STATE),
+    use_same_buffer_for_input_output=SCALAR,
+    use_growable_memory=SCALAR,
+)
+_DIRECT = Correspondence(
+    schema.SequenceDirect, max_queue_delay_microseconds=SCALAR, minimum_slot_utilization=SCALAR
+)
+_OLDEST = Correspondence(
+    schema.SequenceOldest,
+    max_candidate_sequences=SCALAR,
+    preferred_batch_size=SCALARS,
+    max_queue_delay_microseconds=SCALAR,
+    preserve_ordering=SCALAR,
+)
+_SEQUENCE = Correspondence(
+    schema.SequenceBatching,
+    max_sequence_idle_microseconds=SCALAR,
+    control_input=repeated(_CONTROL_INPUT),
+    state=repeated(_STATE),
+    direct=optional(_DIRECT),
+    oldest=optional(_OLDEST),
+    iterative_sequence=SCALAR,
+)
+_BATCH_INPUT = Correspondence(
+    schema.BatchInput,
+    kind=enum(schema.BatchInputKind),
+    target_name=SCALARS,
+    data_type=_DTYPE_IF_ANY,
+    source_input=SCALARS,
+)
+_BATCH_OUTPUT = Correspondence(
+    schema.BatchOutput,
+    target_name=SCALARS,
+    kind=enum(schema.BatchOutputKind),
+    source_input=SCALARS,
+)
+_WARMUP_INPUT = Correspondence(
+    schema.WarmupInput,
+    data_type=_DTYPE_IF_ANY,
+    dims=SCALARS,
+    zero_data=CHOSEN,
+    random_data=CHOSEN,
+    input_data_file=CHOSEN,
+)
+_WARMUP = Correspondence(
+    schema.ModelWarmup,
+    name=SCALAR,
+    batch_size=SCALAR,
+    inputs=by_name(_WARMUP_INPUT),
+    count=SCALAR,
+)
+_METRIC_CONTROL = Correspondence(
+    schema.MetricControl,
+    family=("metric_identifier", inside("family", SCALAR, absent="")),
+    buckets=("histogram_options", inside("buckets", SCALARS)),
+)
 _ACCELERATOR = Correspondence(schema.Accelerator, name=SCALAR, parameters=STRINGS_BY_NAME)
 _ACCELERATORS = Correspondence(
     schema.ExecutionAccelerators,
@@ -216,6 +306,7 @@ _CONFIG = Correspondence(
     output=repeated(_OUTPUT),
     optimization=optional(_OPTIMIZATION),
     dynamic_batching=optional(_DYNAMIC),
+    sequence_batching=optional(_SEQUENCE),
     ensemble_scheduling=Codec(_read_steps, _write_steps),
     instance_group=repeated(_GROUP),
     default_model_filename=SCALAR,
@@ -224,6 +315,10 @@ _CONFIG = Correspondence(
     parameters=strings_inside("string_value"),
     decoupled=("model_transaction_policy", inside("decoupled", SCALAR, absent=False)),
     response_cache=("response_cache", inside("enable", SCALAR, absent=False)),
+    batch_input=repeated(_BATCH_INPUT),
+    batch_output=repeated(_BATCH_OUTPUT),
+    model_warmup=repeated(_WARMUP),
+    model_metrics=("model_metrics", inside("metric_control", repeated(_METRIC_CONTROL))),
 )
 
 
@@ -231,7 +326,7 @@ def schema_schedulers(config: schema.ModelConfig) -> tuple[str, ...]:
     """Name the schedulers a configuration asks for; more than one cannot be."""
     given = {
         "dynamic_batching": config.dynamic_batching is not None,
-        "sequence_batching": config.has_sequence_batching,
+        "sequence_batching": config.sequence_batching is not None,
         "ensemble_scheduling": config.ensemble_scheduling is not None,
     }
     return tuple(name for name, is_given in given.items() if is_given)

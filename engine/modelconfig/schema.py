@@ -138,6 +138,162 @@ class DynamicBatching:
     priority_queue_policy: Mapping[int, QueuePolicy] = field(default_factory=dict)
 
 
+class ControlKind(Enum):
+    """What a sequence batcher tells a model through a control input."""
+
+    CONTROL_SEQUENCE_START = "CONTROL_SEQUENCE_START"
+    CONTROL_SEQUENCE_READY = "CONTROL_SEQUENCE_READY"
+    CONTROL_SEQUENCE_END = "CONTROL_SEQUENCE_END"
+    CONTROL_SEQUENCE_CORRID = "CONTROL_SEQUENCE_CORRID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """One control: its kind, and how false and true are written (one of the three pairs).
+
+    The correlation id has a ``data_type`` instead of a pair.
+    """
+
+    kind: ControlKind
+    int32_false_true: tuple[int, ...] = ()
+    fp32_false_true: tuple[float, ...] = ()
+    bool_false_true: tuple[bool, ...] = ()
+    data_type: DType | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlInput:
+    """An input of the model that the sequence batcher fills."""
+
+    name: str
+    control: tuple[Control, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialState:
+    """What a state holds when a sequence starts: zeros, or a file in ``initial_state/``.
+
+    Of ``zero_data`` and ``data_file`` at most one is not None.
+    """
+
+    data_type: DType | None = None
+    dims: Dims = ()
+    name: str = ""
+    zero_data: bool | None = None
+    data_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Implicit state: an output of the model that comes back as an input of the next request."""
+
+    input_name: str
+    output_name: str
+    data_type: DType | None = None
+    dims: Dims = ()
+    initial_state: tuple[InitialState, ...] = ()
+    use_same_buffer_for_input_output: bool = False
+    use_growable_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceDirect:
+    """The direct strategy: a sequence keeps one batch slot of one instance for its life."""
+
+    max_queue_delay_microseconds: int = 0
+    minimum_slot_utilization: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceOldest:
+    """The oldest strategy: the requests of many sequences go through a dynamic batcher."""
+
+    max_candidate_sequences: int = 0
+    preferred_batch_size: tuple[int, ...] = ()
+    max_queue_delay_microseconds: int = 0
+    preserve_ordering: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceBatching:
+    """The sequence batcher's settings. At most one of ``direct`` and ``oldest`` is set."""
+
+    max_sequence_idle_microseconds: int = 0
+    control_input: tuple[ControlInput, ...] = ()
+    state: tuple[State, ...] = ()
+    direct: SequenceDirect | None = None
+    oldest: SequenceOldest | None = None
+    iterative_sequence: bool = False
+
+
+class BatchInputKind(Enum):
+    """What a batch input tells a model of the batch it runs."""
+
+    BATCH_ELEMENT_COUNT = "BATCH_ELEMENT_COUNT"
+    BATCH_ACCUMULATED_ELEMENT_COUNT = "BATCH_ACCUMULATED_ELEMENT_COUNT"
+    BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO = "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO"
+    BATCH_MAX_ELEMENT_COUNT_AS_SHAPE = "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE"
+    BATCH_ITEM_SHAPE = "BATCH_ITEM_SHAPE"
+    BATCH_ITEM_SHAPE_FLATTEN = "BATCH_ITEM_SHAPE_FLATTEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchInput:
+    """Inputs of the model that are computed from the requests of a batch."""
+
+    kind: BatchInputKind = BatchInputKind.BATCH_ELEMENT_COUNT
+    target_name: tuple[str, ...] = ()
+    data_type: DType | None = None
+    source_input: tuple[str, ...] = ()
+
+
+class BatchOutputKind(Enum):
+    """How an output of a whole batch is dealt out to its requests."""
+
+    BATCH_SCATTER_WITH_INPUT_SHAPE = "BATCH_SCATTER_WITH_INPUT_SHAPE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOutput:
+    """Outputs that are dealt out by the shapes of an input."""
+
+    target_name: tuple[str, ...] = ()
+    kind: BatchOutputKind = BatchOutputKind.BATCH_SCATTER_WITH_INPUT_SHAPE
+    source_input: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmupInput:
+    """One input of a warm-up sample: zeros, random values, or a file in ``warmup/``.
+
+    At most one of the last three is not None.
+    """
+
+    data_type: DType | None = None
+    dims: Dims = ()
+    zero_data: bool | None = None
+    random_data: bool | None = None
+    input_data_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWarmup:
+    """A request that every instance runs before the model is ready; ``count`` 0 means once."""
+
+    name: str = ""
+    batch_size: int = 0
+    inputs: Mapping[str, WarmupInput] = field(default_factory=dict)
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricControl:
+    """How one family of metrics is kept for this model; ``buckets`` None are the default's."""
+
+    family: str = ""
+    buckets: tuple[float, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """One execution accelerator, by Triton's name: tensorrt, cuda, openvino ..."""
@@ -200,6 +356,7 @@ class ModelConfig:
     output: tuple[ModelOutput, ...] = ()
     optimization: Optimization | None = None
     dynamic_batching: DynamicBatching | None = None
+    sequence_batching: SequenceBatching | None = None
     ensemble_scheduling: tuple[EnsembleStep, ...] | None = None
     instance_group: tuple[InstanceGroup, ...] = ()
     default_model_filename: str = ""
@@ -208,12 +365,11 @@ class ModelConfig:
     parameters: Mapping[str, str] = field(default_factory=dict)
     decoupled: bool = False
     response_cache: bool = False
+    batch_input: tuple[BatchInput, ...] = ()
+    batch_output: tuple[BatchOutput, ...] = ()
+    model_warmup: tuple[ModelWarmup, ...] = ()
+    model_metrics: tuple[MetricControl, ...] | None = None
     other: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def has_sequence_batching(self) -> bool:
-        """Whether the sequence batcher is asked for (a later scheduler; see ``other``)."""
-        return "sequence_batching" in self.other
 
     @property
     def is_ensemble(self) -> bool:

@@ -157,7 +157,7 @@ class _Linter:
             found += _apart(declared, text.broken)
             self._add(found)
             return _Checked(folder, declared, None)
-        if named.is_ensemble or named.has_sequence_batching:
+        if named.is_ensemble or named.sequence_batching is not None:
             found += problems(named, declared.source, declared.places)
             found += _located(declared, _deferred(named))
             self._add(found)

@@ -125,7 +125,7 @@ def refuse_unserved(config: ModelConfig) -> None:
             f"model '{config.name}' is an ensemble, which this version does not serve yet; "
             "its models can be called one by one"
         )
-    if config.has_sequence_batching:
+    if config.sequence_batching is not None:
         raise Unsupported(
             f"model '{config.name}' asks for sequence_batching, which this version does not serve "
             "yet; without it the model is served as one that keeps no state"

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from engine.modelconfig.schema import (
     Accelerator,
+    BatchInput,
+    BatchInputKind,
+    BatchOutput,
+    BatchOutputKind,
+    Control,
+    ControlInput,
+    ControlKind,
     DynamicBatching,
     EnsembleStep,
     ExecutionAccelerators,
+    InitialState,
     InputFormat,
     InstanceGroup,
     InstanceKind,
+    MetricControl,
     ModelConfig,
     ModelInput,
     ModelOutput,
+    ModelWarmup,
     Optimization,
     QueuePolicy,
     RateLimiter,
     Resource,
+    SequenceBatching,
+    SequenceDirect,
+    SequenceOldest,
+    State,
     TimeoutAction,
     VersionPolicy,
+    WarmupInput,
 )
 from engine.types import DType
 
@@ -134,23 +150,89 @@ _STEPS = _few(
 
 # What the engine does not interpret, in protobuf's own writing.
 KEPT = {
-    "model_warmup": (
-        'model_warmup {\n  name: "zeros"\n  batch_size: 1\n  inputs {\n    key: "x"\n    value {\n'
-        "      data_type: TYPE_FP32\n      dims: 4\n      zero_data: true\n    }\n  }\n}\n"
-    ),
     "model_operations": 'model_operations {\n  op_library_filename: "ops.so"\n}\n',
-    "batch_input": (
-        'batch_input {\n  target_name: "n"\n  data_type: TYPE_FP32\n  source_input: "x"\n}\n'
-    ),
-    "model_metrics": (
-        "model_metrics {\n  metric_control {\n    metric_identifier {\n"
-        '      family: "nv_inference_first_response_histogram_ms"\n    }\n'
-        "    histogram_options {\n      buckets: 0.5\n      buckets: 10.0\n    }\n  }\n}\n"
+    "model_repository_agents": (
+        'model_repository_agents {\n  agents {\n    name: "checksum"\n  }\n}\n'
     ),
 }
-SEQUENCE = (
-    "sequence_batching {\n  max_sequence_idle_microseconds: 5000000\n"
-    "  direct {\n    minimum_slot_utilization: 0.1\n  }\n}\n"
+_FLOATS = st.floats(width=32, allow_nan=False)
+_DTYPE_IF_ANY = st.none() | st.sampled_from(DType)
+_CONTROLS = st.builds(
+    Control,
+    kind=st.sampled_from(ControlKind),
+    int32_false_true=_few(_INT32, 2),
+    fp32_false_true=_few(_FLOATS, 2),
+    bool_false_true=_few(_COINS, 2),
+    data_type=_DTYPE_IF_ANY,
+)
+_INITIAL = st.one_of(
+    st.builds(
+        InitialState, data_type=_DTYPE_IF_ANY, dims=_DIMS, name=_WORDS, zero_data=st.none() | _COINS
+    ),
+    st.builds(InitialState, data_type=_DTYPE_IF_ANY, dims=_DIMS, name=_WORDS, data_file=_WORDS),
+)
+_STATES = st.builds(
+    State,
+    input_name=_WORDS,
+    output_name=_WORDS,
+    data_type=_DTYPE_IF_ANY,
+    dims=_DIMS,
+    initial_state=_few(_INITIAL, 2),
+    use_same_buffer_for_input_output=_COINS,
+    use_growable_memory=_COINS,
+)
+_DIRECT = st.builds(
+    SequenceDirect, max_queue_delay_microseconds=_UINT64, minimum_slot_utilization=_FLOATS
+)
+_OLDEST = st.builds(
+    SequenceOldest,
+    max_candidate_sequences=_INT32,
+    preferred_batch_size=_few(_INT32),
+    max_queue_delay_microseconds=_UINT64,
+    preserve_ordering=_COINS,
+)
+_SEQUENCES = st.builds(
+    SequenceBatching,
+    max_sequence_idle_microseconds=_UINT64,
+    control_input=_few(st.builds(ControlInput, name=_WORDS, control=_few(_CONTROLS, 2)), 2),
+    state=_few(_STATES, 2),
+    iterative_sequence=_COINS,
+).flatmap(
+    lambda batching: st.one_of(
+        st.just(batching),
+        _DIRECT.map(lambda direct: replace(batching, direct=direct)),
+        _OLDEST.map(lambda oldest: replace(batching, oldest=oldest)),
+    )
+)
+_BATCH_INPUTS = st.builds(
+    BatchInput,
+    kind=st.sampled_from(BatchInputKind),
+    target_name=_few(_WORDS, 2),
+    data_type=_DTYPE_IF_ANY,
+    source_input=_few(_WORDS, 2),
+)
+_BATCH_OUTPUTS = st.builds(
+    BatchOutput,
+    kind=st.sampled_from(BatchOutputKind),
+    target_name=_few(_WORDS, 2),
+    source_input=_few(_WORDS, 2),
+)
+_WARMUP_INPUTS = st.one_of(
+    st.builds(WarmupInput, data_type=_DTYPE_IF_ANY, dims=_DIMS, zero_data=st.none() | _COINS),
+    st.builds(WarmupInput, data_type=_DTYPE_IF_ANY, dims=_DIMS, random_data=_COINS),
+    st.builds(WarmupInput, data_type=_DTYPE_IF_ANY, dims=_DIMS, input_data_file=_WORDS),
+)
+_WARMUPS = st.builds(
+    ModelWarmup,
+    name=_WORDS,
+    batch_size=_UINT32,
+    inputs=st.dictionaries(_WORDS, _WARMUP_INPUTS, max_size=2),
+    count=_UINT32,
+)
+_METRICS = st.builds(
+    MetricControl,
+    family=_WORDS,
+    buckets=st.none() | _few(st.floats(allow_nan=False)),
 )
 CUDA = "cuda {\n  graphs: true\n}\n"
 SECONDARY = "secondary_devices {\n  device_id: 7\n}\n"
@@ -162,8 +244,6 @@ def configs(draw: st.DrawFn) -> ModelConfig:
     other = dict(draw(st.dictionaries(st.sampled_from(sorted(KEPT)), st.none())))
     kept: dict[str, str] = {name: KEPT[name] for name in other}
     scheduler = draw(st.sampled_from(["none", "dynamic", "sequence", "ensemble"]))
-    if scheduler == "sequence":
-        kept["sequence_batching"] = SEQUENCE
     optimization: Optimization | None = draw(st.none() | _OPTIMIZATION)
     if optimization is not None and draw(_COINS):
         kept["optimization.cuda"] = CUDA
@@ -185,6 +265,7 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         output=draw(_few(_OUTPUTS)),
         optimization=optimization,
         dynamic_batching=draw(_BATCHING) if scheduler == "dynamic" else None,
+        sequence_batching=draw(_SEQUENCES) if scheduler == "sequence" else None,
         ensemble_scheduling=steps,
         instance_group=groups,
         default_model_filename=draw(_WORDS),
@@ -193,5 +274,9 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         parameters=draw(_MAPS),
         decoupled=draw(_COINS),
         response_cache=draw(_COINS),
+        batch_input=draw(_few(_BATCH_INPUTS, 2)),
+        batch_output=draw(_few(_BATCH_OUTPUTS, 2)),
+        model_warmup=draw(_few(_WARMUPS, 2)),
+        model_metrics=draw(st.none() | _few(_METRICS, 2)),
         other=kept,
     )

@@ -38,6 +38,7 @@ from engine.modelconfig.schema import (
     ModelInput,
     ModelOutput,
     QueuePolicy,
+    SequenceBatching,
     VersionPolicy,
 )
 from engine.types import DType
@@ -103,7 +104,7 @@ def test_a_cpu_group_stays_on_the_cpu_beside_a_gpu() -> None:
 
 
 def test_other_batchers_keep_the_dynamic_one_out() -> None:
-    sequences = replace(MODEL, dynamic_batching=None, other={"sequence_batching": ""})
+    sequences = replace(MODEL, dynamic_batching=None, sequence_batching=SequenceBatching())
     made = values(space(sequences, Machine(2), Limits()))
     assert QUEUE_DELAY not in made
     assert MAX_BATCH_SIZE in made

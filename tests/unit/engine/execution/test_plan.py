@@ -9,12 +9,14 @@ from support.fake_backend import config
 
 from engine.execution.plan import plan, unsupported
 from engine.modelconfig.schema import (
+    BatchInput,
     DynamicBatching,
     EnsembleStep,
     InstanceGroup,
     InstanceKind,
     ModelConfig,
     ModelInput,
+    SequenceBatching,
 )
 from engine.types import DType
 
@@ -75,8 +77,8 @@ def test_there_is_always_somebody_to_run() -> None:
     ("asked", "named"),
     [
         (replace(config(), ensemble_scheduling=(EnsembleStep(model_name="a"),)), "ensemble"),
-        (replace(config(), other={"sequence_batching": ""}), "sequence_batching"),
-        (replace(config(), other={"batch_input": ""}), "batch_input"),
+        (replace(config(), sequence_batching=SequenceBatching()), "sequence_batching"),
+        (replace(config(), batch_input=(BatchInput(),)), "batch_input"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
         (replace(config(), decoupled=True), "decoupled"),
         (config(batching=DynamicBatching(priority_levels=2)), "priority_levels"),
@@ -98,6 +100,8 @@ def test_what_cannot_be_served_is_named(asked: ModelConfig, named: str) -> None:
 
 
 def test_everything_is_named_at_once_and_nothing_without_cause() -> None:
-    many = replace(config(), decoupled=True, other={"sequence_batching": "", "batch_input": ""})
+    many = replace(
+        config(), decoupled=True, sequence_batching=SequenceBatching(), batch_input=(BatchInput(),)
+    )
     assert len(unsupported(many)) == 3
     assert unsupported(config(batching=DynamicBatching(preserve_ordering=True))) == ()

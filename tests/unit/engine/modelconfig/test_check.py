@@ -8,7 +8,7 @@ from engine.errors import Problem
 from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.check import problems
-from engine.modelconfig.schema import DynamicBatching, ModelConfig
+from engine.modelconfig.schema import DynamicBatching, ModelConfig, SequenceBatching
 from engine.types import DType, TensorSpec
 
 _IO = 'input {{ name: "x" data_type: TYPE_FP32 {0} }}'
@@ -152,7 +152,7 @@ def test_a_name_given_twice_is_found_once() -> None:
 
 
 def test_two_schedulers_are_a_problem_also_without_a_text() -> None:
-    config = ModelConfig(dynamic_batching=DynamicBatching(), other={"sequence_batching": ""})
+    config = ModelConfig(dynamic_batching=DynamicBatching(), sequence_batching=SequenceBatching())
     (problem,) = problems(config, "variant")
     assert "only one of dynamic_batching and sequence_batching may be given" in str(problem)
 
