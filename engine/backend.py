@@ -2,6 +2,11 @@
 
 A backend is one module in ``engine.backends`` that defines ``BACKEND``, or an entry point in
 the group ``engine.backends`` of another distribution. Nothing is imported before it is used.
+
+How a configuration is completed is the backend's choice of two. A model *file* that says what it
+is made of answers ``inspect`` with a ``Signature``, and the rules of ``modelconfig.complete`` do
+the rest. A model that is *code* may complete the configuration itself: its backend is a
+``SelfCompleting`` one.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from engine.errors import NotFound
 
@@ -80,6 +85,27 @@ class Backend(Protocol):
 
         Raises:
             EngineError: what is missing or wrong, where, and what to do.
+        """
+        ...
+
+
+@runtime_checkable
+class SelfCompleting(Protocol):
+    """A backend whose models complete their own configuration (Python's ``auto_complete_config``).
+
+    It is a ``Backend`` too; ``inspect`` is asked first, and may answer None.
+    """
+
+    def auto_complete(self, directory: Path, config: ModelConfig) -> ModelConfig:
+        """Ask the model in the version's folder ``directory`` to complete ``config``.
+
+        Not called with ``--disable-auto-complete-config``. ``config`` is named and normalised,
+        as the file has it otherwise. Of the answer, ``modelconfig.complete.SELF_COMPLETED`` is
+        taken (inputs, outputs, ``max_batch_size``, ``dynamic_batching``, ``decoupled``); it is
+        checked as if the file had said so.
+
+        Raises:
+            EngineError: the model refuses the configuration, or failed.
         """
         ...
 

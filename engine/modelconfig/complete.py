@@ -4,9 +4,10 @@ Owns: the rules by which Triton fills a configuration (ONNX Runtime's for a mode
 has a signature, instance groups, normalisation) and the full shapes that follow. Does not own:
 reading the model file, nor which backend it is for (``repository.recognise``).
 
-1. Inputs and outputs are completed only if one of the two lists is empty, and only then are
+1. From a file's signature, inputs and outputs are completed only if one of the two lists is empty, and only then are
    ``max_batch_size`` and the dynamic batcher touched (even an explicit ``max_batch_size: 0``).
-2. Instance groups and defaults are filled always, also with completion switched off.
+2. A model that is code says itself what is to be added (``adopt``), whatever is there already.
+3. Instance groups and defaults are filled always, also with completion switched off.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from engine.modelconfig.schema import (
 )
 from engine.types import TensorSpec
 
-__all__ = ["complete", "input_specs", "output_specs", "problems"]
+__all__ = ["SELF_COMPLETED", "adopt", "complete", "input_specs", "output_specs", "problems"]
 
 _ANY = -1
 # platform, default_model_filename (Triton's core/src/constants.h)
@@ -40,6 +41,8 @@ _BACKENDS = {
     "openvino": ("", "model.xml"),
     "python": ("", "model.py"),
 }
+#: what a model may say of its own configuration (rule 2)
+SELF_COMPLETED = ("input", "output", "max_batch_size", "dynamic_batching", "decoupled")
 # These do better with two instances on a CPU, Triton says (SetDefaultInstanceCount).
 _TWO_ON_CPU = {"onnxruntime", "tensorflow"}
 
@@ -69,6 +72,11 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command
     if auto and outputs and not (config.input and config.output):
         config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
     return _normalised(config, gpus)
+
+
+def adopt(config: ModelConfig, completed: ModelConfig) -> ModelConfig:
+    """Take from a model's own completion what a model may say (rule 2)."""
+    return replace(config, **{name: getattr(completed, name) for name in SELF_COMPLETED})
 
 
 def _named(config: ModelConfig, name: str, backend: str) -> ModelConfig:
@@ -137,7 +145,7 @@ def _output(spec: TensorSpec, *, batched: bool) -> ModelOutput:
 
 
 def _normalised(config: ModelConfig, gpus: tuple[int, ...]) -> ModelConfig:
-    """Apply rule 2 (Triton's ``NormalizeModelConfig`` and ``NormalizeInstanceGroup``)."""
+    """Apply rule 3 (Triton's ``NormalizeModelConfig`` and ``NormalizeInstanceGroup``)."""
     config = replace(config, version_policy=config.version_policy or VersionPolicy(latest=1))
     batching = config.dynamic_batching
     if batching is not None and not batching.preferred_batch_size and config.max_batch_size > 0:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import engine.backend
-from engine.backend import Backend, Signature
+from engine.backend import Backend
 from engine.errors import ConfigError, EngineError, InvalidArgument, Problem
 from engine.modelconfig import convert
 from engine.modelconfig.check import findings
@@ -25,7 +25,9 @@ from engine.modelconfig.locate import Path as FieldPath
 from engine.modelconfig.schema import EnsembleStep, InstanceGroup, ModelConfig
 from engine.repository.prepare import (
     Declared,
+    Said,
     Terms,
+    ask,
     choose_versions,
     contents,
     fill,
@@ -195,27 +197,27 @@ class _Linter:
             found += _located(declared, [wrong])
             backend = None
         for version in versions:
-            signature = self._inspect(declared, folder, version, name, backend)
+            said = self._ask(declared, folder, version, name, backend)
             try:
-                config = fill(declared, folder, name, signature, self._terms)
+                config = fill(declared, folder, name, said, self._terms)
             except ConfigError as error:
                 found += error.problems
                 continue
-            found += judge(declared, config, signature, self._terms)
+            found += judge(declared, config, said, self._terms)
         if config is not None:
             found += _located(declared, _hardly_meant(config, self._cores))
         elif not versions:
             found += problems(declared.config, declared.source, declared.places)
         return config
 
-    def _inspect(
+    def _ask(
         self,
         declared: Declared,
         folder: ModelFolder,
         version: int,
         name: str,
         backend: Backend | None,
-    ) -> Signature | None:
+    ) -> Said:
         directory = folder.version_directory(version)
         named = fill(declared, folder, name, None, self._terms)
         if missing := missing_file(named, directory):
@@ -225,7 +227,7 @@ class _Linter:
         if backend is None:
             return None
         try:
-            return backend.inspect(directory, named)
+            return ask(backend, directory, named, self._terms)
         except InvalidArgument as error:
             self._say(declared.source, error.message)  # the configuration's, not the file's
             return None

@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.backend import Backend, Signature
+from engine.backend import Backend, SelfCompleting, Signature
 from engine.errors import ConfigError, EngineError, InvalidArgument, NotFound, Problem, Unsupported
 from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
-from engine.modelconfig.complete import complete, problems
+from engine.modelconfig.complete import adopt, complete, problems
 from engine.modelconfig.findings import located
 from engine.modelconfig.locate import Places
 from engine.modelconfig.schema import ModelConfig, VersionPolicy
 from engine.repository.recognise import recognise
 from engine.repository.scan import ModelFolder
+
+#: what a model says of itself: its file's signature, the configuration it completed, or nothing
+Said = Signature | ModelConfig | None
 
 DEFAULT_MAX_BATCH_SIZE = 4
 _MOST_LISTED = 10
@@ -171,25 +174,40 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
     named = fill(declared, folder, name, None, terms)
     if missing := missing_file(named, directory):
         raise NotFound(missing)
-    signature = backend.inspect(directory, named)
-    config = fill(declared, folder, name, signature, terms)
-    if wrong := [one for one in judge(declared, config, signature, terms) if not one.warning]:
+    said = ask(backend, directory, named, terms)
+    config = fill(declared, folder, name, said, terms)
+    if wrong := [one for one in judge(declared, config, said, terms) if not one.warning]:
         raise ConfigError(wrong)
     return Prepared(config, backend, directory)
 
 
+def ask(backend: Backend, directory: Path, named: ModelConfig, terms: Terms) -> Said:
+    """Ask a version of a model what it says of itself; ``named`` is its configuration so far.
+
+    Raises:
+        EngineError: it cannot be read, or refuses the configuration.
+    """
+    signature = backend.inspect(directory, named)
+    if terms.auto and isinstance(backend, SelfCompleting):
+        return backend.auto_complete(directory, named)
+    return signature
+
+
 def fill(
-    declared: Declared, folder: ModelFolder, backend: str, signature: Signature | None, terms: Terms
+    declared: Declared, folder: ModelFolder, backend: str, said: Said, terms: Terms
 ) -> ModelConfig:
-    """Complete a configuration with what the model file says of itself.
+    """Complete a configuration with what the model says of itself.
 
     Raises:
         ConfigError: the two exclude each other.
         InvalidArgument: a flag is wrong.
     """
+    config, signature = declared.config, said if isinstance(said, Signature) else None
+    if isinstance(said, ModelConfig):
+        config = adopt(config, said)
     try:
         return complete(
-            declared.config,
+            config,
             name=folder.name,
             backend=backend,
             inputs=signature.inputs if signature is not None else (),
@@ -210,13 +228,11 @@ def fill(
         ) from error
 
 
-def judge(
-    declared: Declared, config: ModelConfig, signature: Signature | None, terms: Terms
-) -> tuple[Problem, ...]:
+def judge(declared: Declared, config: ModelConfig, said: Said, terms: Terms) -> tuple[Problem, ...]:
     """Say all that is wrong with a completed configuration, by itself and for its file."""
     found = problems(config, declared.source, declared.places, terms.gpus)
-    if signature is not None:
-        differing = disagreements(config, signature.inputs, signature.outputs)
+    if isinstance(said, Signature):
+        differing = disagreements(config, said.inputs, said.outputs)
         found += located(differing, declared.source, declared.places)
     return found
 
