@@ -1,8 +1,8 @@
 """Which rows of Triton are kept, and by which tests: read, judged, and written down.
 
 Rows stand in ``conformance/rows.toml``; tests carry ``@pytest.mark.triton("<row>", ...)``, on
-a function, a class, or as ``pytestmark`` of a module. Marks are read out of the source text, so that
-the page can be made without running anything.
+functions, or as ``pytestmark`` of a module. Marks are read out of the source text, so that the page
+can be made without running anything.
 """
 
 from __future__ import annotations
