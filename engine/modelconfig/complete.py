@@ -4,8 +4,9 @@ Owns: the rules by which Triton fills a configuration (ONNX Runtime's for a mode
 has a signature, instance groups, normalisation) and the full shapes that follow. Does not own:
 reading the model file, nor which backend it is for (``repository.recognise``).
 
-1. From a file's signature, inputs and outputs are completed only if one of the two lists is empty, and only then are
-   ``max_batch_size`` and the dynamic batcher touched (even an explicit ``max_batch_size: 0``).
+1. From a file's signature, inputs and outputs are completed only if one of the two lists is
+   empty, and only then are ``max_batch_size`` and the dynamic batcher touched (even an explicit
+   ``max_batch_size: 0``).
 2. A model that is code says itself what is to be added (``adopt``), whatever is there already.
 3. Instance groups and defaults are filled always, also with completion switched off.
 """
