@@ -92,3 +92,11 @@ class Scheduler(Protocol):
     def stop(self, now_ns: int) -> Step:
         """Refuse all that comes from now on, and let what is queued leave at once."""
         ...
+
+
+class Limitable(Scheduler, Protocol):
+    """A scheduler whose idle instances can be taken away again; the rate limiter needs that."""
+
+    def hold(self, instance: int, now_ns: int) -> None:
+        """Take back an instance that is idle, until ``free`` gives it again."""
+        ...

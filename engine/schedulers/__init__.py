@@ -6,7 +6,7 @@ Each module is one pure machine of the form ``engine.scheduler.Scheduler``; none
 from __future__ import annotations
 
 from engine.modelconfig.schema import ModelConfig
-from engine.scheduler import Scheduler
+from engine.scheduler import Limitable
 from engine.schedulers.direct import Direct
 from engine.schedulers.dynamic import BatchRules, Dynamic
 
@@ -31,7 +31,7 @@ def rules(config: ModelConfig) -> BatchRules | None:
     )
 
 
-def make(config: ModelConfig, instances: int) -> Scheduler:
+def make(config: ModelConfig, instances: int) -> Limitable:
     """Make the scheduler that the configuration asks for, for instances 0 to ``instances`` - 1."""
     batching = rules(config)
     return Direct(instances) if batching is None else Dynamic(batching, instances)

@@ -57,3 +57,7 @@ class Direct:
         """Refuse all that comes from now on; what is queued runs as instances become free."""
         self._stopping = True
         return _NOTHING
+
+    def hold(self, instance: int, now_ns: int) -> None:  # noqa: ARG002 - protocol
+        """Take back an instance that is idle, until ``free`` gives it again."""
+        self._idle.remove(instance)

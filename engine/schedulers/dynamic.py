@@ -109,6 +109,10 @@ class Dynamic:
         self._stopping = True
         return self._step(now_ns)
 
+    def hold(self, instance: int, now_ns: int) -> None:  # noqa: ARG002 - protocol
+        """Take back an instance that is idle, until ``free`` gives it again."""
+        self._idle.remove(instance)
+
     def _leaves_alone(self, ticket: Ticket, now_ns: int) -> bool:
         """Whether nobody waits, and this one need not wait for others either.
 
