@@ -37,7 +37,10 @@ _SWITCH_S = 0.0005
 
 
 class ServedModel:
-    """A loaded model version. ``runtime`` says what really runs: provider, threads ..."""
+    """A loaded model version. ``runtime`` says what really runs: provider, threads ...
+
+    ``load_ns`` is how long it took to be prepared and loaded; whoever loads it writes it down.
+    """
 
     def __init__(
         self, name: str, version: int, config: ModelConfig, pump: Pump, ledger: Ledger
@@ -48,6 +51,7 @@ class ServedModel:
         self.inputs: tuple[TensorSpec, ...] = input_specs(config)
         self.outputs: tuple[TensorSpec, ...] = output_specs(config)
         self.runtime: Mapping[str, str] = {}
+        self.load_ns: int = 0
         self._pump = pump
         self._ledger = ledger
         batching = config.dynamic_batching

@@ -115,7 +115,8 @@ class Loading:
             loop=self._loop,
             cores=self._cores,
         )
-        took_s = (self._clock.now_ns() - begun_ns) / 1e9
+        served.load_ns = self._clock.now_ns() - begun_ns
+        took_s = served.load_ns / 1e9
         logger.info("successfully loaded '%s' version %d in %.2f s", folder.name, version, took_s)
         return served
 

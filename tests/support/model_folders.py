@@ -83,6 +83,7 @@ class FakeModel:
         self.version = version
         self.config = config
         self.stopped = 0
+        self.load_ns = 0
         self._at_once = at_once
         self._drained: Callable[[], None] | None = None
 
