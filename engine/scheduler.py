@@ -15,7 +15,11 @@ from typing import Protocol
 
 
 class Refusal(Enum):
-    """Why a request leaves the queue without having run; the value is Triton's text."""
+    """Why a request leaves the queue without having run; the value is Triton's text.
+
+    ``{model}`` and ``{sequence}`` in a text stand for the model's name and the request's
+    correlation id.
+    """
 
     EXPIRED = "Request timeout expired"
     FULL = "Exceeds maximum queue size"
@@ -23,6 +27,23 @@ class Refusal(Enum):
         "Server is stopping, scheduler for model has stopped accepting new inference requests"
     )
     CANCELLED = "Request cancelled"
+    UNSTARTED = (
+        "inference request for sequence {sequence} to model '{model}' must specify the START flag"
+        " on the first request of the sequence"
+    )
+    SEQUENCE_EXPIRED = "timeout of the corresponding sequence has been expired"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceMark:
+    """Which sequence a request belongs to, and whether it is the first or the last of it.
+
+    ``id`` is a number above 0 or a text that is not empty.
+    """
+
+    id: int | str
+    start: bool = False
+    end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +51,8 @@ class Ticket:
     """What a scheduler needs to know of a request, and no more.
 
     ``rows`` is the request's batch size (at least 1). ``shape`` is equal for requests that may
-    share a batch. ``priority`` 1 is the highest; 0 asks for the default level.
+    share a batch. ``priority`` 1 is the highest; 0 asks for the default level. ``sequence`` is
+    None where the model keeps no sequences.
     """
 
     id: int
@@ -39,14 +61,20 @@ class Ticket:
     deadline_ns: int | None = None
     shape: Hashable = None
     priority: int = 0
+    sequence: SequenceMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Run these tickets, together, on that instance."""
+    """Run these tickets, together, on that instance.
+
+    ``slots`` are the tickets' sequence slots, in rising order and none twice; () where the
+    model keeps no sequences.
+    """
 
     instance: int
     tickets: tuple[Ticket, ...]
+    slots: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ the request; the service did. Rules, from Triton:
 1. rows are the first dimension where the model batches, and at least 1;
 2. requests share a batch only if the inputs whose dimensions may vary agree in them, and, where
    inputs are optional, only if they bring the same inputs;
-3. a request has a deadline only under a batcher with a queue policy (``engine.queueing``).
+3. a request has a deadline only under a batcher with a queue policy (``engine.queueing``), or,
+   by its own timeout, while its sequence waits for a slot (``engine.sequencing``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Hashable
 
 from engine.modelconfig.schema import ModelConfig
 from engine.queueing import deadline_ns
-from engine.scheduler import Ticket
+from engine.scheduler import SequenceMark, Ticket
 from engine.types import InferRequest
 
 
@@ -26,7 +27,8 @@ class Admission:
         batching = config.dynamic_batching
         self._batched = config.max_batch_size > 0
         self._policy = batching.default_queue_policy if batching is not None else None
-        together = batching is not None and config.max_batch_size > 1
+        self._sequences = config.sequence_batching is not None
+        together = (batching is not None or self._sequences) and config.max_batch_size > 1
         self._varying = frozenset(
             tensor.name for tensor in config.input if together and -1 in tensor.dims
         )
@@ -42,6 +44,11 @@ class Admission:
         if self._policy is not None:
             deadline = deadline_ns(self._policy, now_ns, request.timeout_us)
         key = self._shape(request) if self._varying or self._same_inputs else None
+        if self._sequences:
+            mark = SequenceMark(request.sequence_id, request.sequence_start, request.sequence_end)
+            if request.timeout_us:
+                deadline = now_ns + request.timeout_us * 1000
+            return Ticket(number, rows, now_ns, deadline, key, sequence=mark)
         return Ticket(number, rows, now_ns, deadline, key, request.priority)
 
     def _shape(self, request: InferRequest) -> Hashable:

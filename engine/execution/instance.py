@@ -89,7 +89,7 @@ class Batch:
         self._layout = layout
         self._now_ns = clock.now_ns
 
-    def run(self, requests: Sequence[InferRequest]) -> Outcome:
+    def run(self, requests: Sequence[InferRequest], slots: tuple[int, ...] = ()) -> Outcome:  # noqa: ARG002 - for runners of sequences
         """Compute the responses; a fault of any kind becomes the outcome.
 
         A runtime that fails with several requests may have failed for what one of them holds
@@ -147,14 +147,17 @@ class Instance:
         return self._residence.inline
 
     def run(
-        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+        self,
+        requests: Sequence[InferRequest],
+        finished: Callable[[Outcome], None],
+        slots: tuple[int, ...] = (),
     ) -> Outcome | None:
         """Run a batch: at once, and give its outcome; or on the thread, and tell ``finished``."""
         if self._residence.inline:
-            outcome = self._batch.run(requests)
+            outcome = self._batch.run(requests, slots)
             self._residence.ran_inline(outcome.timings.total_ns)
             return outcome
-        self._jobs.put(lambda: self._run_here(requests, finished))
+        self._jobs.put(lambda: self._run_here(requests, finished, slots))
         return None
 
     def close(self, closed: Callable[[], None]) -> None:
@@ -171,10 +174,13 @@ class Instance:
             del job  # or its arrays would stay alive until the next one comes
 
     def _run_here(
-        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+        self,
+        requests: Sequence[InferRequest],
+        finished: Callable[[Outcome], None],
+        slots: tuple[int, ...],
     ) -> None:
         cpu_ns = time.thread_time_ns()
-        outcome = self._batch.run(requests)
+        outcome = self._batch.run(requests, slots)
         cpu_ns = time.thread_time_ns() - cpu_ns
         self._mailbox.post(lambda: self._tell(outcome, cpu_ns, finished))
 

@@ -15,12 +15,12 @@ decision, nor the tensors. Everything here happens on the event loop's thread. R
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from engine.clock import Clock
-from engine.errors import Cancelled, EngineError, Unavailable
+from engine.errors import Cancelled, EngineError, InvalidArgument, Unavailable
 from engine.execution.instance import Outcome
 from engine.execution.ordering import Done
 from engine.scheduler import Dispatch, Refusal, Reject, Scheduler, Step, Ticket
@@ -28,6 +28,10 @@ from engine.telemetry.stats import FailureReason, Ledger
 from engine.types import InferRequest
 
 _TURN_NS = 1_000_000
+_ERRORS: Mapping[Refusal, type[EngineError]] = {
+    Refusal.CANCELLED: Cancelled,
+    Refusal.UNSTARTED: InvalidArgument,
+}
 
 Admit = Callable[[InferRequest, int, int], Ticket]
 
@@ -60,9 +64,15 @@ class Worker(Protocol):
     """What the pump uses of an instance."""
 
     def run(
-        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+        self,
+        requests: Sequence[InferRequest],
+        finished: Callable[[Outcome], None],
+        slots: tuple[int, ...] = (),
     ) -> Outcome | None:
-        """Run a batch at once and give its outcome, or later and call ``finished`` on the loop."""
+        """Run a batch at once and give its outcome, or later and call ``finished`` on the loop.
+
+        ``slots`` are the requests' sequence slots; () where the model keeps no sequences.
+        """
         ...
 
     def close(self, closed: Callable[[], None]) -> None:
@@ -201,6 +211,7 @@ class Pump:
         outcome = self._workers[dispatch.instance].run(
             [entry.request for entry in entries],
             partial(self._finished, dispatch.instance, entries),
+            dispatch.slots,
         )
         if outcome is None:
             return None
@@ -244,13 +255,13 @@ class Pump:
     def _refuse(self, reject: Reject) -> None:
         entry = self._waiting.pop(reject.ticket.id)
         waited_ns = self._now_ns() - entry.ticket.arrived_ns
-        text = f"[request id: {entry.request.id or '<id_unknown>'}] {reject.reason.value}"
-        if reject.reason is Refusal.CANCELLED:
-            self._ledger.failed(FailureReason.CANCELED, waited_ns)
-            self._tell(entry, Cancelled(text))
-        else:
-            self._ledger.failed(FailureReason.REJECTED, waited_ns)
-            self._tell(entry, Unavailable(text))
+        request = entry.request
+        said = reject.reason.value.format(model=self._ledger.model, sequence=request.sequence_id)
+        text = f"[request id: {request.id or '<id_unknown>'}] {said}"
+        cancelled = reject.reason is Refusal.CANCELLED
+        reason = FailureReason.CANCELED if cancelled else FailureReason.REJECTED
+        self._ledger.failed(reason, waited_ns)
+        self._tell(entry, _ERRORS.get(reject.reason, Unavailable)(text))
         self._close_if_drained()
 
     def _tell(self, entry: _Entry, answer: Any) -> None:  # noqa: ANN401 - InferResponse | EngineError

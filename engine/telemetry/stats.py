@@ -125,7 +125,7 @@ class Ledger:
     """Counts what one model version does. Its cost grows with batches, not with requests."""
 
     def __init__(self, name: str, version: int) -> None:
-        self._name = name
+        self.model = name
         self._version = str(version)
         self._last_inference = 0
         self._rows = 0
@@ -166,7 +166,7 @@ class Ledger:
     def picture(self, pending: int = 0) -> ModelStatistics:
         """Freeze the numbers as they are now."""
         return ModelStatistics(
-            name=self._name,
+            name=self.model,
             version=self._version,
             last_inference=self._last_inference,
             inference_count=self._rows,

@@ -94,14 +94,19 @@ class FakeWorker:
         self.inline = inline
         self.fail_every = fail_every
         self.batches: list[list[str]] = []
+        self.slots: list[tuple[int, ...]] = []
         self.depth = self.deepest = 0
         self.busy = False
         self.closed = 0
 
     def run(
-        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
+        self,
+        requests: Sequence[InferRequest],
+        finished: Callable[[Outcome], None],
+        slots: tuple[int, ...] = (),
     ) -> Outcome | None:
         assert not self.busy, "an instance runs one batch at a time"
+        self.slots.append(slots)
         self.batches.append([request.id for request in requests])
         clock: ManualClock = self.loop.clock
         timings = Timings(clock.now_ns(), 1, self.service_ns - 2, 1)
