@@ -117,7 +117,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         undo.pop_all()
     arrangement = layout(name, version, config)
     mailbox = Mailbox(loop)
-    ledger = Ledger(name, version)
+    ledger = Ledger(name, version, [one.placement.device for one in planned])
     pump = Pump(
         make(config, sum(not one.passive for one in planned)),
         [

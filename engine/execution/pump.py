@@ -215,19 +215,19 @@ class Pump:
         )
         if outcome is None:
             return None
-        self._resolve(entries, outcome)
+        self._resolve(dispatch.instance, entries, outcome)
         self._steps.append(self._scheduler.free(dispatch.instance, self._now_ns()))
         return outcome.timings.started_ns
 
     def _finished(self, instance: int, entries: list[_Entry], outcome: Outcome) -> None:
         self._carry_out(self._scheduler.free(instance, self._now_ns()))
-        self._resolve(entries, outcome)
+        self._resolve(instance, entries, outcome)
 
-    def _resolve(self, entries: list[_Entry], outcome: Outcome) -> None:
+    def _resolve(self, instance: int, entries: list[_Entry], outcome: Outcome) -> None:
         """Count a batch and answer its requests."""
         ledger, timings, now_ns = self._ledger, outcome.timings, self._now_ns()
         rows = sum(entry.ticket.rows for entry in entries)
-        ledger.executed(rows, timings, self._clock.wall_ms())
+        ledger.executed(rows, timings, self._clock.wall_ms(), instance)
         result = outcome.result
         self._running -= len(entries)
         if isinstance(result, EngineError):
@@ -242,8 +242,10 @@ class Pump:
                 answers = [one for one in answers if not isinstance(one[1], EngineError)]
                 rows = sum(entry.ticket.rows for entry, _ in answers)
             if answers:
-                arrived_ns = sum(entry.ticket.arrived_ns for entry, _ in answers)
-                ledger.succeeded(len(answers), rows, arrived_ns, timings, now_ns)
+                arrived_ns = [entry.ticket.arrived_ns for entry, _ in answers]
+                ledger.succeeded(len(answers), rows, sum(arrived_ns), timings, now_ns, instance)
+                if ledger.spread is not None:
+                    ledger.spread.answered(arrived_ns, timings, now_ns)
             for entry, answer in answers:
                 self._tell(entry, answer)
         self._close_if_drained()

@@ -3,8 +3,10 @@
 Owns the meaning of each number (Triton's statistics extension): ``success``, ``queue`` and the
 three ``compute`` tallies count requests; each request of a batch is charged the whole batch's
 durations, so that one request's queue and compute times never add up to more than its total;
-``inference_count`` counts rows, ``execution_count`` counts runs of the backend. Does not own
-how any of it is rendered, nor where the times come from. One thread uses a ledger.
+``inference_count`` counts rows, ``execution_count`` counts runs of the backend. A request that
+the response cache answered is a success that waited 0 ns; it counts in neither of these, nor in
+the ``compute`` tallies. Does not own how any of it is rendered, nor where the times come from.
+One thread uses a ledger.
 
 Triton leaves requests that a full queue turns away out of its figures; here they are failures
 with the reason REJECTED, so that no request vanishes from the numbers.
@@ -12,9 +14,11 @@ with the reason REJECTED, so that no request vanishes from the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 
 class FailureReason(Enum):
@@ -24,6 +28,15 @@ class FailureReason(Enum):
     CANCELED = "CANCELED"
     BACKEND = "BACKEND"
     OTHER = "OTHER"
+
+
+class ResponseKind(Enum):
+    """What became of one response of a decoupled model; the value is the statistics' word."""
+
+    SUCCESS = "success"
+    FAIL = "fail"
+    EMPTY = "empty_response"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +58,43 @@ class BatchTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseTally:
+    """The responses that were a request's first, or second ...: ``index`` counts from 0."""
+
+    index: int
+    compute_infer: Tally = Tally()
+    compute_output: Tally = Tally()
+    success: Tally = Tally()
+    fail: Tally = Tally()
+    empty_response: Tally = Tally()
+    cancel: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTally:
+    """What was done on one device: None is the CPU, a number is that GPU.
+
+    Those of all devices add up to the model's. What the response cache answered is on None.
+    """
+
+    device: int | None
+    inference_count: int = 0
+    execution_count: int = 0
+    success: Tally = Tally()
+    queue: Tally = Tally()
+    compute_input: Tally = Tally()
+    compute_infer: Tally = Tally()
+    compute_output: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatistics:
     """A picture of a ledger, in the words of the statistics extension.
 
     ``last_inference`` is in ms since 1970-01-01 UTC, 0 before the first inference.
-    ``batch_stats`` is in order of batch size. ``failures`` has a number for every reason, and
-    they add up to ``fail.count``. ``pending`` requests wait for an instance at this moment.
+    ``batch_stats`` is in order of batch size, ``response_stats`` of index (decoupled models only).
+    ``failures`` has a number for every reason, and they add up to ``fail.count``. ``devices`` are
+    those that its instances are on. ``pending`` requests wait for an instance at this moment.
     """
 
     name: str
@@ -67,9 +111,11 @@ class ModelStatistics:
     cache_hit: Tally = Tally()
     cache_miss: Tally = Tally()
     batch_stats: tuple[BatchTally, ...] = ()
+    response_stats: tuple[ResponseTally, ...] = ()
     failures: Mapping[FailureReason, int] = field(
         default_factory=lambda: dict.fromkeys(FailureReason, 0)
     )
+    devices: tuple[DeviceTally, ...] = (DeviceTally(device=None),)
     pending: int = 0
 
 
@@ -86,6 +132,22 @@ class Timings:
     def total_ns(self) -> int:
         """From the beginning to the end."""
         return self.input_ns + self.infer_ns + self.output_ns
+
+
+class Spread(Protocol):
+    """Learns the times of each single request, where more than their sums is asked for."""
+
+    def answered(self, arrived_ns: Sequence[int], timings: Timings, done_ns: int) -> None:
+        """Learn of a batch whose requests arrived at these times."""
+        ...
+
+    def first_responded(self, ns: int) -> None:
+        """Learn that a decoupled model's first response to a request left after ``ns``."""
+        ...
+
+    def looked_up(self, ns: int, done_ns: int, *, hit: bool) -> None:
+        """Learn how long the response cache was asked, and stored into."""
+        ...
 
 
 class _Count:
@@ -121,25 +183,92 @@ class _Compute:
         self.output.add(count, count * timings.output_ns)
 
 
-class Ledger:
-    """Counts what one model version does. Its cost grows with batches, not with requests."""
+class _Responses:
+    """The responses of one index."""
 
-    def __init__(self, name: str, version: int) -> None:
+    __slots__ = ("infer", "kinds", "output")
+
+    def __init__(self) -> None:
+        self.infer = _Count()
+        self.output = _Count()
+        self.kinds = {kind: _Count() for kind in ResponseKind}
+
+    def add(self, kind: ResponseKind, infer_ns: int, output_ns: int) -> None:
+        if kind is not ResponseKind.CANCEL:
+            self.infer.add(1, infer_ns)
+            if kind is not ResponseKind.EMPTY:
+                self.output.add(1, output_ns)
+        self.kinds[kind].add(1, infer_ns + output_ns)
+
+    def picture(self, index: int) -> ResponseTally:
+        kinds = {kind.value: count.picture() for kind, count in self.kinds.items()}
+        return ResponseTally(
+            index=index,
+            compute_infer=self.infer.picture(),
+            compute_output=self.output.picture(),
+            **kinds,
+        )
+
+
+class _Device:
+    """What is done on one device."""
+
+    __slots__ = ("compute", "queue", "rows", "runs", "success")
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.runs = 0
+        self.success = _Count()
+        self.queue = _Count()
+        self.compute = _Compute()
+
+    def picture(self, device: int | None) -> DeviceTally:
+        return DeviceTally(
+            device=device,
+            inference_count=self.rows,
+            execution_count=self.runs,
+            success=self.success.picture(),
+            queue=self.queue.picture(),
+            compute_input=self.compute.input.picture(),
+            compute_infer=self.compute.infer.picture(),
+            compute_output=self.compute.output.picture(),
+        )
+
+
+class Ledger:
+    """Counts what one model version does. Its cost grows with batches, not with requests.
+
+    ``devices`` says where each instance is, by its number: None is the CPU, and where an instance
+    is that is not listed. ``spread`` is told of each request, if it is set.
+    """
+
+    spread: Spread | None = None
+
+    def __init__(self, name: str, version: int, devices: Sequence[int | None] = (None,)) -> None:
         self.model = name
         self._version = str(version)
         self._last_inference = 0
-        self._rows = 0
-        self._runs = 0
-        self._success = _Count()
         self._fail = _Count()
-        self._queue = _Count()
-        self._compute = _Compute()
         self._sizes: dict[int, _Compute] = {}
+        self._responses: dict[int, _Responses] = {}
         self._failures = dict.fromkeys(FailureReason, 0)
+        self._hits = _Count()
+        self._misses = _Count()
+        self._devices: dict[int | None, _Device] = {}
+        self._on: dict[int, _Device] = defaultdict(lambda: self._device(None))
+        self.place(devices)
 
-    def executed(self, rows: int, timings: Timings, wall_ms: int) -> None:
+    def place(self, devices: Sequence[int | None]) -> None:
+        """Learn anew where each instance is; what was counted before stays."""
+        self._on.clear()
+        self._on.update((number, self._device(device)) for number, device in enumerate(devices))
+
+    def _device(self, device: int | None) -> _Device:
+        return self._devices.setdefault(device, _Device())
+
+    def executed(self, rows: int, timings: Timings, wall_ms: int, instance: int = 0) -> None:
         """Count one run of the backend on ``rows`` rows, whether or not it succeeded."""
-        self._runs += 1
+        self._on[instance].runs += 1
         self._last_inference = wall_ms
         size = self._sizes.get(rows)
         if size is None:
@@ -147,40 +276,89 @@ class Ledger:
         size.add(1, timings)
 
     def succeeded(
-        self, requests: int, rows: int, arrived_sum_ns: int, timings: Timings, done_ns: int
+        self,
+        requests: int,
+        rows: int,
+        arrived_sum_ns: int,
+        timings: Timings,
+        done_ns: int,
+        instance: int = 0,
     ) -> None:
         """Count a batch's requests as answered.
 
         ``arrived_sum_ns`` is the sum of the times at which they arrived.
         """
-        self._rows += rows
-        self._success.add(requests, requests * done_ns - arrived_sum_ns)
-        self._queue.add(requests, requests * timings.started_ns - arrived_sum_ns)
-        self._compute.add(requests, timings)
+        on = self._on[instance]
+        on.rows += rows
+        on.success.add(requests, requests * done_ns - arrived_sum_ns)
+        on.queue.add(requests, requests * timings.started_ns - arrived_sum_ns)
+        on.compute.add(requests, timings)
 
     def failed(self, reason: FailureReason, ns: int) -> None:
         """Count a request that ended with an error after ``ns``."""
         self._fail.add(1, ns)
         self._failures[reason] += 1
 
+    def responded(self, index: int, kind: ResponseKind, infer_ns: int, output_ns: int = 0) -> None:
+        """Count one response of a decoupled model; ``index`` says which of its request, from 0.
+
+        ``infer_ns`` is the time that the model took for it: since the request's run began, or
+        since the response before it. ``output_ns`` is the time to hand it over. An empty
+        response hands nothing over; one cancelled counts in no ``compute`` tally.
+        """
+        responses = self._responses.get(index)
+        if responses is None:
+            responses = self._responses[index] = _Responses()
+        responses.add(kind, infer_ns, output_ns)
+
+    def first_responded(self, ns: int) -> None:
+        """Learn that a decoupled model's first response to a request left ``ns`` after it came."""
+        if self.spread is not None:
+            self.spread.first_responded(ns)
+
+    def hit(self, lookup_ns: int, total_ns: int) -> None:
+        """Count a request that the response cache answered, after ``total_ns`` in all."""
+        self._hits.add(1, lookup_ns)
+        device = self._device(None)
+        device.success.add(1, total_ns)
+        device.queue.add(1, 0)
+
+    def missed(self, ns: int) -> None:
+        """Count a request that the cache could not answer; ``ns`` went into looking and storing."""
+        self._misses.add(1, ns)
+
     def picture(self, pending: int = 0) -> ModelStatistics:
         """Freeze the numbers as they are now."""
+        devices = tuple(one.picture(device) for device, one in self._devices.items())
         return ModelStatistics(
             name=self.model,
             version=self._version,
             last_inference=self._last_inference,
-            inference_count=self._rows,
-            execution_count=self._runs,
-            success=self._success.picture(),
+            inference_count=sum(one.inference_count for one in devices),
+            execution_count=sum(one.execution_count for one in devices),
+            success=_sum(one.success for one in devices),
             fail=self._fail.picture(),
-            queue=self._queue.picture(),
-            compute_input=self._compute.input.picture(),
-            compute_infer=self._compute.infer.picture(),
-            compute_output=self._compute.output.picture(),
+            queue=_sum(one.queue for one in devices),
+            compute_input=_sum(one.compute_input for one in devices),
+            compute_infer=_sum(one.compute_infer for one in devices),
+            compute_output=_sum(one.compute_output for one in devices),
+            cache_hit=self._hits.picture(),
+            cache_miss=self._misses.picture(),
             batch_stats=tuple(
                 BatchTally(rows, size.input.picture(), size.infer.picture(), size.output.picture())
                 for rows, size in sorted(self._sizes.items())
             ),
+            response_stats=tuple(
+                one.picture(index) for index, one in sorted(self._responses.items())
+            ),
             failures=dict(self._failures),
+            devices=devices,
             pending=pending,
         )
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = _Count()
+    for tally in tallies:
+        total.add(tally.count, tally.ns)
+    return total.picture()
