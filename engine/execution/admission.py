@@ -1,21 +1,22 @@
 """Write the ticket of a request: all that a scheduler will know of it.
 
-Owns what a model's configuration makes of a request: rows, shape key, deadline. Does not check
-the request; the service did. Rules, from Triton:
+Owns what a model's configuration makes of a request: rows, shape key, level, deadline. Does not
+check the request; the service did. Rules, from Triton:
 
 1. rows are the first dimension where the model batches, and at least 1;
-2. requests share a batch only if the inputs whose dimensions may vary agree in them, and, where
-   inputs are optional, only if they bring the same inputs;
-3. a request has a deadline only under a batcher with a queue policy (``engine.queueing``), or,
-   by its own timeout, while its sequence waits for a slot (``engine.sequencing``).
+2. requests share a batch only if the inputs whose dimensions may vary agree in them (ragged ones
+   need not), and, where inputs are optional, only if they bring the same inputs;
+3. a request has a level only under a batcher with priority levels, and a deadline only under one
+   with a queue policy (``engine.queueing``), or, by its own timeout, while its sequence waits for
+   a slot (``engine.sequencing``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-from engine.modelconfig.schema import ModelConfig
-from engine.queueing import deadline_ns
+from engine.modelconfig.schema import DynamicBatching, ModelConfig
+from engine.queueing import deadline_ns, level_of
 from engine.scheduler import SequenceMark, Ticket
 from engine.types import InferRequest
 
@@ -26,11 +27,16 @@ class Admission:
     def __init__(self, config: ModelConfig) -> None:
         batching = config.dynamic_batching
         self._batched = config.max_batch_size > 0
+        self._levels: DynamicBatching | None = None
+        if batching is not None and batching.priority_levels:
+            self._levels = batching
         self._policy = batching.default_queue_policy if batching is not None else None
         self._sequences = config.sequence_batching is not None
         together = (batching is not None or self._sequences) and config.max_batch_size > 1
         self._varying = frozenset(
-            tensor.name for tensor in config.input if together and -1 in tensor.dims
+            tensor.name
+            for tensor in config.input
+            if together and -1 in tensor.dims and not tensor.allow_ragged_batch
         )
         self._same_inputs = together and any(tensor.optional for tensor in config.input)
 
@@ -40,16 +46,20 @@ class Admission:
         if self._batched and request.inputs:
             shape = request.inputs[0].array.shape
             rows = max(1, shape[0]) if shape else 1
+        level, policy = 0, self._policy
+        if self._levels is not None:
+            level = level_of(self._levels, request.priority)
+            policy = self._levels.priority_queue_policy.get(level, policy)
         deadline = None
-        if self._policy is not None:
-            deadline = deadline_ns(self._policy, now_ns, request.timeout_us)
+        if policy is not None:
+            deadline = deadline_ns(policy, now_ns, request.timeout_us)
         key = self._shape(request) if self._varying or self._same_inputs else None
         if self._sequences:
             mark = SequenceMark(request.sequence_id, request.sequence_start, request.sequence_end)
             if request.timeout_us:
                 deadline = now_ns + request.timeout_us * 1000
             return Ticket(number, rows, now_ns, deadline, key, sequence=mark)
-        return Ticket(number, rows, now_ns, deadline, key, request.priority)
+        return Ticket(number, rows, now_ns, deadline, key, level)
 
     def _shape(self, request: InferRequest) -> Hashable:
         parts = [

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from engine.backend import Placement
 from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
-from engine.queueing import unsupported as unsupported_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,6 @@ def _lacking(config: ModelConfig) -> Iterator[str]:
         yield "sequence_batching: the sequence batcher is not there yet"
     if config.decoupled:
         yield "model_transaction_policy.decoupled: only one response a request is served yet"
-    if config.dynamic_batching is not None:
-        yield from filter(None, [unsupported_queue(config.dynamic_batching)])
     yield from (
         f"{field}: not served yet; remove it if the model can do without"
         for field, given in (

@@ -6,9 +6,10 @@ Each module is one pure machine of the form ``engine.scheduler.Scheduler``; none
 from __future__ import annotations
 
 from engine.modelconfig.schema import ModelConfig
+from engine.queueing import rank_rules
 from engine.scheduler import Limitable
 from engine.schedulers.direct import Direct
-from engine.schedulers.dynamic import BatchRules, Dynamic
+from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised
 
 
 def rules(config: ModelConfig) -> BatchRules | None:
@@ -28,10 +29,17 @@ def rules(config: ModelConfig) -> BatchRules | None:
         if config.max_batch_size
         else frozenset(),
         max_queue=policy.max_queue_size if policy is not None else 0,
+        ranks=rank_rules(batching),
     )
 
 
-def make(config: ModelConfig, instances: int) -> Limitable:
-    """Make the scheduler that the configuration asks for, for instances 0 to ``instances`` - 1."""
+def make(config: ModelConfig, instances: int, *, start_at: int = 0) -> Limitable:
+    """Make the scheduler that the configuration asks for, for instances 0 to ``instances`` - 1.
+
+    A dynamic batcher lets nobody leave before ``start_at`` requests wait.
+    """
     batching = rules(config)
-    return Direct(instances) if batching is None else Dynamic(batching, instances)
+    if batching is None:
+        return Direct(instances)
+    made = Dynamic if batching.ranks is None else Prioritised
+    return made(batching, instances, start_at)

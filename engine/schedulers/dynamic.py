@@ -12,7 +12,11 @@ instance is free to take it, so it holds everybody who came until then. The rule
 4. otherwise the batch waits until its oldest request is ``max_delay_ns`` old, and then leaves
    with all that fits, preferred or not; with a delay of 0 it does not wait;
 5. no preferred sizes means the one preferred size ``max_rows``;
-6. once stopped, nothing waits any more.
+6. once stopped, nothing waits any more;
+7. where requests have ranks (priority levels, requests that are put off), "the next" is the next
+   by rank, and the oldest of rule 4 is the oldest of all that would fit into the batch;
+8. a batcher that starts late (``start_at``) lets nobody leave until so many wait: for tests that
+   have to queue requests faster than they are served (``TRITONSERVER_DELAY_SCHEDULER``).
 
 The instance used last is used next, while its caches are warm.
 """
@@ -22,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.queueing import Queue
+from engine.queueing import Queue, Ranked, RankRules
 from engine.scheduler import Dispatch, Refusal, Reject, Step, Ticket
 
 _NOTHING = Step()
@@ -30,12 +34,17 @@ _NOTHING = Step()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRules:
-    """What a batcher keeps to. ``max_queue`` 0 is no bound; rows and delay are not negative."""
+    """What a batcher keeps to. ``max_queue`` 0 is no bound; rows and delay are not negative.
+
+    ``ranks`` are there where it is not first come, first served; they have bounds of their own,
+    and ``max_queue`` means nothing then.
+    """
 
     max_rows: int
     max_delay_ns: int = 0
     preferred: frozenset[int] = frozenset()
     max_queue: int = 0
+    ranks: RankRules | None = None
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -45,17 +54,25 @@ class BatchRules:
 
 
 class Dynamic:
-    """Gathers waiting requests into batches, first come, first served."""
+    """Gathers waiting requests into batches, first come, first served.
 
-    def __init__(self, rules: BatchRules, instances: int) -> None:
+    ``start_at`` is how many have to wait before the first batch leaves; 0 holds nobody back.
+    """
+
+    def __init__(self, rules: BatchRules, instances: int, start_at: int = 0) -> None:
         self._max_rows = rules.max_rows
         self._delay_ns = rules.max_delay_ns
         self._preferred = rules.preferred or frozenset((rules.max_rows,))
         self._top = max(self._preferred)
-        self._max_queue = rules.max_queue
+        self._queue: Queue | Ranked = Queue(rules.max_queue)
+        self._bounded = rules.max_queue > 0
         self._idle = list(reversed(range(instances)))
-        self._queue = Queue()
         self._stopping = False
+        # A batcher that starts late has no instance yet: they are kept until it is let go.
+        self._start_at = start_at
+        self._kept: list[int] = []
+        if start_at:
+            self._idle, self._kept = self._kept, self._idle
         # The batch in the making: pulled from the queue, kept from one event to the next so
         # that nobody is looked at twice while a batch waits to grow.
         self._forming: list[Ticket] = []
@@ -67,25 +84,15 @@ class Dynamic:
         """Take the requests that arrived in one turn of the event loop."""
         if self._stopping:
             return self._step(now_ns, (), _refuse(tickets, Refusal.STOPPING))
-        queue = self._queue
         if len(tickets) == 1 and self._leaves_alone(tickets[0], now_ns):
             return Step((Dispatch(self._idle.pop(), (tickets[0],)),))
-        if not self._max_queue:
-            for ticket in tickets:
-                queue.join(ticket)
-            return self._step(now_ns)
-        # Whoever is due to leave, one way or the other, makes room first: the bound is on waiting.
-        rejects = self._expire(now_ns)
-        full: list[Ticket] = []
-        dispatches: list[Dispatch] = []
+        if self._bounded:
+            return self._offer_bounded(tickets, now_ns)
+        join = self._queue.join
         for ticket in tickets:
-            if len(queue) >= self._max_queue:
-                dispatches += self._dispatch(now_ns)
-            if len(queue) >= self._max_queue:
-                full.append(ticket)
-            else:
-                queue.join(ticket)
-        return self._step(now_ns, dispatches, rejects + _refuse(full, Refusal.FULL))
+            if join(ticket):
+                self._start_over()
+        return self._step(now_ns)
 
     def free(self, instance: int, now_ns: int) -> Step:
         """Learn that an instance has finished what it ran."""
@@ -107,11 +114,30 @@ class Dynamic:
     def stop(self, now_ns: int) -> Step:
         """Refuse all that comes from now on, and let what is queued leave at once."""
         self._stopping = True
+        self._let_go()
         return self._step(now_ns)
 
     def hold(self, instance: int, now_ns: int) -> None:  # noqa: ARG002 - protocol
         """Take back an instance that is idle, until ``free`` gives it again."""
-        self._idle.remove(instance)
+        (self._kept if instance in self._kept else self._idle).remove(instance)
+
+    def _offer_bounded(self, tickets: Sequence[Ticket], now_ns: int) -> Step:
+        """Take those for whom there is room, and refuse the others.
+
+        Whoever is due to leave, one way or the other, makes room first: the bound is on waiting.
+        """
+        queue = self._queue
+        rejects = () if self._start_at else self._expire(now_ns)
+        full: list[Ticket] = []
+        dispatches: list[Dispatch] = []
+        for ticket in tickets:
+            if queue.full(ticket):
+                dispatches += self._dispatch(now_ns)
+            if queue.full(ticket):
+                full.append(ticket)
+            elif queue.join(ticket):
+                self._start_over()
+        return self._step(now_ns, dispatches, rejects + _refuse(full, Refusal.FULL))
 
     def _leaves_alone(self, ticket: Ticket, now_ns: int) -> bool:
         """Whether nobody waits, and this one need not wait for others either.
@@ -131,8 +157,17 @@ class Dynamic:
         dispatches: Iterable[Dispatch] = (),
         rejects: tuple[Reject, ...] = (),
     ) -> Step:
+        if self._start_at:
+            if len(self._queue) < self._start_at:
+                return Step(tuple(dispatches), rejects)
+            self._let_go()
         rejects += self._expire(now_ns)
         return Step((*dispatches, *self._dispatch(now_ns)), rejects, self._wake_ns())
+
+    def _let_go(self) -> None:
+        self._start_at = 0
+        self._idle += self._kept
+        self._kept = []
 
     def _expire(self, now_ns: int) -> tuple[Reject, ...]:
         late = self._queue.expired(now_ns)
@@ -196,6 +231,42 @@ class Dynamic:
             return deadline_ns
         overdue_ns = self._forming[0].arrived_ns + self._delay_ns
         return overdue_ns if deadline_ns is None else min(deadline_ns, overdue_ns)
+
+
+class Prioritised(Dynamic):
+    """The same by rank: of what waits, the highest level first (rule 7)."""
+
+    def __init__(self, rules: BatchRules, instances: int, start_at: int = 0) -> None:
+        super().__init__(rules, instances, start_at)
+        ranks = rules.ranks or RankRules()
+        self._queue = Ranked(ranks)
+        self._bounded = any(level.most for level in (ranks.default, *ranks.levels.values()))
+
+    def _expire(self, now_ns: int) -> tuple[Reject, ...]:
+        due_ns = self._queue.next_deadline_ns()
+        if due_ns is None or due_ns > now_ns:
+            return ()
+        self._start_over()
+        return _refuse(self._queue.expired(now_ns), Refusal.EXPIRED)
+
+    def _ready(self, now_ns: int) -> int:
+        closed = self._fill(self._top)
+        count = self._best or len(self._forming)
+        if self._delay_ns or self._stopping:
+            self._fill(self._max_rows)
+            if self._stopping or now_ns - self._oldest_ns() >= self._delay_ns:
+                return len(self._forming)
+        return count if self._best or closed or not self._delay_ns else 0
+
+    def _wake_ns(self) -> int | None:
+        deadline_ns = self._queue.next_deadline_ns()
+        if not self._idle or not self._forming:
+            return deadline_ns
+        overdue_ns = self._oldest_ns() + self._delay_ns
+        return overdue_ns if deadline_ns is None else min(deadline_ns, overdue_ns)
+
+    def _oldest_ns(self) -> int:
+        return min(ticket.arrived_ns for ticket in self._forming)
 
 
 def _refuse(tickets: Iterable[Ticket], reason: Refusal) -> tuple[Reject, ...]:

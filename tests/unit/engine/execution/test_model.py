@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,8 @@ def test_an_instance_that_does_not_load_takes_the_others_with_it() -> None:
 def test_what_cannot_be_served_is_refused_before_anything_is_loaded() -> None:
     async def main() -> None:
         backend = FakeBackend(plus_one)
-        with pytest.raises(Unsupported, match=r"model 'model': .*priority_levels: 2"):
-            await start(config(batching=DynamicBatching(priority_levels=2)), backend)
+        with pytest.raises(Unsupported, match=r"model 'model': .*model_operations"):
+            await start(replace(config(), other={"model_operations": ""}), backend)
         assert backend.loaded == []
 
     run(main())

@@ -81,7 +81,6 @@ def test_there_is_always_somebody_to_run() -> None:
         (replace(config(), batch_input=(BatchInput(),)), "batch_input"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
         (replace(config(), decoupled=True), "decoupled"),
-        (config(batching=DynamicBatching(priority_levels=2)), "priority_levels"),
         (config(groups=(InstanceGroup(kind=GPU, count=1),)), "no GPU was found"),
         (
             replace(

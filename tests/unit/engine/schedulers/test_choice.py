@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.modelconfig.schema import DynamicBatching, ModelConfig, QueuePolicy
+from engine.modelconfig.schema import DynamicBatching, ModelConfig, QueuePolicy, TimeoutAction
 from engine.scheduler import Refusal, Ticket
 from engine.schedulers import make, rules
 from engine.schedulers.direct import Direct
-from engine.schedulers.dynamic import BatchRules, Dynamic
+from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised
 
 
 def test_without_a_batcher_each_request_runs_alone() -> None:
@@ -25,7 +25,15 @@ def test_dynamic_batching_becomes_rules_in_nanoseconds() -> None:
     assert rules(config) == BatchRules(
         max_rows=8, max_delay_ns=100_000, preferred=frozenset((4, 8)), max_queue=7
     )
-    assert isinstance(make(config, 1), Dynamic)
+    assert type(make(config, 1)) is Dynamic
+
+
+def test_levels_and_putting_off_need_ranks() -> None:
+    levels = DynamicBatching(priority_levels=2, default_priority_level=1)
+    delay = DynamicBatching(default_queue_policy=QueuePolicy(timeout_action=TimeoutAction.DELAY))
+    for batching in (levels, delay):
+        config = ModelConfig(max_batch_size=8, dynamic_batching=batching)
+        assert type(make(config, 1)) is Prioritised
 
 
 def test_a_model_without_a_batch_dimension_keeps_its_queue_policy() -> None:

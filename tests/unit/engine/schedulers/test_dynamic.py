@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from engine.queueing import LevelRules, RankRules
 from engine.scheduler import Refusal, Scheduler, Step, Ticket
-from engine.schedulers.dynamic import BatchRules, Dynamic
+from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised
 
 US = 1000
 
@@ -163,6 +164,88 @@ def test_an_expired_request_leaves_though_no_instance_is_free() -> None:
     step = batcher.tick(50)
     assert [(r.ticket, r.reason) for r in step.rejects] == [(late, Refusal.EXPIRED)]
     assert step.wake_ns is None
+
+
+def _prioritised(rules: BatchRules, ranks: RankRules | None = None) -> Scheduler:
+    """A batcher of requests by level, with one instance, which runs something for now."""
+    batcher = Prioritised(replace(rules, ranks=ranks or RankRules()), 1)
+    assert batcher.offer([Ticket(0, rules.max_rows, arrived_ns=-1)], -1).dispatches
+    return batcher
+
+
+def _ids(step: Step) -> list[list[int]]:
+    return [[ticket.id for ticket in dispatch.tickets] for dispatch in step.dispatches]
+
+
+@pytest.mark.triton("7.9")
+def test_a_batch_holds_the_highest_levels_and_then_the_next() -> None:
+    batcher = _prioritised(BatchRules(max_rows=3))
+    levels = (3, 1, 2, 1, 2)
+    batcher.offer([Ticket(i, 1, 0, priority=level) for i, level in enumerate(levels, 1)], 0)
+    assert _ids(batcher.free(0, 1)) == [[2, 4, 3]]
+    assert _ids(batcher.free(0, 2)) == [[5, 1]]
+
+
+@pytest.mark.triton("7.9")
+def test_who_comes_later_with_a_higher_level_joins_a_batch_that_waits_in_front() -> None:
+    batcher = Prioritised(BatchRules(max_rows=3, max_delay_ns=100, ranks=RankRules()), 1)
+    batcher.offer([Ticket(1, 1, 0, priority=2)], 0)
+    batcher.offer([Ticket(2, 1, 10, priority=2)], 10)
+    step = batcher.offer([Ticket(3, 1, 20, priority=1), Ticket(4, 1, 20, priority=1)], 20)
+    assert _ids(step) == [[3, 4, 1]]
+    assert step.wake_ns is None
+    assert batcher.free(0, 30).wake_ns == 110
+
+
+def test_the_oldest_of_a_batch_counts_whatever_its_level() -> None:
+    batcher = Prioritised(BatchRules(max_rows=8, max_delay_ns=100, ranks=RankRules()), 1)
+    batcher.offer([Ticket(1, 1, 0, priority=2)], 0)
+    assert batcher.offer([Ticket(2, 1, 50, priority=1)], 50).wake_ns == 100
+    assert _ids(batcher.tick(100)) == [[2, 1]]
+
+
+@pytest.mark.triton("7.11")
+def test_who_is_put_off_runs_when_nobody_of_his_level_is_in_time() -> None:
+    batcher = _prioritised(BatchRules(max_rows=1), RankRules(LevelRules(puts_off=True)))
+    batcher.offer([Ticket(1, 1, 0, deadline_ns=10), Ticket(2, 1, 0), Ticket(3, 1, 0)], 0)
+    assert _ids(batcher.free(0, 20)) == [[2]]
+    assert _ids(batcher.free(0, 30)) == [[3]]
+    assert _ids(batcher.free(0, 40)) == [[1]]
+
+
+def test_putting_one_off_can_complete_a_preferred_size() -> None:
+    rules = BatchRules(
+        max_rows=8,
+        max_delay_ns=1000,
+        preferred=frozenset((2, 8)),
+        ranks=RankRules(LevelRules(puts_off=True)),
+    )
+    batcher = Prioritised(rules, 1)
+    tickets = [Ticket(1, 1, 0, deadline_ns=10), Ticket(2, 2, 0)]
+    assert batcher.offer(tickets, 0) == Step(wake_ns=10)
+    step = batcher.tick(10)
+    assert _ids(step) == [[2]]
+
+
+@pytest.mark.triton("7.17")
+def test_a_batcher_that_starts_late_lets_nobody_leave_before_so_many_wait() -> None:
+    batcher = Dynamic(BatchRules(max_rows=2, max_queue=3), 1, start_at=3)
+    late = Ticket(1, 1, 0, deadline_ns=10)
+    assert batcher.offer([late], 0) == Step()
+    assert batcher.tick(50) == Step()
+    assert batcher.offer([Ticket(2, 1, 60)], 60) == Step()
+    step = batcher.offer([Ticket(3, 1, 70), Ticket(4, 1, 70)], 70)
+    assert _ids(step) == [[2, 3]]
+    assert [(r.ticket.id, r.reason) for r in step.rejects] == [
+        (4, Refusal.FULL),
+        (1, Refusal.EXPIRED),
+    ]
+
+
+def test_a_batcher_that_starts_late_starts_when_it_is_stopped() -> None:
+    batcher = Dynamic(BatchRules(max_rows=2), 1, start_at=9)
+    batcher.offer([Ticket(1, 1, 0)], 0)
+    assert _ids(batcher.stop(1)) == [[1]]
 
 
 def test_impossible_rules_are_refused() -> None:
