@@ -38,6 +38,7 @@ from engine.v2.call import (
     ModelReady,
     Reply,
     RepositoryIndex,
+    ResponseFigures,
     ServerDescription,
     ServerLive,
     ServerMetadata,
@@ -383,6 +384,18 @@ def _figures(statistics: ModelStatistics) -> ModelFigures:
                 _count(batch.compute_output),
             )
             for batch in statistics.batch_stats
+        ),
+        responses=tuple(
+            ResponseFigures(
+                index=one.index,
+                compute_infer=_count(one.compute_infer),
+                compute_output=_count(one.compute_output),
+                success=_count(one.success),
+                fail=_count(one.fail),
+                empty_response=_count(one.empty_response),
+                cancel=_count(one.cancel),
+            )
+            for one in statistics.response_stats
         ),
     )
 

@@ -189,10 +189,24 @@ class BatchFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFigures:
+    """The responses that were the first, second ... of their request; ``index`` is from 0."""
+
+    index: int
+    compute_infer: Count = Count()
+    compute_output: Count = Count()
+    success: Count = Count()
+    fail: Count = Count()
+    empty_response: Count = Count()
+    cancel: Count = Count()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
     """One model version's statistics, as the statistics extension defines them.
 
-    ``last_inference`` is in ms since 1970-01-01 UTC, 0 before the first.
+    ``last_inference`` is in ms since 1970-01-01 UTC, 0 before the first. ``responses`` are
+    those of a model that answers a request 0 to n times.
     """
 
     name: str
@@ -209,6 +223,7 @@ class ModelFigures:
     cache_hit: Count = Count()
     cache_miss: Count = Count()
     batches: tuple[BatchFigures, ...] = ()
+    responses: tuple[ResponseFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from engine.v2.call import (
     ModelReady,
     Reply,
     RepositoryIndex,
+    ResponseFigures,
     ServerDescription,
     ServerLive,
     ServerMetadata,
@@ -187,6 +188,9 @@ _TALLIES = (
     "cache_miss",
 )  # fmt: skip
 _BATCH_TALLIES = ("compute_input", "compute_infer", "compute_output")
+_RESPONSE_TALLIES = (
+    "compute_infer", "compute_output", "success", "fail", "empty_response", "cancel",
+)  # fmt: skip
 
 
 def _figures_to_proto(figures: ModelFigures) -> Message:
@@ -203,6 +207,10 @@ def _figures_to_proto(figures: ModelFigures) -> Message:
         one = message.batch_stats.add(batch_size=batch.batch_size)
         for name in _BATCH_TALLIES:
             _set_count(getattr(one, name), getattr(batch, name))
+    for response in figures.responses:
+        responses = message.response_stats[str(response.index)]
+        for name in _RESPONSE_TALLIES:
+            _set_count(getattr(responses, name), getattr(response, name))
     return message
 
 
@@ -226,6 +234,13 @@ def _figures_from_proto(message: Message) -> ModelFigures:
         batches=tuple(
             BatchFigures(one.batch_size, *(count(one, name) for name in _BATCH_TALLIES))
             for one in message.batch_stats
+        ),
+        responses=tuple(
+            ResponseFigures(
+                index=int(index),
+                **{name: count(one, name) for name in _RESPONSE_TALLIES},
+            )
+            for index, one in sorted(message.response_stats.items(), key=lambda pair: int(pair[0]))
         ),
     )
 

@@ -23,6 +23,7 @@ from engine.v2.call import (
     ModelDescription,
     ModelFigures,
     RepositoryIndex,
+    ResponseFigures,
     ServerDescription,
     StatisticsReport,
     Unload,
@@ -37,6 +38,9 @@ _TALLIES = (
     "cache_miss",
 )  # fmt: skip
 _BATCH_TALLIES = ("compute_input", "compute_infer", "compute_output")
+_RESPONSE_TALLIES = (
+    "compute_infer", "compute_output", "success", "fail", "empty_response", "cancel",
+)  # fmt: skip
 _SCALARS = ("last_inference", "inference_count", "execution_count")
 
 
@@ -112,7 +116,12 @@ def _figures_to_json(figures: ModelFigures) -> dict[str, Any]:
         "version": figures.version,
         **{name: getattr(figures, name) for name in _SCALARS},
         "inference_stats": {name: _count_to_json(getattr(figures, name)) for name in _TALLIES},
-        "response_stats": {},
+        "response_stats": {
+            str(response.index): {
+                name: _count_to_json(getattr(response, name)) for name in _RESPONSE_TALLIES
+            }
+            for response in figures.responses
+        },
         "batch_stats": [
             {
                 "batch_size": batch.batch_size,
@@ -142,6 +151,7 @@ def _figures_from_json(plain: Mapping[str, Any]) -> ModelFigures:
     given = strict.members(plain, "inference_stats")
     tallies: dict[str, Any] = {name: _count_from_json(given, name) for name in _TALLIES}
     batches = strict.objects(plain, "batch_stats") if "batch_stats" in plain else ()
+    responses = strict.members(plain, "response_stats")
     return ModelFigures(
         name=strict.text(plain, "name"),
         version=_text(plain, "version"),
@@ -154,7 +164,23 @@ def _figures_from_json(plain: Mapping[str, Any]) -> ModelFigures:
             )
             for one in batches
         ),
+        responses=tuple(
+            ResponseFigures(
+                index=_index(place),
+                **{
+                    name: _count_from_json(strict.members(responses, place), name)
+                    for name in _RESPONSE_TALLIES
+                },
+            )
+            for place in sorted(responses, key=_index)
+        ),
     )
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise strict.wrong("response_stats", f"'{text}' is no number of a response")
+    return int(text)
 
 
 def _count_from_json(owner: Mapping[str, Any], name: str) -> Count:

@@ -36,6 +36,7 @@ from engine.v2.call import (
     ModelReady,
     Reply,
     RepositoryIndex,
+    ResponseFigures,
     ServerDescription,
     ServerLive,
     ServerMetadata,
@@ -56,6 +57,13 @@ TALLIES = dict.fromkeys(
     ),
     COUNTS,
 )  # fmt: skip
+RESPONSES = st.builds(
+    ResponseFigures,
+    index=st.integers(0, 99),
+    **dict.fromkeys(
+        ("compute_infer", "compute_output", "success", "fail", "empty_response", "cancel"), COUNTS
+    ),
+)
 FIGURES = st.builds(
     ModelFigures,
     name=NAMES,
@@ -64,6 +72,9 @@ FIGURES = st.builds(
     inference_count=BIG,
     execution_count=BIG,
     batches=st.lists(st.builds(BatchFigures, BIG, COUNTS, COUNTS, COUNTS), max_size=2).map(tuple),
+    responses=st.lists(RESPONSES, max_size=2, unique_by=lambda one: one.index).map(
+        lambda found: tuple(sorted(found, key=lambda one: one.index))
+    ),
     **TALLIES,
 )
 SPECS = st.lists(
