@@ -118,6 +118,28 @@ BackendConfig = Annotated[
         metavar="[BACKEND,]KEY=VALUE",
     ),
 ]
+RateLimit = Annotated[
+    str,
+    _flag("--rate-limit", "Sharing", "How models take turns.", metavar="off|execution_count"),
+]
+RateLimitResource = Annotated[
+    list[str] | None,
+    _flag(
+        "--rate-limit-resource",
+        "Sharing",
+        "How many of a resource there are; repeatable.",
+        metavar="NAME:COUNT[:DEVICE]",
+    ),
+]
+HostPolicies = Annotated[
+    list[str] | None,
+    _flag(
+        "--host-policy",
+        "Sharing",
+        "cpu-cores=A-B or numa-node=N, for instances of this policy; repeatable.",
+        metavar="NAME,KEY=VALUE",
+    ),
+]
 AllowHttp = Annotated[str, _switch("--allow-http", "HTTP", "Serve HTTP.")]
 HttpAddress = Annotated[str, _flag("--http-address", "HTTP", "Address to listen on.")]
 HttpPort = Annotated[int, _port("--http-port", "HTTP")]
@@ -164,6 +186,9 @@ def serve(
     strict_model_config: StrictConfig = None,
     model_load_thread_count: LoadThreads = 4,
     backend_config: BackendConfig = None,
+    rate_limit: RateLimit = "off",
+    rate_limit_resource: RateLimitResource = None,
+    host_policy: HostPolicies = None,
     allow_http: AllowHttp = "true",
     http_address: HttpAddress = "0.0.0.0",  # noqa: S104 - Triton's default
     http_port: HttpPort = 8000,

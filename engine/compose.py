@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -27,11 +28,15 @@ from rich.table import Column, Table
 
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound
+from engine.execution.host import Host
+from engine.execution.pinning import resolve
 from engine.options import ServeOptions, endpoints
+from engine.ratelimit import RateLimiter
 from engine.repository.overview import COLUMNS, Line, overview
 from engine.repository.registry import Registry
 from engine.repository.scan import CONFIG
 from engine.service import Service
+from engine.sharing import RateLimit
 from engine.telemetry import log, machine
 from engine.transports.grpc import serve_grpc
 from engine.transports.http import serve_http
@@ -88,7 +93,7 @@ async def _serve(options: ServeOptions) -> int:
     stop = _stop_on_signals(loop)
     clock = SystemClock()
     with reserved(options):
-        registry = Registry(options, clock=clock, loop=loop, cores=machine.cores())
+        registry = Registry(options, clock=clock, loop=loop, host=_host(options))
         try:
             await _load(options, registry, stop)
             listeners = await _listen(options, Service(registry, options))
@@ -99,6 +104,21 @@ async def _serve(options: ServeOptions) -> int:
     if not await _shut_down(options, registry, listeners, clock):
         _leave_at_once(FAILED, "Exit timeout expired. Exiting immediately.")
     return DONE
+
+
+def _host(options: ServeOptions) -> Host:
+    """Say what the models share.
+
+    Raises:
+        InvalidArgument: a host policy names cores that there are not.
+    """
+    limiter = None
+    if options.rate_limit is RateLimit.EXECUTION_COUNT:
+        # Models join and leave on the threads that load them; all else is on the loop.
+        limiter = RateLimiter(options.rate_limit_resource, threading.Lock())
+    elif options.rate_limit_resource:
+        logger.warning("--rate-limit-resource has no effect while --rate-limit is off")
+    return Host(cores=machine.cores(), policies=resolve(options.host_policy), limiter=limiter)
 
 
 async def _load(options: ServeOptions, registry: Registry, stop: asyncio.Event) -> None:

@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import Enum
@@ -21,6 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InvalidArgument
+from engine.sharing import (
+    HostPolicy,
+    RateLimit,
+    Resources,
+    host_policies,
+    rate_limit,
+    rate_limit_resources,
+)
 
 
 class ModelControlMode(Enum):
@@ -68,6 +76,9 @@ class ServeOptions:
     metrics_address: str | None = None
     metrics_port: int = 8002
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rate_limit: RateLimit = RateLimit.OFF
+    rate_limit_resource: Resources = field(default_factory=dict)
+    host_policy: Mapping[str, HostPolicy] = field(default_factory=dict)
     log_verbose: int = 0
     log_info: bool = True
     log_warning: bool = True
@@ -125,9 +136,6 @@ LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "cache-config": ((), "the response cache"),
     "cache-directory": ((), "the response cache"),
     "response-cache-byte-size": (("0",), "the response cache"),
-    "rate-limit": (("off",), "the rate limiter"),
-    "rate-limit-resource": ((), "the rate limiter"),
-    "host-policy": ((), "host policies"),
     "min-supported-compute-capability": ((), "a bound on GPU compute capability"),
     "allow-client-shm": (("false",), "shared memory"),
 }
@@ -292,13 +300,20 @@ def from_flags(flags: Mapping[str, Any], found: Iterable[str] = ()) -> ServeOpti
     return options
 
 
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "log_verbose": verbosity,
+    "backend_config": backend_settings,
+    "rate_limit": rate_limit,
+    "rate_limit_resource": rate_limit_resources,
+    "host_policy": host_policies,
+}
+
+
 def _value(name: str, given: Any) -> Any:  # noqa: ANN401 - one flag's text or list, and what it means
     if name in {*_SWITCHES, "strict_model_config"} and isinstance(given, str):
         return switch(name.replace("_", "-"), given)
-    if name == "log_verbose":
-        return verbosity(given)
-    if name == "backend_config":
-        return backend_settings(given)
+    if name in _READERS:
+        return _READERS[name](given)
     return tuple(given) if isinstance(given, list) else given
 
 

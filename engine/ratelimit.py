@@ -98,6 +98,8 @@ class RateLimiter:
 
     def leave(self, seat: Seat) -> None:
         """Let a model go. What it does not use any more is there for others."""
+        if seat not in self._seats:
+            return
         self._seats.remove(seat)
         for member in seat.members:
             if member.out:

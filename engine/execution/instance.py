@@ -130,13 +130,13 @@ class Batch:
 
 
 class Instance:
-    """A batch runner with a thread of its own."""
+    """A batch runner with a thread of its own; if it ``stays`` there, nothing runs inline."""
 
-    def __init__(self, name: str, batch: Batch, mailbox: Mailbox) -> None:
+    def __init__(self, name: str, batch: Batch, mailbox: Mailbox, *, stays: bool = False) -> None:
         self.name = name
         self._batch = batch
         self._mailbox = mailbox
-        self._residence = Residence()
+        self._residence = Residence(stays=stays)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,13 +19,17 @@ from engine.clock import Clock
 from engine.errors import EngineError, Internal, Unsupported
 from engine.execution.admission import Admission
 from engine.execution.batch import layout
+from engine.execution.host import Host
 from engine.execution.instance import Batch, Instance, Mailbox
 from engine.execution.ordering import Done, Ordering
+from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
 from engine.execution.pump import Pump
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
+from engine.ratelimit import Seat
 from engine.schedulers import make
+from engine.schedulers.limited import Limited
 from engine.telemetry.stats import Ledger, ModelStatistics
 from engine.types import InferRequest, TensorSpec
 
@@ -43,7 +47,13 @@ class ServedModel:
     """
 
     def __init__(
-        self, name: str, version: int, config: ModelConfig, pump: Pump, ledger: Ledger
+        self,
+        name: str,
+        version: int,
+        config: ModelConfig,
+        pump: Pump,
+        ledger: Ledger,
+        seat: Seat | None = None,
     ) -> None:
         self.name: str = name
         self.version: int = version
@@ -54,6 +64,7 @@ class ServedModel:
         self.load_ns: int = 0
         self._pump = pump
         self._ledger = ledger
+        self._seat = seat
         batching = config.dynamic_batching
         ordered = batching is not None and batching.preserve_ordering
         self._ordering = Ordering() if ordered else None
@@ -82,7 +93,12 @@ class ServedModel:
 
     def stop(self, drained: Callable[[], None]) -> None:
         """Refuse new requests, answer the others, free the model; then call ``drained``."""
-        self._pump.stop(drained)
+        self._pump.stop(drained if self._seat is None else lambda: self._leave(drained))
+
+    def _leave(self, drained: Callable[[], None]) -> None:
+        if self._seat is not None:
+            self._seat.leave()
+        drained()
 
 
 def load(  # noqa: PLR0913 - what a model is made of, and where it lives
@@ -94,7 +110,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     *,
     clock: Clock,
     loop: asyncio.AbstractEventLoop,
-    cores: int,
+    host: Host,
 ) -> ServedModel:
     """Load every instance of a model version. Blocks.
 
@@ -107,9 +123,12 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     if lacking := unsupported(config):
         raise Unsupported("\n".join(f"model '{name}': {text}" for text in lacking))
     sys.setswitchinterval(_SWITCH_S)
-    planned = plan(config, cores)
+    planned = plan(config, host)
     loaded: list[tuple[Planned, Runnable]] = []
     with ExitStack() as undo:
+        seat = _sit_down(planned, host)
+        if seat is not None:
+            undo.callback(seat.leave)
         for one in planned:
             runnable = _load_one(one, directory, config, backend)
             undo.callback(runnable.close)
@@ -118,10 +137,11 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     arrangement = layout(name, version, config)
     mailbox = Mailbox(loop)
     ledger = Ledger(name, version, [one.placement.device for one in planned])
+    scheduler = make(config, sum(not one.passive for one in planned))
     pump = Pump(
-        make(config, sum(not one.passive for one in planned)),
+        scheduler if seat is None else Limited(scheduler, seat),
         [
-            Instance(one.name, Batch(one.name, runnable, arrangement, clock), mailbox)
+            _instance(one, Batch(one.name, runnable, arrangement, clock), mailbox)
             for one, runnable in loaded
         ],
         ledger,
@@ -129,14 +149,30 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         clock=clock,
         loop=loop,
     )
-    model = ServedModel(name, version, config, pump, ledger)
+    if seat is not None:
+        seat.listen(lambda: mailbox.post(pump.nudge))
+    model = ServedModel(name, version, config, pump, ledger, seat)
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
     return model
 
 
+def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
+    """Take the model in at the rate limiter, if there is one."""
+    if host.limiter is None:
+        return None
+    return host.limiter.join([one.needs for one in planned if not one.passive])
+
+
+def _instance(planned: Planned, batch: Batch, mailbox: Mailbox) -> Instance:
+    # The instance's thread is started here, and keeps to the cores of the one that starts it.
+    with pinned(planned.cores):
+        return Instance(planned.name, batch, mailbox, stays=planned.cores is not None)
+
+
 def _load_one(planned: Planned, directory: Path, config: ModelConfig, backend: Backend) -> Runnable:
     try:
-        return backend.load(directory, config, planned.placement)
+        with pinned(planned.cores):
+            return backend.load(directory, config, planned.placement)
     except EngineError:
         raise
     except Exception as fault:

@@ -2,45 +2,64 @@
 
 Pure: reads a complete configuration, decides, touches nothing. Rules, from Triton's instance
 groups: ``count`` instances for a group, on each of its GPUs if it has any; a passive group is
-loaded and gets no requests; the machine's cores are dealt out evenly to the instances that
-compute on the CPU.
+loaded and gets no requests; an instance has its group's host policy, or the one named after
+where it runs: ``cpu``, ``model``, ``gpu_<id>``. The machine's cores are dealt out evenly to the
+instances that compute on the CPU, those of a host policy to the instances that have it: together
+they have no more threads than cores, unless there are more instances than cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from engine.backend import Placement
+from engine.execution.host import Host
 from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
+from engine.ratelimit import Needs, needs
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One instance to be loaded."""
+    """One instance to be loaded. ``cores`` are those its threads keep to; None is all of them."""
 
     name: str
     placement: Placement
+    needs: Needs
+    policy: str
     passive: bool = False
+    cores: frozenset[int] | None = None
 
 
-def plan(config: ModelConfig, cores: int) -> tuple[Planned, ...]:
+def plan(config: ModelConfig, host: Host) -> tuple[Planned, ...]:
     """List the instances, those that get requests first; at least one of them does."""
     groups = config.instance_group or (InstanceGroup(),)
     listed = [
-        (name, device, group.passive)
-        for place, group in enumerate(groups)
-        for name, device in _members(config.name, place, group)
+        one for place, group in enumerate(groups) for one in _members(config.name, place, group)
     ]
-    if all(passive for _, _, passive in listed):
-        listed.append((config.name, None, False))
-    on_cpu = sum(device is None and not passive for _, device, passive in listed)
-    threads = max(1, cores // max(1, on_cpu))
+    if all(one.passive for one in listed):
+        listed.append(Planned(config.name, Placement(), needs(None, None), "cpu"))
+    pinned = [replace(one, cores=host.policies.get(one.policy)) for one in listed]
+    threads = _threads(pinned, host.cores)
     planned = [
-        Planned(name, Placement(device=device, threads=threads), passive)
-        for name, device, passive in listed
+        replace(one, placement=replace(one.placement, threads=threads[one.policy]))
+        for one in pinned
     ]
     return tuple(sorted(planned, key=lambda one: one.passive))
+
+
+def _threads(planned: Sequence[Planned], cores: int) -> Mapping[str, int]:
+    """Deal out cores: how many threads an instance of each policy has."""
+    busy = [one for one in planned if not one.passive]
+    kept = {one.policy: own for one in planned if (own := one.cores) is not None}
+    left = cores - len(frozenset[int]().union(*kept.values()))
+    on_cpu = sum(one.cores is None and one.placement.device is None for one in busy)
+    threads = {one.policy: max(1, left // max(1, on_cpu)) for one in planned}
+    sharing = Counter(one.policy for one in busy)
+    for policy, own in kept.items():
+        threads[policy] = max(1, min(cores, len(own)) // max(1, sharing[policy]))
+    return threads
 
 
 def unsupported(config: ModelConfig) -> tuple[str, ...]:
@@ -48,17 +67,22 @@ def unsupported(config: ModelConfig) -> tuple[str, ...]:
     return tuple(_lacking(config))
 
 
-def _members(model: str, place: int, group: InstanceGroup) -> Iterator[tuple[str, int | None]]:
+def _members(model: str, place: int, group: InstanceGroup) -> Iterator[Planned]:
     name = group.name or f"{model}_{place}"
     on_gpu = group.kind is InstanceKind.KIND_GPU or (
         group.kind is InstanceKind.KIND_AUTO and group.gpus
     )
+    kind = "model" if group.kind is InstanceKind.KIND_MODEL else "cpu"
+    devices = group.gpus if on_gpu else (None,)
     for number in range(max(1, group.count)):
-        if on_gpu:
-            for gpu in group.gpus:
-                yield f"{name}_{number}_gpu{gpu}", gpu
-        else:
-            yield f"{name}_{number}", None
+        for device in devices:
+            yield Planned(
+                f"{name}_{number}" + ("" if device is None else f"_gpu{device}"),
+                Placement(device=device),
+                needs(group.rate_limiter, device),
+                group.host_policy or (kind if device is None else f"gpu_{device}"),
+                group.passive,
+            )
 
 
 def _lacking(config: ModelConfig) -> Iterator[str]:

@@ -153,6 +153,10 @@ class Pump:
         elif ticket_id in self._waiting:
             self._carry_out(self._scheduler.cancel(ticket_id, self._now_ns()))
 
+    def nudge(self) -> None:
+        """Ask the scheduler again: what it waits for may have come (a turn at the limiter)."""
+        self._carry_out(self._scheduler.tick(self._now_ns()))
+
     def stop(self, drained: Callable[[], None]) -> None:
         """Refuse newcomers, answer the others, close the instances; then call back."""
         if not self._open:

@@ -12,7 +12,8 @@ does not own the thread or the loop. Rules:
    waiting for the lock that inline execution does not need;
 3. it moves back when the moving average of its wall time is over ``LEAVE_NS``, or one batch
    takes longer than ``AT_ONCE_NS``; each move back doubles the probation, so that a model on
-   the border does not go to and fro.
+   the border does not go to and fro;
+4. an instance that must stay on its thread (it is pinned to cores that the loop is not) does.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ class Residence:
 
     __slots__ = ("_average_ns", "_away_ns", "_left", "_probation", "inline")
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays: bool = False) -> None:
         self.inline = False
         self._probation = PROBATION
-        self._left = PROBATION
+        # Counted down to 0, which -1 never reaches.
+        self._left = -1 if stays else PROBATION
         self._average_ns = -1.0
         self._away_ns = _MOST_COUNTED_NS
 

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from engine.backend import Backend
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, Unavailable
+from engine.execution.host import Host
 from engine.execution.model import ServedModel
 from engine.modelconfig.schema import ModelConfig
 from engine.repository.prepare import Declared, Terms, code_word, prepare
@@ -40,7 +41,7 @@ class Loader(Protocol):
         *,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
-        cores: int,
+        host: Host,
     ) -> ServedModel:
         """Load it.
 
@@ -60,14 +61,14 @@ class Loading:
         *,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
-        cores: int,
+        host: Host,
         threads: int,
     ) -> None:
         self._terms = terms
         self._load = load
         self._clock = clock
         self._loop = loop
-        self._cores = cores
+        self._host = host
         self._workers = ThreadPoolExecutor(max(1, threads), thread_name_prefix="load")
 
     async def run(self, job: Callable[..., _Result], *arguments: object) -> _Result:
@@ -113,7 +114,7 @@ class Loading:
             ready.backend,
             clock=self._clock,
             loop=self._loop,
-            cores=self._cores,
+            host=self._host,
         )
         served.load_ns = self._clock.now_ns() - begun_ns
         took_s = served.load_ns / 1e9

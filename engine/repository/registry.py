@@ -31,6 +31,7 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
+from engine.execution.host import Host
 from engine.execution.model import ServedModel
 from engine.modelconfig.findings import near
 from engine.modelconfig.schema import ModelConfig
@@ -84,7 +85,7 @@ class Registry:
         *,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
-        cores: int,
+        host: Host,
         find: Callable[[str], Backend] = engine.backend.find,
         load: Loader = engine.execution.model.load,
     ) -> None:
@@ -99,7 +100,7 @@ class Registry:
             load,
             clock=clock,
             loop=loop,
-            cores=cores,
+            host=host,
             threads=options.model_load_thread_count,
         )
         self._models: dict[str, _Model] = {}

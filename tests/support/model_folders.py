@@ -10,6 +10,7 @@ from typing import cast
 from engine.backend import Backend, Placement, Runnable, Signature
 from engine.clock import Clock
 from engine.errors import Internal, NotFound
+from engine.execution.host import Host
 from engine.execution.model import ServedModel
 from engine.modelconfig.schema import ModelConfig
 from engine.types import Array, DType, TensorSpec
@@ -116,13 +117,13 @@ class FakeLoader:
         *,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
-        cores: int,
+        host: Host,
     ) -> ServedModel:
         assert directory.name == str(version)
         assert backend
         assert clock
         assert loop
-        assert cores
+        assert host.cores
         if (name, version) in self.broken:
             raise self.broken[name, version]
         model = FakeModel(name, version, config, at_once=self._at_once)

@@ -16,6 +16,7 @@ from support.fake_backend import FakeBackend, config
 
 from engine.clock import SystemClock
 from engine.errors import EngineError, Internal, Unavailable, Unsupported
+from engine.execution.host import Host
 from engine.execution.model import ServedModel, load
 from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
 from engine.types import Array, DType, InferRequest, InferResponse, Tensor, TensorSpec
@@ -32,11 +33,14 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         runner.run(asyncio.wait_for(main, 20))
 
 
-async def start(model: ModelConfig, backend: FakeBackend, cores: int = 4) -> ServedModel:
+HOST = Host(cores=4)
+
+
+async def start(model: ModelConfig, backend: FakeBackend, host: Host = HOST) -> ServedModel:
     loop = asyncio.get_running_loop()
     return await asyncio.to_thread(
         lambda: load(
-            "model", 3, Path("3"), model, backend, clock=SystemClock(), loop=loop, cores=cores
+            "model", 3, Path("3"), model, backend, clock=SystemClock(), loop=loop, host=host
         )
     )
 

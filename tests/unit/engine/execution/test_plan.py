@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from support.fake_backend import config
 
+from engine.execution.host import Host
 from engine.execution.plan import plan, unsupported
 from engine.modelconfig.schema import (
     BatchInput,
@@ -27,7 +28,7 @@ CPU, GPU, AUTO = InstanceKind.KIND_CPU, InstanceKind.KIND_GPU, InstanceKind.KIND
     ("count", "cores", "threads"), [(1, 8, 8), (2, 8, 4), (3, 8, 2), (4, 2, 1)]
 )
 def test_cores_are_dealt_out_to_the_cpu_instances(count: int, cores: int, threads: int) -> None:
-    planned = plan(config(groups=(InstanceGroup(kind=CPU, count=count),)), cores)
+    planned = plan(config(groups=(InstanceGroup(kind=CPU, count=count),)), Host(cores=cores))
     assert [one.placement.threads for one in planned] == [threads] * count
     assert [one.placement.device for one in planned] == [None] * count
 
@@ -37,7 +38,7 @@ def test_a_gpu_group_has_its_count_on_each_gpu_and_takes_no_share_of_the_cores()
         InstanceGroup(name="g", kind=GPU, count=2, gpus=(0, 3)),
         InstanceGroup(name="c", kind=CPU, count=1),
     )
-    planned = plan(config(groups=groups), cores=4)
+    planned = plan(config(groups=groups), Host(cores=4))
     assert [(one.name, one.placement.device) for one in planned] == [
         ("g_0_gpu0", 0),
         ("g_0_gpu3", 3),
@@ -50,7 +51,7 @@ def test_a_gpu_group_has_its_count_on_each_gpu_and_takes_no_share_of_the_cores()
 
 def test_auto_is_a_gpu_where_gpus_are_named_and_else_the_cpu() -> None:
     groups = (InstanceGroup(kind=AUTO, gpus=(1,)), InstanceGroup(kind=AUTO))
-    assert [one.placement.device for one in plan(config(groups=groups), 4)] == [1, None]
+    assert [one.placement.device for one in plan(config(groups=groups), Host(cores=4))] == [1, None]
 
 
 def test_passive_instances_come_last_and_share_no_cores() -> None:
@@ -58,7 +59,7 @@ def test_passive_instances_come_last_and_share_no_cores() -> None:
         InstanceGroup(name="idle", kind=CPU, count=1, passive=True),
         InstanceGroup(name="busy", kind=CPU, count=2),
     )
-    planned = plan(config(groups=groups), 8)
+    planned = plan(config(groups=groups), Host(cores=8))
     assert [(one.name, one.passive) for one in planned] == [
         ("busy_0", False),
         ("busy_1", False),
@@ -69,8 +70,8 @@ def test_passive_instances_come_last_and_share_no_cores() -> None:
 
 def test_there_is_always_somebody_to_run() -> None:
     groups = (InstanceGroup(kind=CPU, count=1, passive=True),)
-    assert [one.passive for one in plan(config(groups=groups), 8)] == [False, True]
-    assert len(plan(config(groups=()), 8)) == 1
+    assert [one.passive for one in plan(config(groups=groups), Host(cores=8))] == [False, True]
+    assert len(plan(config(groups=()), Host(cores=8))) == 1
 
 
 @pytest.mark.parametrize(

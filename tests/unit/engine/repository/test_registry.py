@@ -20,6 +20,7 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
+from engine.execution.host import Host
 from engine.options import ModelControlMode, ServeOptions
 from engine.repository.lifecycle import ModelState
 from engine.repository.registry import IndexEntry, Registry
@@ -50,7 +51,7 @@ def serve(
             ),
             clock=ManualClock(),
             loop=asyncio.get_running_loop(),
-            cores=2,
+            host=Host(cores=2),
             find=find,
             load=loader or FakeLoader(),
         )
@@ -243,7 +244,7 @@ def test_a_model_in_two_repositories_is_in_neither(tmp_path: Path) -> None:
             ),
             clock=ManualClock(),
             loop=asyncio.get_running_loop(),
-            cores=1,
+            host=Host(cores=1),
             find=find,
             load=FakeLoader(),
         )
