@@ -2,17 +2,33 @@
 
 Owns: the comparison, all mismatches at once. Does not own: reading the model file
 (a backend's ``inspect``).
+
+The model file has more inputs than requests bring, and more outputs than they get: those that a
+sequence batcher fills and keeps, and those computed from a batch. They are compared too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from engine.modelconfig.findings import Finding, near
-from engine.modelconfig.schema import Dims, ModelConfig, ModelInput, ModelOutput
-from engine.types import TensorSpec
+from engine.modelconfig.locate import Path
+from engine.modelconfig.schema import Control, Dims, ModelConfig, ModelInput, ModelOutput
+from engine.types import DType, TensorSpec
 
 _ANY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A tensor that the configuration says the model file has; a shape of None is any."""
+
+    path: Path
+    kind: str
+    name: str
+    dtype: DType | None
+    shape: Dims | None
 
 
 def disagreements(
@@ -23,57 +39,101 @@ def disagreements(
     The configuration's full shape (batch dimension, then ``reshape`` or ``dims``) must fit the
     file's; -1 on either side fits any number.
     """
-    found = list(_compare(config, "input", config.input, inputs))
-    found += _compare(config, "output", config.output, outputs)
-    given = {tensor.name for tensor in config.input}
+    declared = (*_inputs(config), *_filled(config), *_outputs(config))
+    known = {
+        "input": {one.name: one for one in inputs},
+        "output": {one.name: one for one in outputs},
+    }
+    found = [finding for one in declared for finding in _compare(one, known[one.kind], config)]
+    given = {one.name for one in declared if one.kind == "input"}
     for spec in inputs:
         if spec.name not in given and not spec.optional:
             what = f"model '{config.name}': the model file needs input '{spec.name}'"
-            found.append(Finding(("input",), what, f"add it: {_declared(spec, config)}"))
+            found.append(Finding(("input",), what, f"add it: {_written(spec, config)}"))
     return tuple(found)
 
 
+def _inputs(config: ModelConfig) -> Iterator[_Declared]:
+    for index, tensor in enumerate(config.input):
+        # Requests of a ragged batch are joined end to end, without a batch dimension.
+        shape = (_ANY,) if tensor.allow_ragged_batch else _shape(tensor, config)
+        yield _Declared(("input", index), "input", tensor.name, tensor.data_type, shape)
+
+
+def _outputs(config: ModelConfig) -> Iterator[_Declared]:
+    dealt_out = {name for one in config.batch_output for name in one.target_name}
+    for index, tensor in enumerate(config.output):
+        shape = None if tensor.name in dealt_out else _shape(tensor, config)
+        yield _Declared(("output", index), "output", tensor.name, tensor.data_type, shape)
+
+
+def _filled(config: ModelConfig) -> Iterator[_Declared]:
+    """List what the batchers fill, and what they keep."""
+    for place, made in enumerate(config.batch_input):
+        for name in made.target_name:
+            yield _Declared(("batch_input", place), "input", name, made.data_type, None)
+    batching = config.sequence_batching
+    if batching is None:
+        return
+    for place, tensor in enumerate(batching.control_input):
+        path: Path = ("sequence_batching", "control_input", place)
+        for control in tensor.control:
+            yield _Declared(path, "input", tensor.name, control_type(control), _full((1,), config))
+    for place, state in enumerate(batching.state):
+        path = ("sequence_batching", "state", place)
+        shape = _full(state.dims, config)
+        yield _Declared(path, "input", state.input_name, state.data_type, shape)
+        yield _Declared(path, "output", state.output_name, state.data_type, shape)
+
+
+def control_type(control: Control) -> DType | None:
+    """Give the data type of the tensor a control is written to."""
+    if control.int32_false_true:
+        return DType.INT32
+    if control.fp32_false_true:
+        return DType.FP32
+    return DType.BOOL if control.bool_false_true else control.data_type
+
+
 def _compare(
-    config: ModelConfig,
-    kind: str,
-    tensors: Sequence[ModelInput | ModelOutput],
-    specs: Sequence[TensorSpec],
+    one: _Declared, known: Mapping[str, TensorSpec], config: ModelConfig
 ) -> Iterator[Finding]:
-    known = {spec.name: spec for spec in specs}
-    for index, tensor in enumerate(tensors):
-        spec = known.get(tensor.name)
-        if spec is None:
-            what = f"model '{config.name}': the model file has no {kind} '{tensor.name}'"
-            yield Finding((kind, index, "name"), what, near(tensor.name, known) if known else "")
-            continue
-        start = f"model '{config.name}', tensor '{tensor.name}': "
-        if spec.dtype is not tensor.data_type:
-            what = (
-                f"{start}the model file has type {spec.dtype.config_name}, the configuration "
-                f"{tensor.data_type.config_name}"
-            )
-            hint = f"write data_type: {spec.dtype.config_name}"
-            yield Finding((kind, index, "data_type"), what, hint)
-        shape = _shape(tensor, config)
-        if config.max_batch_size > 0 and not tensor.is_shape_tensor and spec.shape[:1] != (_ANY,):
-            what = (
-                f"{start}for the model to support batching the first dimension must be -1, but the "
-                f"model file has shape {_text(spec.shape)}"
-            )
-            yield Finding((kind, index, "dims"), what, _shape_hint(spec, config))
-        elif not _fits(shape, spec.shape):
-            what = (
-                f"{start}the model file has {len(spec.shape)} dimensions (shape "
-                f"{_text(spec.shape)}), the configuration {len(shape)} (shape {_text(shape)}"
-                f"{', batch dimension included' if config.max_batch_size > 0 else ''})"
-            )
-            yield Finding((kind, index, "dims"), what, _shape_hint(spec, config))
+    spec = known.get(one.name)
+    if spec is None:
+        what = f"model '{config.name}': the model file has no {one.kind} '{one.name}'"
+        yield Finding((*one.path, "name"), what, near(one.name, known) if known else "")
+        return
+    start = f"model '{config.name}', tensor '{one.name}': "
+    if spec.dtype is not one.dtype:
+        given = one.dtype.config_name if one.dtype is not None else "none"
+        what = f"{start}the model file has type {spec.dtype.config_name}, the configuration {given}"
+        hint = f"write data_type: {spec.dtype.config_name}"
+        yield Finding((*one.path, "data_type"), what, hint)
+    if one.shape is None:
+        return
+    batched = config.max_batch_size > 0 and one.shape[:1] == (_ANY,)
+    if batched and spec.shape[:1] != (_ANY,):
+        what = (
+            f"{start}for the model to support batching the first dimension must be -1, but the "
+            f"model file has shape {_text(spec.shape)}"
+        )
+        yield Finding((*one.path, "dims"), what, _shape_hint(spec, config))
+    elif not _fits(one.shape, spec.shape):
+        what = (
+            f"{start}the model file has {len(spec.shape)} dimensions (shape "
+            f"{_text(spec.shape)}), the configuration {len(one.shape)} (shape {_text(one.shape)}"
+            f"{', batch dimension included' if config.max_batch_size > 0 else ''})"
+        )
+        yield Finding((*one.path, "dims"), what, _shape_hint(spec, config))
+
+
+def _full(dims: Dims, config: ModelConfig) -> Dims:
+    return (_ANY, *dims) if config.max_batch_size > 0 else dims
 
 
 def _shape(tensor: ModelInput | ModelOutput, config: ModelConfig) -> Dims:
     dims = tensor.dims if tensor.reshape is None else tensor.reshape
-    batched = config.max_batch_size > 0 and not tensor.is_shape_tensor
-    return (_ANY, *dims) if batched else dims
+    return dims if tensor.is_shape_tensor else _full(dims, config)
 
 
 def _fits(ours: Dims, theirs: Dims) -> bool:
@@ -100,7 +160,7 @@ def _dims_text(spec: TensorSpec, config: ModelConfig) -> str:
     return f"dims: {_text(dims)}" if dims else "dims: [1] and reshape { shape: [] }"
 
 
-def _declared(spec: TensorSpec, config: ModelConfig) -> str:
+def _written(spec: TensorSpec, config: ModelConfig) -> str:
     return (
         f'{{ name: "{spec.name}" data_type: {spec.dtype.config_name} {_dims_text(spec, config)} }}'
     )

@@ -2,7 +2,7 @@
 
 Owns: the rules by which Triton fills a configuration (ONNX Runtime's for a model file that
 has a signature, instance groups, normalisation) and the full shapes that follow. Does not own:
-reading the model file, nor which backend it is for (``repository.recognise``).
+reading the model file, nor which backend it is for (``repository.recognise``, which comes first).
 
 1. From a file's signature, inputs and outputs are completed only if one of the two lists is
    empty, and only then are ``max_batch_size`` and the dynamic batcher touched (even an explicit
@@ -27,6 +27,7 @@ from engine.modelconfig.schema import (
     ModelInput,
     ModelOutput,
     Optimization,
+    SequenceBatching,
     VersionPolicy,
 )
 from engine.types import TensorSpec
@@ -34,25 +35,17 @@ from engine.types import TensorSpec
 __all__ = ["SELF_COMPLETED", "adopt", "complete", "input_specs", "output_specs", "problems"]
 
 _ANY = -1
-# platform, default_model_filename (Triton's core/src/constants.h)
-_BACKENDS = {
-    "onnxruntime": ("onnxruntime_onnx", "model.onnx"),
-    "tensorrt": ("tensorrt_plan", "model.plan"),
-    "pytorch": ("pytorch_libtorch", "model.pt"),
-    "openvino": ("", "model.xml"),
-    "python": ("", "model.py"),
-}
 #: what a model may say of its own configuration (rule 2)
 SELF_COMPLETED = ("input", "output", "max_batch_size", "dynamic_batching", "decoupled")
+#: after so long without a request a sequence has ended, where the configuration says nothing
+SEQUENCE_IDLE_US = 1_000_000
 # These do better with two instances on a CPU, Triton says (SetDefaultInstanceCount).
 _TWO_ON_CPU = {"onnxruntime", "tensorflow"}
 
 
-def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command line, machine
+def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, machine
     config: ModelConfig,
     *,
-    name: str,
-    backend: str,
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
     batchable: bool,
@@ -60,7 +53,7 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command
     auto: bool = True,
     gpus: tuple[int, ...] = (),
 ) -> ModelConfig:
-    """Fill in all that a configuration leaves open.
+    """Fill in all that a recognised configuration leaves open.
 
     ``inputs`` and ``outputs`` are the model file's own, full shapes; () if it has no
     signature. ``gpus`` are the devices of this machine.
@@ -68,9 +61,9 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command
     Raises:
         ConfigError: ``max_batch_size`` is set and the model file's batch dimension is fixed.
     """
-    config = _named(config, name, backend)
+    whole = (config.input or config.batch_input) and config.output
     # A model file may have no input (it generates, or holds constants), but it has an output.
-    if auto and outputs and not (config.input and config.output):
+    if auto and outputs and not whole and not config.is_ensemble:
         config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
     return _normalised(config, gpus)
 
@@ -78,19 +71,6 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, backend, command
 def adopt(config: ModelConfig, completed: ModelConfig) -> ModelConfig:
     """Take from a model's own completion what a model may say (rule 2)."""
     return replace(config, **{name: getattr(completed, name) for name in SELF_COMPLETED})
-
-
-def _named(config: ModelConfig, name: str, backend: str) -> ModelConfig:
-    if config.is_ensemble:
-        return replace(config, name=config.name or name, platform="ensemble")
-    platform, filename = _BACKENDS.get(backend, ("", ""))
-    return replace(
-        config,
-        name=config.name or name,
-        backend=config.backend or backend,
-        platform=config.platform or platform,
-        default_model_filename=config.default_model_filename or filename,
-    )
 
 
 def _from_file(
@@ -116,10 +96,12 @@ def _from_file(
     if batchable and config.max_batch_size > 1 and not scheduled:
         config = replace(config, dynamic_batching=DynamicBatching())
     batched = config.max_batch_size > 0
-    if not config.input:
-        config = replace(config, input=tuple(_input(spec, batched=batched) for spec in inputs))
+    if not config.input and not config.batch_input:
+        brought = [spec for spec in inputs if spec.name not in config.filled_inputs]
+        config = replace(config, input=tuple(_input(spec, batched=batched) for spec in brought))
     if not config.output:
-        config = replace(config, output=tuple(_output(spec, batched=batched) for spec in outputs))
+        told = [spec for spec in outputs if spec.name not in config.kept_outputs]
+        config = replace(config, output=tuple(_output(spec, batched=batched) for spec in told))
     return config
 
 
@@ -152,6 +134,9 @@ def _normalised(config: ModelConfig, gpus: tuple[int, ...]) -> ModelConfig:
     if batching is not None and not batching.preferred_batch_size and config.max_batch_size > 0:
         batching = replace(batching, preferred_batch_size=(config.max_batch_size,))
         config = replace(config, dynamic_batching=batching)
+    if config.sequence_batching is not None:
+        sequences = _sequences(config.sequence_batching, config.max_batch_size)
+        config = replace(config, sequence_batching=sequences)
     if config.is_ensemble:
         return config
     optimization = config.optimization or Optimization()
@@ -167,6 +152,16 @@ def _normalised(config: ModelConfig, gpus: tuple[int, ...]) -> ModelConfig:
             _group(group, config, index, gpus) for index, group in enumerate(groups)
         ),
     )
+
+
+def _sequences(batching: SequenceBatching, max_batch_size: int) -> SequenceBatching:
+    """Fill in when a sequence is idle, and the preferred size; no strategy stays none: direct."""
+    if batching.max_sequence_idle_microseconds == 0:
+        batching = replace(batching, max_sequence_idle_microseconds=SEQUENCE_IDLE_US)
+    oldest = batching.oldest
+    if oldest is not None and not oldest.preferred_batch_size and max_batch_size > 0:
+        batching = replace(batching, oldest=replace(oldest, preferred_batch_size=(max_batch_size,)))
+    return batching
 
 
 def _group(

@@ -375,3 +375,18 @@ class ModelConfig:
     def is_ensemble(self) -> bool:
         """Whether this model is a pipeline of others."""
         return self.platform == "ensemble" or self.ensemble_scheduling is not None
+
+    @property
+    def filled_inputs(self) -> frozenset[str]:
+        """The inputs of the model file that no request brings: a batcher fills them."""
+        names = {name for made in self.batch_input for name in made.target_name}
+        if self.sequence_batching is not None:
+            names.update(tensor.name for tensor in self.sequence_batching.control_input)
+            names.update(state.input_name for state in self.sequence_batching.state)
+        return frozenset(names)
+
+    @property
+    def kept_outputs(self) -> frozenset[str]:
+        """The outputs of the model file that are implicit state: a batcher keeps them."""
+        batching = self.sequence_batching
+        return frozenset(state.output_name for state in (batching.state if batching else ()))

@@ -31,13 +31,12 @@ from engine.repository.prepare import (
     choose_versions,
     contents,
     fill,
-    first_version,
     judge,
     misnamed,
     missing_file,
     no_versions,
+    recognised,
 )
-from engine.repository.recognise import recognise
 from engine.repository.scan import (
     CONFIG,
     ModelFolder,
@@ -51,7 +50,19 @@ from engine.types import TensorSpec
 
 # Messages of a configuration; a mistake within one leaves the rest of the file judgeable,
 # while one in a number at the top may change what all the rest means.
-_APART = {"input", "output", "instance_group", "dynamic_batching", "optimization", "parameters"}
+_APART = {
+    "input",
+    "output",
+    "instance_group",
+    "dynamic_batching",
+    "sequence_batching",
+    "batch_input",
+    "batch_output",
+    "model_warmup",
+    "model_metrics",
+    "optimization",
+    "parameters",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +170,11 @@ class _Linter:
             found += _apart(declared, text.broken)
             self._add(found)
             return _Checked(folder, declared, None)
-        if named.is_ensemble or named.sequence_batching is not None:
+        if named.is_ensemble:
             found += problems(named, declared.source, declared.places)
             found += _located(declared, _deferred(named))
             self._add(found)
-            return _Checked(folder, declared, named if named.is_ensemble else None)
+            return _Checked(folder, declared, named)
         config = self._versions(folder, declared, found)
         self._add(found)
         return _Checked(folder, declared, config)
@@ -179,7 +190,7 @@ class _Linter:
         """Check every version that would be served; returns the newest, completed."""
         config: ModelConfig | None = None
         try:
-            name = recognise(declared.config, folder.name, contents(first_version(folder)))
+            declared = recognised(declared, folder)
         except EngineError as error:
             path: FieldPath = ("platform",) if declared.config.platform else ()
             found += _located(declared, [Finding(path, error.message)])
@@ -187,19 +198,19 @@ class _Linter:
             return None
         versions = choose_versions(declared.config.version_policy, folder.versions)
         if not versions:
-            named = fill(declared, folder, name, None, self._terms)
+            named = fill(declared, None, self._terms)
             wrong = Finding(("version_policy",), no_versions(named, folder))
             found += _located(declared, [wrong])
         try:
-            backend = self._terms.find(name)
+            backend = self._terms.find(declared.config.backend)
         except EngineError as error:
-            wrong = Finding(("backend",) if declared.config.backend else (), error.message)
+            wrong = Finding(("backend",), error.message)
             found += _located(declared, [wrong])
             backend = None
         for version in versions:
-            said = self._ask(declared, folder, version, name, backend)
+            said = self._ask(declared, folder, version, backend)
             try:
-                config = fill(declared, folder, name, said, self._terms)
+                config = fill(declared, said, self._terms)
             except ConfigError as error:
                 found += error.problems
                 continue
@@ -215,11 +226,10 @@ class _Linter:
         declared: Declared,
         folder: ModelFolder,
         version: int,
-        name: str,
         backend: Backend | None,
     ) -> Said:
         directory = folder.version_directory(version)
-        named = fill(declared, folder, name, None, self._terms)
+        named = fill(declared, None, self._terms)
         if missing := missing_file(named, directory):
             wanted = str(directory / named.default_model_filename)
             self._say(wanted, missing.removeprefix(f"{wanted}: "))
@@ -254,9 +264,6 @@ def _deferred(config: ModelConfig) -> Iterator[Finding]:
     if config.is_ensemble:
         what = "ensembles are not served by this version yet"
         yield Finding(("ensemble_scheduling",), what, "its models can be called one by one", True)
-    else:
-        what = "sequence_batching is not served by this version yet"
-        yield Finding(("sequence_batching",), what, "the model stays unavailable", warning=True)
 
 
 def _hardly_meant(config: ModelConfig, cores: int) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from engine.backend import Backend, SelfCompleting, Signature
 from engine.errors import ConfigError, EngineError, InvalidArgument, NotFound, Problem, Unsupported
 from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
+from engine.modelconfig.check_tensors import check_labels
 from engine.modelconfig.complete import adopt, complete, problems
 from engine.modelconfig.findings import located
 from engine.modelconfig.locate import Places
@@ -169,16 +170,27 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
         EngineError: what is wrong, all of it where the configuration is to blame.
     """
     directory = folder.version_directory(version)
-    name = recognise(declared.config, folder.name, contents(first_version(folder)))
-    backend = terms.find(name)
-    named = fill(declared, folder, name, None, terms)
+    declared = recognised(declared, folder)
+    backend = terms.find(declared.config.backend)
+    named = fill(declared, None, terms)
     if missing := missing_file(named, directory):
         raise NotFound(missing)
     said = ask(backend, directory, named, terms)
-    config = fill(declared, folder, name, said, terms)
+    config = fill(declared, said, terms)
+    _keep_labels_inside(config)
     if wrong := [one for one in judge(declared, config, said, terms) if not one.warning]:
         raise ConfigError(wrong)
     return Prepared(config, backend, directory)
+
+
+def _keep_labels_inside(config: ModelConfig) -> None:
+    """Refuse label files of others with Triton's code, which is not that of other mistakes.
+
+    Raises:
+        Unsupported: a label file would lie outside of the model's folder.
+    """
+    for finding in check_labels(config):
+        raise Unsupported(f"{finding.what}; {finding.hint}")
 
 
 def ask(backend: Backend, directory: Path, named: ModelConfig, terms: Terms) -> Said:
@@ -193,10 +205,18 @@ def ask(backend: Backend, directory: Path, named: ModelConfig, terms: Terms) -> 
     return signature
 
 
-def fill(
-    declared: Declared, folder: ModelFolder, backend: str, said: Said, terms: Terms
-) -> ModelConfig:
-    """Complete a configuration with what the model says of itself.
+def recognised(declared: Declared, folder: ModelFolder) -> Declared:
+    """Tell the backend of a model, looking into the folder of its first version.
+
+    Raises:
+        InvalidArgument: nothing tells.
+    """
+    config = recognise(declared.config, folder.name, contents(first_version(folder)))
+    return replace(declared, config=config)
+
+
+def fill(declared: Declared, said: Said, terms: Terms) -> ModelConfig:
+    """Complete a recognised configuration with what the model says of itself.
 
     Raises:
         ConfigError: the two exclude each other.
@@ -208,12 +228,10 @@ def fill(
     try:
         return complete(
             config,
-            name=folder.name,
-            backend=backend,
             inputs=signature.inputs if signature is not None else (),
             outputs=signature.outputs if signature is not None else (),
             batchable=signature is not None and signature.batchable,
-            default_max_batch_size=terms.default_max_batch_size(backend),
+            default_max_batch_size=terms.default_max_batch_size(config.backend),
             auto=terms.auto,
             gpus=terms.gpus or (),
         )

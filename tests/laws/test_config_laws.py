@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from engine.errors import ConfigError
 from engine.modelconfig import convert
 from engine.modelconfig.complete import complete, input_specs
 from engine.modelconfig.schema import ModelConfig
+from engine.repository.recognise import recognise
 from engine.types import DType, TensorSpec
 
 
@@ -78,16 +80,15 @@ def test_any_text_is_read_or_refused_with_places_inside_it(text: str) -> None:
         assert convert.loads(convert.dumps(found.config), "c") == found.config
 
 
-@given(configs(), st.sampled_from(["", "onnxruntime", "synthetic"]), st.sampled_from([-1, 1]))
+@given(configs(), st.sampled_from(["onnxruntime", "synthetic"]), st.sampled_from([-1, 1]))
 @settings(max_examples=50, deadline=None)
 def test_completing_twice_is_completing_once(config: ModelConfig, backend: str, first: int) -> None:
     batchable = first == -1
     spec = (TensorSpec("x", DType.FP32, (first, 4)),)
 
     def completed(config: ModelConfig) -> ModelConfig:
-        return complete(
-            config, name="m", backend=backend, inputs=spec, outputs=spec, batchable=batchable
-        )
+        named = recognise(replace(config, backend=config.backend or backend), "m", ("model.onnx",))
+        return complete(named, inputs=spec, outputs=spec, batchable=batchable)
 
     try:
         once = completed(config)
@@ -98,8 +99,8 @@ def test_completing_twice_is_completing_once(config: ModelConfig, backend: str, 
         assert completed(once) == once
         assert once.name
         assert once.version_policy is not None
-        assert once.input
-        assert once.output
+        assert once.output or once.is_ensemble or "x" in once.kept_outputs
+        assert once.input or once.is_ensemble or once.batch_input or "x" in once.filled_inputs
 
 
 @given(configs())

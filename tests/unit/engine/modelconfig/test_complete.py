@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from engine.errors import ConfigError
 from engine.modelconfig import convert
 from engine.modelconfig.complete import complete, input_specs, output_specs, problems
 from engine.modelconfig.schema import InstanceKind, ModelConfig, VersionPolicy
+from engine.repository.recognise import recognise
 from engine.types import DType, TensorSpec
 
 _BATCHED = TensorSpec("x", DType.FP32, (-1, 3))
@@ -23,10 +26,11 @@ def _complete(
     gpus: tuple[int, ...] = (),
 ) -> ModelConfig:
     specs = () if spec is None else (spec,)
+    config = convert.loads(text, "c")
+    if not config.is_ensemble:
+        config = replace(config, backend=backend)
     return complete(
-        convert.loads(text, "c"),
-        name="m",
-        backend=backend,
+        recognise(config, "m", ()),
         inputs=specs,
         outputs=specs,
         batchable=all(spec.shape[:1] == (-1,) for spec in specs),
@@ -37,9 +41,7 @@ def _complete(
 
 def test_a_model_without_inputs_is_completed_too() -> None:
     config = complete(
-        convert.loads("", "c"),
-        name="m",
-        backend="onnxruntime",
+        recognise(ModelConfig(backend="onnxruntime"), "m", ()),
         inputs=(),
         outputs=(TensorSpec("y", DType.FP32, (2,)),),
         batchable=False,

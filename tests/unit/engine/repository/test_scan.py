@@ -122,7 +122,7 @@ def test_a_linked_version_is_seen_through_its_link(tmp_path: Path) -> None:
 def test_a_backend_is_told_in_tritons_order(
     text: str, name: str, files: tuple[str, ...], backend: str
 ) -> None:
-    assert recognise(convert.loads(text, "c"), name, files) == backend
+    assert recognise(convert.loads(text, "c"), name, files).backend == backend
 
 
 @pytest.mark.parametrize(
