@@ -270,14 +270,18 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             '"y" ]',
         ),
         (
-            'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: 3 '
-            "zero_data: true } } }",
+            (
+                'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: 3 '
+                "zero_data: true } } }"
+            ),
             "warm-up input 'x' must specify 'data_type' for m",
             "inputs",
         ),
         (
-            'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: -1 '
-            "data_type: TYPE_FP32 zero_data: true } } }",
+            (
+                'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: -1 '
+                "data_type: TYPE_FP32 zero_data: true } } }"
+            ),
             (
                 "warmup setting expects all variable-size dimensions are specified for input 'x' "
                 "for m"
@@ -285,14 +289,18 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             "inputs",
         ),
         (
-            'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: 3 '
-            "data_type: TYPE_FP32 } } }",
+            (
+                'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: 3 '
+                "data_type: TYPE_FP32 } } }"
+            ),
             "warmup setting expects input 'x' to have input_data_type set for m",
             "inputs",
         ),
         (
-            'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: 3 '
-            'data_type: TYPE_FP32 input_data_file: "/etc/passwd" } } }',
+            (
+                'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { dims: 3 '
+                'data_type: TYPE_FP32 input_data_file: "/etc/passwd" } } }'
+            ),
             "warm-up input 'x' names a file outside of the model's warmup folder for m",
             "inputs",
         ),
@@ -302,20 +310,26 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             "model_warmup",
         ),
         (
-            'model_warmup { name: "w" inputs { key: "z" value { dims: 3 data_type: TYPE_FP32 '
-            "random_data: true } } }",
+            (
+                'model_warmup { name: "w" inputs { key: "z" value { dims: 3 data_type: TYPE_FP32 '
+                "random_data: true } } }"
+            ),
             "warm-up sample 'w': the model has no input 'z' for m",
             "inputs",
         ),
         (
-            'model_warmup { name: "w" batch_size: 5 inputs { key: "x" value { dims: 3 '
-            "data_type: TYPE_FP32 random_data: true } } }",
+            (
+                'model_warmup { name: "w" batch_size: 5 inputs { key: "x" value { dims: 3 '
+                "data_type: TYPE_FP32 random_data: true } } }"
+            ),
             "warm-up sample 'w' has batch_size 5, which is above max_batch_size: 4 for m",
             "batch_size",
         ),
         (
-            'model_metrics { metric_control { metric_identifier { family: "f" } '
-            "histogram_options { buckets: [ 1, 1 ] } } }",
+            (
+                'model_metrics { metric_control { metric_identifier { family: "f" } '
+                "histogram_options { buckets: [ 1, 1 ] } } }"
+            ),
             "histogram buckets must ascend for f for m",
             "buckets",
         ),
