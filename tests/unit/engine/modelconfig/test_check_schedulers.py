@@ -256,7 +256,10 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
         ),
         (
             'batch_output { target_name: "y" }',
-            "batch output kind 'BATCH_SCATTER_WITH_INPUT_SHAPE' expects 1 source input, got 0 for m",
+            (
+                "batch output kind 'BATCH_SCATTER_WITH_INPUT_SHAPE' expects 1 source input, got 0 "
+                "for m"
+            ),
             "batch_output",
         ),
         (
