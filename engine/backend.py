@@ -7,6 +7,11 @@ How a configuration is completed is the backend's choice of two. A model *file* 
 is made of answers ``inspect`` with a ``Signature``, and the rules of ``modelconfig.complete`` do
 the rest. A model that is *code* may complete the configuration itself: its backend is a
 ``SelfCompleting`` one.
+
+How a model runs is the backend's choice of two as well. A ``Runnable`` computes arrays from
+arrays: the engine joins the requests of a batch for it and takes the result apart. An
+``Executor`` sees the requests themselves and answers each as it likes: once, or, where its
+configuration says ``decoupled``, any number of times, also after ``execute`` has returned.
 """
 
 from __future__ import annotations
@@ -23,8 +28,9 @@ from engine.errors import NotFound
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.errors import EngineError
     from engine.modelconfig.schema import ModelConfig
-    from engine.types import Array, TensorSpec
+    from engine.types import Array, InferRequest, Parameter, Tensor, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,12 @@ class Placement:
     """Where one instance runs: ``device`` None is the CPU, a number is that GPU.
 
     ``threads`` is the instance's fair share of the machine's cores, for a backend whose
-    configuration names no thread count of its own.
+    configuration names no thread count of its own. ``instance`` is the instance's name.
     """
 
     device: int | None = None
     threads: int = 1
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,71 @@ class Runnable(Protocol):
         ...
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A Runnable whose runs can be cut short, when nobody wants their results any more."""
+
+    def interrupt(self, *, on: bool) -> None:
+        """Have the run under way, and any other until ``on`` is false, end soon with an error.
+
+        Called by another thread than ``run``.
+        """
+        ...
+
+
+class Replies(Protocol):
+    """One request's way out of an Executor; any thread may use it."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the client has taken the request back."""
+        ...
+
+    def send(
+        self,
+        outputs: tuple[Tensor, ...] | EngineError | None,
+        *,
+        final: bool,
+        parameters: Mapping[str, Parameter] = ...,
+    ) -> None:
+        """Answer with outputs or an error, or with None say only that the answer was ``final``.
+
+        A model that is not decoupled gives one answer, before ``execute`` returns.
+
+        Raises:
+            EngineError: the request's final answer has been sent already.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A request for an Executor, with the batch dimension that it came with, and its way out."""
+
+    request: InferRequest
+    replies: Replies
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """One loaded copy of a model that sees requests; ``execute`` is called by one thread."""
+
+    def execute(self, batch: Sequence[Work]) -> None:
+        """Answer every request, or, if the model is decoupled, see that they will be answered.
+
+        What it raises is the answer to all that have none yet.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """Say what really runs, as a Runnable does; ``runtime`` is always named."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. Called by the instance's thread, after every final answer."""
+        ...
+
+
 class Backend(Protocol):
     """A runtime that can load models."""
 
@@ -80,7 +152,9 @@ class Backend(Protocol):
         """
         ...
 
-    def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:
+    def load(
+        self, directory: Path, config: ModelConfig, placement: Placement
+    ) -> Runnable | Executor:
         """Load one instance of the model in the version's folder ``directory``.
 
         Raises:

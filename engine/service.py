@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from engine.types import InferRequest, InferResponse, TensorSpec
 
     Done = Callable[[InferResponse | EngineError], None]
+    Emit = Callable[[InferResponse | EngineError], None]
 
 #: Triton's extensions, in its order, as far as this version serves them.
 EXTENSIONS = (
@@ -86,8 +87,11 @@ class Served(Protocol):
         """How many requests wait for an instance."""
         ...
 
-    def submit(self, request: InferRequest, done: Done) -> int:
-        """Take a valid request; ``done`` is called once, later. Returns a ticket."""
+    def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
+        """Take a valid request; ``done`` is called once, later. Returns a ticket.
+
+        ``emit`` gets what a decoupled model answers before its final answer.
+        """
         ...
 
     def cancel(self, ticket_id: int) -> None:
@@ -214,8 +218,11 @@ class Service:
             await self._registry.unload(call.model, call.dependents)
         return Accepted()
 
-    def infer(self, call: Infer, done: Done) -> Running:
+    def infer(self, call: Infer, done: Done, emit: Emit | None = None) -> Running:
         """Start an inference; ``done`` is called once, on the loop, after this has returned.
+
+        ``emit`` gets what a decoupled model answers before its final answer; a caller that can
+        pass on one answer only has none.
 
         Raises:
             EngineError: the request is refused, and ``done`` will not be called.
@@ -227,12 +234,12 @@ class Service:
         fit = self._fits.get(model)
         if fit is None:
             fit = self._learn(model)
+        if emit is None and model.config.decoupled:
+            raise DecoupledModel(model.name)
         fit.check(request)
-        return Running(model, model.submit(request, done))
+        return Running(model, model.submit(request, done, emit))
 
     def _learn(self, model: Served) -> Fit:
-        if model.config.decoupled:
-            raise DecoupledModel(model.name)
         here = set(self._registry.models())
         self._fits = {known: fit for known, fit in self._fits.items() if known in here}
         fit = Fit(model.name, model.config.max_batch_size, model.inputs, model.outputs)

@@ -129,10 +129,14 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferResponse:
-    """What a model answered. ``outputs`` stand in the order in which the model gave them."""
+    """What a model answered. ``outputs`` stand in the order in which the model gave them.
+
+    ``empty`` marks the end of a decoupled model's answers that is no answer itself.
+    """
 
     model: str
     version: str
     outputs: tuple[Tensor, ...]
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    empty: bool = False

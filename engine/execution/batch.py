@@ -9,19 +9,21 @@ Owns the arrays' layout between a client and a model: the batch axis in front, a
 3. ``reshape`` gives a model other dimensions than the client sees; sizes at -1 are carried over
    in their order (Triton's model configuration, "Reshape");
 4. a response holds the outputs its request asked for, all of the configuration's if it asked
-   for none, in the order of the configuration.
+   for none, in the order of the configuration;
+5. a model that sees requests gets each with its own batch dimension, and gives outputs as it
+   likes: only their names are checked, and ``reshape`` is undone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.errors import Internal
 from engine.modelconfig.schema import Dims, ModelConfig
-from engine.types import Array, DType, InferRequest, InferResponse, Tensor
+from engine.types import Array, DType, InferRequest, InferResponse, Parameter, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,62 @@ def answer(
             )
         )
     return responses
+
+
+def view(request: InferRequest, layout: Layout) -> InferRequest:
+    """Show a request to a model that sees requests: only ``reshape`` changes it."""
+    reshaped = layout.reshaped_inputs
+    if not reshaped:
+        return request
+    lead = 1 if layout.batched else 0
+    inputs = tuple(
+        Tensor(one.name, one.dtype, reshaped[one.name].apply(one.array, lead))
+        if one.name in reshaped
+        else one
+        for one in request.inputs
+    )
+    return replace(request, inputs=inputs)
+
+
+def present(
+    outputs: Sequence[Tensor],
+    request: InferRequest,
+    layout: Layout,
+    parameters: Mapping[str, Parameter],
+) -> InferResponse:
+    """Make a response of what a model that sees requests answered (rule 5).
+
+    Raises:
+        Internal: there is no such output, or it cannot be reshaped.
+    """
+    wanted = {output.name for output in request.outputs}
+    known = {output.name: output.reshape for output in layout.outputs}
+    shown: list[Tensor] = []
+    for one in outputs:
+        if one.name not in known:
+            raise Internal(
+                f"unexpected inference output '{one.name}' for model '{layout.model}'; its"
+                f" configuration has {', '.join(known) or 'none'}"
+            )
+        if wanted and one.name not in wanted:
+            continue
+        reshape = known[one.name]
+        shown.append(one if reshape is None else _reshaped(one, reshape, layout))
+    return InferResponse(
+        model=layout.model,
+        version=layout.version,
+        outputs=tuple(shown),
+        id=request.id,
+        parameters=parameters,
+    )
+
+
+def _reshaped(tensor: Tensor, reshape: Reshape, layout: Layout) -> Tensor:
+    try:
+        array = reshape.apply(tensor.array, 1 if layout.batched else 0)
+    except ValueError as fault:
+        raise Internal(f"output '{tensor.name}' cannot be reshaped: {fault}") from fault
+    return Tensor(tensor.name, tensor.dtype, array)
 
 
 def _input(request: InferRequest, place: int, name: str) -> Array:

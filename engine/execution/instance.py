@@ -6,7 +6,8 @@ one wake-up. Does not own which requests are in a batch, nor when an instance is
 methods are for the event loop's thread.
 
 Whether a batch runs on the thread or inline is ``Residence``'s decision. Whatever a runtime
-raises becomes the outcome of that batch alone.
+raises becomes the outcome of that batch alone. When every request of a batch that runs has been
+cancelled, a runtime that can be interrupted is; the others of a batch are never touched.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from engine.backend import Runnable
+from engine.backend import Interruptible, Runnable
 from engine.clock import Clock
-from engine.errors import EngineError, Internal
+from engine.errors import Cancelled, EngineError, Internal
 from engine.execution.batch import Layout, answer, join, wanted
 from engine.execution.residence import Residence
+from engine.scheduler import Refusal
 from engine.telemetry.stats import Timings
 from engine.types import InferRequest, InferResponse
 
@@ -78,16 +80,40 @@ class Mailbox:
             self._items.popleft()()
 
 
+class Hand:
+    """A thread that does one job after the other."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.give = self._jobs.put
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End when all has been done that was given before."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            job()
+            del job  # or its arrays would stay alive until the next one comes
+
+
 class Batch:
     """What turns requests into responses: a runnable and the layout of its tensors."""
 
-    __slots__ = ("_layout", "_name", "_now_ns", "_runnable")
+    __slots__ = ("_interruptible", "_layout", "_name", "_now_ns", "_runnable", "interrupted")
 
     def __init__(self, name: str, runnable: Runnable, layout: Layout, clock: Clock) -> None:
         self._name = name
         self._runnable = runnable
+        self._interruptible = runnable if isinstance(runnable, Interruptible) else None
         self._layout = layout
         self._now_ns = clock.now_ns
+        self.interrupted = False
 
     def run(self, requests: Sequence[InferRequest], slots: tuple[int, ...] = ()) -> Outcome:  # noqa: ARG002 - for runners of sequences
         """Compute the responses; a fault of any kind becomes the outcome.
@@ -111,8 +137,11 @@ class Batch:
         except EngineError as error:
             result = error
         except Exception as fault:  # noqa: BLE001 - a runtime may raise anything; the engine goes on
-            result = Internal(f"model instance '{self._name}' failed: {_say(fault)}")
-        if joined is not None and ran is None and len(requests) > 1:
+            result = Internal(f"model instance '{self._name}' failed: {say(fault)}")
+        if self.interrupted and ran is None:
+            gone: list[InferResponse | EngineError] = [cancelled(request) for request in requests]
+            apart, result = True, gone
+        elif joined is not None and ran is None and len(requests) > 1:
             apart, result = True, [self._alone(request) for request in requests]
         ended = now_ns()
         joined = ended if joined is None else joined
@@ -123,6 +152,12 @@ class Batch:
     def _alone(self, request: InferRequest) -> InferResponse | EngineError:
         result = self.run((request,)).result
         return result if isinstance(result, EngineError) else result[0]
+
+    def interrupt(self, *, on: bool) -> None:
+        """Have the runtime stop what it runs, if it can; or let it run again."""
+        if self._interruptible is not None:
+            self.interrupted = on
+            self._interruptible.interrupt(on=on)
 
     def close(self) -> None:
         """Free the runnable."""
@@ -137,9 +172,9 @@ class Instance:
         self._batch = batch
         self._mailbox = mailbox
         self._residence = Residence(stays=stays)
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._hand = Hand(name)
+        self._running = 0
+        self._unwanted: set[int] = set()
 
     @property
     def inline(self) -> bool:
@@ -157,21 +192,24 @@ class Instance:
             outcome = self._batch.run(requests, slots)
             self._residence.ran_inline(outcome.timings.total_ns)
             return outcome
-        self._jobs.put(lambda: self._run_here(requests, finished, slots))
+        if self._unwanted:
+            # Only now: the thread may have ended the last run before it could be interrupted.
+            self._unwanted.clear()
+            self._batch.interrupt(on=False)
+        self._running = len(requests)
+        self._hand.give(lambda: self._run_here(requests, finished, slots))
         return None
+
+    def cancel(self, place: int) -> None:
+        """Learn that nobody wants what the request at this place of the running batch gets."""
+        self._unwanted.add(place)
+        if len(self._unwanted) == self._running:
+            self._batch.interrupt(on=True)
 
     def close(self, closed: Callable[[], None]) -> None:
         """End the thread when it has done what it was given; then call back on the loop."""
-        self._jobs.put(lambda: self._close_here(closed))
-        self._jobs.put(None)
-
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
-            job()
-            del job  # or its arrays would stay alive until the next one comes
+        self._hand.give(lambda: self._close_here(closed))
+        self._hand.end()
 
     def _run_here(
         self,
@@ -195,6 +233,12 @@ class Instance:
             self._mailbox.post(closed)
 
 
-def _say(fault: Exception) -> str:
+def cancelled(request: InferRequest) -> Cancelled:
+    """Say that a request was taken back, in Triton's words."""
+    return Cancelled(f"[request id: {request.id or '<id_unknown>'}] {Refusal.CANCELLED.value}")
+
+
+def say(fault: Exception) -> str:
+    """Name an exception and what it says."""
     text = str(fault)
     return f"{type(fault).__name__}: {text}" if text else type(fault).__name__

@@ -12,19 +12,21 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from engine.backend import Backend, Runnable
+from engine.backend import Backend, Executor, Runnable
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, Unsupported
 from engine.execution.admission import Admission
-from engine.execution.batch import layout
+from engine.execution.batch import Layout, layout
+from engine.execution.executing import DecoupledInstance, ExecutorInstance
 from engine.execution.host import Host
 from engine.execution.instance import Batch, Instance, Mailbox
-from engine.execution.ordering import Done, Ordering
+from engine.execution.ordering import Done, Emit, Ordering
 from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
-from engine.execution.pump import Pump
+from engine.execution.pump import Pump, Worker
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.ratelimit import Seat
@@ -33,7 +35,7 @@ from engine.schedulers.limited import Limited
 from engine.telemetry.stats import Ledger, ModelStatistics
 from engine.types import InferRequest, TensorSpec
 
-__all__ = ["Done", "ServedModel", "load"]
+__all__ = ["Done", "Emit", "ServedModel", "load"]
 
 # How long a thread that computes in Python may keep the interpreter's lock from one that waits
 # for it. With CPython's 5 ms a small result waits longer for the loop than it took to compute.
@@ -74,17 +76,18 @@ class ServedModel:
         """How many requests wait for an instance."""
         return self._pump.pending
 
-    def submit(self, request: InferRequest, done: Done) -> int:
+    def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
         """Take a checked request and return its ticket id.
 
-        ``done`` is called exactly once, on the loop, after this has returned.
+        ``done`` is called exactly once, on the loop, after this has returned. ``emit`` gets, before
+        that, what a decoupled model answers before its final answer.
         """
         if self._ordering is not None:
-            done = self._ordering.wrap(done)
-        return self._pump.submit(request, done)
+            done, emit = self._ordering.wrap(done, emit)
+        return self._pump.submit(request, done, emit)
 
     def cancel(self, ticket_id: int) -> None:
-        """Take a request back if it still waits; one that runs is answered as usual."""
+        """Take a request back; ``done`` gets Cancelled if it still waits, else what it gets."""
         self._pump.cancel(ticket_id)
 
     def statistics(self) -> ModelStatistics:
@@ -124,7 +127,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         raise Unsupported("\n".join(f"model '{name}': {text}" for text in lacking))
     sys.setswitchinterval(_SWITCH_S)
     planned = plan(config, host)
-    loaded: list[tuple[Planned, Runnable]] = []
+    loaded: list[tuple[Planned, Runnable | Executor]] = []
     with ExitStack() as undo:
         seat = _sit_down(planned, host)
         if seat is not None:
@@ -141,7 +144,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     pump = Pump(
         scheduler if seat is None else Limited(scheduler, seat),
         [
-            _instance(one, Batch(one.name, runnable, arrangement, clock), mailbox)
+            _instance(one, runnable, config, arrangement, mailbox=mailbox, clock=clock)
             for one, runnable in loaded
         ],
         ledger,
@@ -163,16 +166,32 @@ def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
     return host.limiter.join([one.needs for one in planned if not one.passive])
 
 
-def _instance(planned: Planned, batch: Batch, mailbox: Mailbox) -> Instance:
+def _instance(
+    planned: Planned,
+    loaded: Runnable | Executor,
+    config: ModelConfig,
+    layout: Layout,
+    *,
+    mailbox: Mailbox,
+    clock: Clock,
+) -> Worker:
     # The instance's thread is started here, and keeps to the cores of the one that starts it.
     with pinned(planned.cores):
+        if isinstance(loaded, Executor):
+            make = DecoupledInstance if config.decoupled else ExecutorInstance
+            return make(planned.name, loaded, layout, mailbox, clock)
+        # Also in a model that calls itself decoupled: it gives one answer to each request.
+        batch = Batch(planned.name, loaded, layout, clock)
         return Instance(planned.name, batch, mailbox, stays=planned.cores is not None)
 
 
-def _load_one(planned: Planned, directory: Path, config: ModelConfig, backend: Backend) -> Runnable:
+def _load_one(
+    planned: Planned, directory: Path, config: ModelConfig, backend: Backend
+) -> Runnable | Executor:
     try:
         with pinned(planned.cores):
-            return backend.load(directory, config, planned.placement)
+            placement = replace(planned.placement, instance=planned.name)
+            return backend.load(directory, config, placement)
     except EngineError:
         raise
     except Exception as fault:

@@ -2,27 +2,32 @@
 
 Owns the order, and nothing else: it wraps the callback of each request, so neither scheduler
 nor pump knows of it. An error is passed on at once: a request that never ran, or whose run
-failed, keeps nobody waiting.
+failed, keeps nobody waiting. Only behind answers of the same request it waits for its turn.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from engine.errors import EngineError
 from engine.types import InferResponse
 
+#: gets a request's last answer, once
 Done = Callable[[InferResponse | EngineError], None]
+#: gets the answers before the last one
+Emit = Callable[[InferResponse | EngineError], None]
 
 
 class _Slot:
-    """One request's place in the order; ``release`` is set when it may go."""
+    """One request's place in the order: the answers kept for its turn, and if that is all."""
 
-    __slots__ = ("release",)
+    __slots__ = ("kept", "over")
 
     def __init__(self) -> None:
-        self.release: Callable[[], None] | None = None
+        self.kept: list[Callable[[], None]] = []
+        self.over = False
 
 
 class Ordering:
@@ -31,23 +36,37 @@ class Ordering:
     def __init__(self) -> None:
         self._slots: deque[_Slot] = deque()
 
-    def wrap(self, done: Done) -> Done:
-        """Make a callback for the request that arrives now; it keeps ``done`` until its turn."""
+    def wrap(self, done: Done, emit: Emit | None = None) -> tuple[Done, Emit | None]:
+        """Make callbacks for the request that arrives now; they keep answers until its turn."""
         slot = _Slot()
         self._slots.append(slot)
 
-        def wrapped(answer: InferResponse | EngineError) -> None:
-            if isinstance(answer, EngineError):
-                slot.release = _nothing
+        def wrapped_done(answer: InferResponse | EngineError) -> None:
+            slot.over = True
+            if isinstance(answer, EngineError) and not slot.kept:
                 done(answer)
             else:
-                slot.release = lambda: done(answer)
-            while self._slots and (release := self._slots[0].release) is not None:
-                self._slots.popleft()
-                release()
+                slot.kept.append(partial(done, answer))
+            self._release()
 
-        return wrapped
+        if emit is None:
+            return wrapped_done, None
+        emit_later = emit
 
+        def wrapped_emit(answer: InferResponse | EngineError) -> None:
+            slot.kept.append(partial(emit_later, answer))
+            self._release()
 
-def _nothing() -> None:
-    """Release a request that has been answered already."""
+        return wrapped_done, wrapped_emit
+
+    def _release(self) -> None:
+        slots = self._slots
+        while slots:
+            first = slots[0]
+            kept, first.kept = first.kept, []
+            if first.over:
+                slots.popleft()
+            for tell in kept:
+                tell()
+            if not first.over:
+                return

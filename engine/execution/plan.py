@@ -90,8 +90,6 @@ def _lacking(config: ModelConfig) -> Iterator[str]:
         yield "ensemble_scheduling: ensembles are not served yet"
     if config.sequence_batching is not None:
         yield "sequence_batching: the sequence batcher is not there yet"
-    if config.decoupled:
-        yield "model_transaction_policy.decoupled: only one response a request is served yet"
     yield from (
         f"{field}: not served yet; remove it if the model can do without"
         for field, given in (

@@ -9,7 +9,11 @@ decision, nor the tensors. Everything here happens on the event loop's thread. R
    delivered, so that it computes while the loop writes; inline, the other way round;
 3. it never recurses: an inline outcome queues the next step; and after ``_TURN_NS`` of inline
    work the loop gets its turn, to read and write, before the rest;
-4. whoever is refused learns why: Triton's text behind ``[request id: <id>]``.
+4. whoever is refused learns why: Triton's text behind ``[request id: <id>]``;
+5. the answers of a decoupled model come through ``emit``, in the order in which the model gave
+   them, the last one through ``done``. Its requests outlive the batch they were executed in: the
+   pump is drained when the last of them has its final answer;
+6. a request that is cancelled while it runs is answered when the model is done with it.
 """
 
 from __future__ import annotations
@@ -17,15 +21,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.clock import Clock
-from engine.errors import Cancelled, EngineError, InvalidArgument, Unavailable
+from engine.errors import Cancelled, Code, EngineError, InvalidArgument, Unavailable
+from engine.execution.executing import Course, Reply
 from engine.execution.instance import Outcome
-from engine.execution.ordering import Done
+from engine.execution.ordering import Done, Emit
 from engine.scheduler import Dispatch, Refusal, Reject, Scheduler, Step, Ticket
-from engine.telemetry.stats import FailureReason, Ledger
-from engine.types import InferRequest
+from engine.telemetry.stats import FailureReason, Ledger, ResponseKind, Timings
+from engine.types import InferRequest, InferResponse
 
 _TURN_NS = 1_000_000
 _ERRORS: Mapping[Refusal, type[EngineError]] = {
@@ -75,27 +80,45 @@ class Worker(Protocol):
         """
         ...
 
+    def cancel(self, place: int) -> None:
+        """Learn that the request at this place of the running batch is not wanted any more."""
+        ...
+
     def close(self, closed: Callable[[], None]) -> None:
         """Free the model; then call back on the loop."""
+        ...
+
+
+@runtime_checkable
+class OpenWorker(Worker, Protocol):
+    """An instance of a decoupled model (``executing.DecoupledInstance``)."""
+
+    def begin(
+        self, requests: Sequence[InferRequest], course: Course, slots: tuple[int, ...] = ()
+    ) -> Callable[[int], None]:
+        """Execute a batch, later; tells ``course``. Returns what cancels one of its requests."""
         ...
 
 
 class _Entry:
     """One request under way."""
 
-    __slots__ = ("done", "request", "ticket")
+    __slots__ = ("done", "emit", "request", "ticket")
 
-    def __init__(self, request: InferRequest, done: Done, ticket: Ticket) -> None:
+    def __init__(
+        self, request: InferRequest, done: Done, ticket: Ticket, emit: Emit | None
+    ) -> None:
         self.request = request
         self.done = done
         self.ticket = ticket
+        self.emit = emit
 
 
 class Pump:
     """Carries a scheduler's decisions out.
 
     The scheduler numbers the first of ``workers``; more may follow that it does not know
-    (passive instances), which are closed with the rest.
+    (passive instances), which are closed with the rest. They are all ``OpenWorker``, or none is.
     """
 
     def __init__(
@@ -110,6 +133,7 @@ class Pump:
     ) -> None:
         self._scheduler = scheduler
         self._workers = tuple(workers)
+        self._decoupled = isinstance(self._workers[0], OpenWorker)
         self._ledger = ledger
         self._admit = admit
         self._clock = clock
@@ -120,6 +144,9 @@ class Pump:
         self._arrived: dict[int, Ticket] = {}
         self._waiting: dict[int, _Entry] = {}
         self._running = 0
+        # What runs elsewhere: batches by their instance, and requests of decoupled models.
+        self._batches: dict[int, list[_Entry]] = {}
+        self._open_ended: dict[int, Callable[[], None]] = {}
         self._steps: deque[Step] = deque()
         self._carrying = False
         self._alarm: Timer | None = None
@@ -134,24 +161,38 @@ class Pump:
         """How many requests wait for an instance."""
         return len(self._waiting)
 
-    def submit(self, request: InferRequest, done: Done) -> int:
-        """Take a request; ``done`` will be called with its response or error. Returns an id."""
+    def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
+        """Take a request; ``done`` will be called with its response or error. Returns an id.
+
+        ``emit`` gets what a decoupled model answers before its final answer.
+        """
         number = self._next_id
         self._next_id = number + 1
         ticket = self._admit(request, number, self._now_ns())
-        self._waiting[number] = _Entry(request, done, ticket)
+        self._waiting[number] = _Entry(request, done, ticket, emit)
         if not self._arrived:
             self._call_soon(self._turn)
         self._arrived[number] = ticket
         return number
 
     def cancel(self, ticket_id: int) -> None:
-        """Take a request back if it still waits; one that runs is answered as usual."""
+        """Take a request back: at once if it still waits, else the model may see it and stop."""
         ticket = self._arrived.pop(ticket_id, None)
         if ticket is not None:
             self._refuse(Reject(ticket, Refusal.CANCELLED))
         elif ticket_id in self._waiting:
             self._carry_out(self._scheduler.cancel(ticket_id, self._now_ns()))
+        elif ticket_id in self._open_ended:
+            self._open_ended[ticket_id]()
+        else:
+            self._cancel_running(ticket_id)
+
+    def _cancel_running(self, ticket_id: int) -> None:
+        for instance, entries in self._batches.items():
+            for place, entry in enumerate(entries):
+                if entry.ticket.id == ticket_id:
+                    self._workers[instance].cancel(place)
+                    return
 
     def nudge(self) -> None:
         """Ask the scheduler again: what it waits for may have come (a turn at the limiter)."""
@@ -212,18 +253,65 @@ class Pump:
         """Have a batch run; if it ran inline, answer it and say when it began."""
         entries = [self._waiting.pop(ticket.id) for ticket in dispatch.tickets]
         self._running += len(entries)
+        requests = [entry.request for entry in entries]
+        if self._decoupled:
+            self._begin(dispatch, entries, requests)
+            return None
         outcome = self._workers[dispatch.instance].run(
-            [entry.request for entry in entries],
-            partial(self._finished, dispatch.instance, entries),
-            dispatch.slots,
+            requests, partial(self._finished, dispatch.instance, entries), dispatch.slots
         )
         if outcome is None:
+            self._batches[dispatch.instance] = entries
             return None
         self._resolve(dispatch.instance, entries, outcome)
         self._steps.append(self._scheduler.free(dispatch.instance, self._now_ns()))
         return outcome.timings.started_ns
 
+    def _begin(
+        self, dispatch: Dispatch, entries: list[_Entry], requests: Sequence[InferRequest]
+    ) -> None:
+        """Have a batch of a decoupled model executed."""
+        instance = dispatch.instance
+        worker = self._workers[instance]
+        assert isinstance(worker, OpenWorker)
+        course = Course(
+            partial(self._replied, instance, entries), partial(self._released, instance, entries)
+        )
+        cancel = worker.begin(requests, course, dispatch.slots)
+        for place, entry in enumerate(entries):
+            self._open_ended[entry.ticket.id] = partial(cancel, place)
+
+    def _released(self, instance: int, entries: list[_Entry], timings: Timings) -> None:
+        """Count a batch of a decoupled model, and use its instance for the next."""
+        rows = sum(entry.ticket.rows for entry in entries)
+        self._ledger.executed(rows, timings, self._clock.wall_ms(), instance)
+        self._carry_out(self._scheduler.free(instance, self._now_ns()))
+
+    def _replied(self, instance: int, entries: list[_Entry], reply: Reply) -> None:
+        """Hand on what a decoupled model answered."""
+        ledger, entry, answer = self._ledger, entries[reply.place], reply.answer
+        ticket, now_ns = entry.ticket, self._now_ns()
+        ledger.responded(reply.index, _kind(answer), reply.took_ns)
+        if reply.index == 0:
+            ledger.first_responded(now_ns - ticket.arrived_ns)
+        if not reply.final:
+            if entry.emit is not None:
+                self._tell(entry.emit, answer)
+            return
+        del self._open_ended[entry.ticket.id]
+        self._running -= 1
+        if isinstance(answer, EngineError):
+            self._fail(entry, answer, now_ns)
+        else:
+            arrived_ns, timings = ticket.arrived_ns, reply.timings
+            ledger.succeeded(1, ticket.rows, arrived_ns, timings, now_ns, instance)
+            if ledger.spread is not None:
+                ledger.spread.answered([arrived_ns], timings, now_ns)
+            self._tell(entry.done, answer)
+        self._close_if_drained()
+
     def _finished(self, instance: int, entries: list[_Entry], outcome: Outcome) -> None:
+        del self._batches[instance]
         self._carry_out(self._scheduler.free(instance, self._now_ns()))
         self._resolve(instance, entries, outcome)
 
@@ -251,12 +339,13 @@ class Pump:
                 if ledger.spread is not None:
                     ledger.spread.answered(arrived_ns, timings, now_ns)
             for entry, answer in answers:
-                self._tell(entry, answer)
+                self._tell(entry.done, answer)
         self._close_if_drained()
 
     def _fail(self, entry: _Entry, error: EngineError, now_ns: int) -> None:
-        self._ledger.failed(FailureReason.BACKEND, now_ns - entry.ticket.arrived_ns)
-        self._tell(entry, error)
+        reason = FailureReason.CANCELED if error.code is Code.CANCELLED else FailureReason.BACKEND
+        self._ledger.failed(reason, now_ns - entry.ticket.arrived_ns)
+        self._tell(entry.done, error)
 
     def _refuse(self, reject: Reject) -> None:
         entry = self._waiting.pop(reject.ticket.id)
@@ -267,12 +356,12 @@ class Pump:
         cancelled = reject.reason is Refusal.CANCELLED
         reason = FailureReason.CANCELED if cancelled else FailureReason.REJECTED
         self._ledger.failed(reason, waited_ns)
-        self._tell(entry, _ERRORS.get(reject.reason, Unavailable)(text))
+        self._tell(entry.done, _ERRORS.get(reject.reason, Unavailable)(text))
         self._close_if_drained()
 
-    def _tell(self, entry: _Entry, answer: Any) -> None:  # noqa: ANN401 - InferResponse | EngineError
+    def _tell(self, tell: Done, answer: Any) -> None:  # noqa: ANN401 - InferResponse | EngineError
         try:
-            entry.done(answer)
+            tell(answer)
         except Exception as fault:  # noqa: BLE001 - a transport's request; the others of its batch go on
             self._loop.call_exception_handler(
                 {"message": "the callback of an inference request failed", "exception": fault}
@@ -305,3 +394,9 @@ class Pump:
                 self._alarm.cancel()
             for drained in self._drained:
                 drained()
+
+
+def _kind(answer: InferResponse | EngineError) -> ResponseKind:
+    if isinstance(answer, EngineError):
+        return ResponseKind.CANCEL if answer.code is Code.CANCELLED else ResponseKind.FAIL
+    return ResponseKind.EMPTY if answer.empty else ResponseKind.SUCCESS

@@ -95,6 +95,7 @@ class FakeWorker:
         self.fail_every = fail_every
         self.batches: list[list[str]] = []
         self.slots: list[tuple[int, ...]] = []
+        self.cancelled: list[str] = []
         self.depth = self.deepest = 0
         self.busy = False
         self.closed = 0
@@ -133,6 +134,9 @@ class FakeWorker:
 
         self.loop.at(clock.now_ns() + self.service_ns, finish)
         return None
+
+    def cancel(self, place: int) -> None:
+        self.cancelled.append(self.batches[-1][place])
 
     def close(self, closed: Callable[[], None]) -> None:
         assert not self.busy, "closed while it runs"

@@ -86,7 +86,8 @@ class FakeModel:
     def pending(self) -> int:
         return len(self._waiting)
 
-    def submit(self, request: InferRequest, done: Done) -> int:
+    def submit(self, request: InferRequest, done: Done, emit: Done | None = None) -> int:
+        assert emit is None or not self.config.decoupled, "it knows one answer only"
         self._tickets += 1
         self._waiting[self._tickets] = (request, done)
         self.requests.append(request)

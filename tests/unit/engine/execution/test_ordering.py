@@ -20,7 +20,7 @@ def test_responses_leave_in_order_and_errors_at_once(finish: list[int], fail: se
         def tell(answer: InferResponse | EngineError) -> None:
             (errors if isinstance(answer, EngineError) else left).append(number)
 
-        return ordering.wrap(tell)
+        return ordering.wrap(tell)[0]
 
     waiting = [done(number) for number in range(6)]
     for count, number in enumerate(finish, 1):

@@ -81,7 +81,6 @@ def test_there_is_always_somebody_to_run() -> None:
         (replace(config(), sequence_batching=SequenceBatching()), "sequence_batching"),
         (replace(config(), batch_input=(BatchInput(),)), "batch_input"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
-        (replace(config(), decoupled=True), "decoupled"),
         (config(groups=(InstanceGroup(kind=GPU, count=1),)), "no GPU was found"),
         (
             replace(
@@ -100,8 +99,6 @@ def test_what_cannot_be_served_is_named(asked: ModelConfig, named: str) -> None:
 
 
 def test_everything_is_named_at_once_and_nothing_without_cause() -> None:
-    many = replace(
-        config(), decoupled=True, sequence_batching=SequenceBatching(), batch_input=(BatchInput(),)
-    )
-    assert len(unsupported(many)) == 3
+    many = replace(config(), sequence_batching=SequenceBatching(), batch_input=(BatchInput(),))
+    assert len(unsupported(many)) == 2
     assert unsupported(config(batching=DynamicBatching(preserve_ordering=True))) == ()
