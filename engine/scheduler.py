@@ -51,8 +51,8 @@ class Ticket:
     """What a scheduler needs to know of a request, and no more.
 
     ``rows`` is the request's batch size (at least 1). ``shape`` is equal for requests that may
-    share a batch. ``priority`` 1 is the highest; 0 asks for the default level. ``sequence`` is
-    None where the model keeps no sequences.
+    share a batch. ``priority`` is its level: 1 is the highest, and 0 where there are none.
+    ``sequence`` is None where the model keeps no sequences.
     """
 
     id: int

@@ -1,7 +1,8 @@
 """Put the tensors of several requests together along the batch axis, and take them apart again.
 
 Owns the arrays' layout between a client and a model: the batch axis in front, and the
-``reshape`` property of inputs and outputs. Does not own which requests run together. Rules:
+``reshape`` property of inputs and outputs. Does not own which requests run together, nor what has
+no batch axis (``execution.ragged``). Rules:
 
 1. one request is passed on as it is; several are joined with one copy an input, and what comes
    out is handed back as views of the rows of one array;
@@ -22,6 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.errors import Internal
+from engine.execution.ragged import Ragged, ragged
 from engine.modelconfig.schema import Dims, ModelConfig
 from engine.types import Array, DType, InferRequest, InferResponse, Parameter, Tensor
 
@@ -58,13 +60,14 @@ class OutputLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How one model's tensors lie."""
+    """How one model's tensors lie; ``ragged`` is there only where something is."""
 
     model: str
     version: str
     batched: bool
     outputs: tuple[OutputLayout, ...]
     reshaped_inputs: Mapping[str, Reshape]
+    ragged: Ragged | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,15 +94,20 @@ def layout(name: str, version: int, config: ModelConfig) -> Layout:
             for tensor in config.input
             if tensor.reshape is not None
         },
+        ragged=ragged(config),
     )
 
 
 def join(requests: Sequence[InferRequest], layout: Layout) -> dict[str, Array]:
     """Make the arrays that a backend is given, by input name.
 
-    The requests name the same inputs, and agree on every dimension but the first.
+    The requests name the same inputs, and agree on every dimension but the first, except where
+    they are ragged.
     """
     first = requests[0].inputs
+    if layout.ragged is not None:
+        parts = {tensor.name: _parts(requests, layout, tensor.name) for tensor in first}
+        return layout.ragged.join(parts)
     if len(requests) == 1:
         arrays = {tensor.name: tensor.array for tensor in first}
     else:
@@ -134,6 +142,8 @@ def answer(
     Raises:
         Internal: the backend's arrays are not what the configuration says.
     """
+    if layout.ragged is not None and layout.ragged.dealt:
+        return _answer_dealt(requests, arrays, layout, layout.ragged)
     counts = [_rows(request) for request in requests] if layout.batched else None
     tensors = [
         Tensor(output.name, output.dtype, _checked(output, arrays[output.name], counts))
@@ -215,6 +225,46 @@ def _reshaped(tensor: Tensor, reshape: Reshape, layout: Layout) -> Tensor:
     return Tensor(tensor.name, tensor.dtype, array)
 
 
+def _answer_dealt(
+    requests: Sequence[InferRequest], arrays: Mapping[str, Array], layout: Layout, ragged: Ragged
+) -> list[InferResponse]:
+    """Answer likewise where some outputs have no batch axis and are dealt out."""
+    counts = [_rows(request) for request in requests] if layout.batched else None
+    given: list[list[Tensor]] = [[] for _ in requests]
+    for output in layout.outputs:
+        if output.name not in arrays:
+            continue
+        array, dealt = arrays[output.name], ragged.dealt.get(output.name)
+        if dealt is not None:
+            _check_type(output, array)
+            shapes = [part.shape for part in _parts(requests, layout, dealt.source)]
+            pieces = dealt.deal(output.name, array, shapes)
+        elif counts is not None:
+            pieces = np.split(_checked(output, array, counts), np.cumsum(counts)[:-1])
+        else:
+            pieces = [_checked(output, array, counts)]
+        for outputs, piece in zip(given, pieces, strict=True):
+            outputs.append(Tensor(output.name, output.dtype, piece))
+    responses: list[InferResponse] = []
+    for request, outputs in zip(requests, given, strict=True):
+        names = {output.name for output in request.outputs} or set(layout.names)
+        kept = tuple(one for one in outputs if one.name in names)
+        responses.append(
+            InferResponse(model=layout.model, version=layout.version, outputs=kept, id=request.id)
+        )
+    return responses
+
+
+def _parts(requests: Sequence[InferRequest], layout: Layout, name: str) -> list[Array]:
+    """List what each request brings of an input, in the dimensions that the model sees."""
+    parts = [_input(request, 0, name) for request in requests]
+    reshape = layout.reshaped_inputs.get(name)
+    if reshape is None:
+        return parts
+    lead = 1 if layout.batched else 0
+    return [reshape.apply(part, lead) for part in parts]
+
+
 def _input(request: InferRequest, place: int, name: str) -> Array:
     """Find an input, most likely at the place where the first request has it."""
     inputs = request.inputs
@@ -231,11 +281,7 @@ def _rows(request: InferRequest) -> int:
 
 def _checked(output: OutputLayout, array: Array, counts: list[int] | None) -> Array:
     """Bring one output into the form that clients see, or say what is wrong with it."""
-    if array.dtype != output.dtype.numpy:
-        raise Internal(
-            f"output '{output.name}' came out as {array.dtype}, but the configuration says"
-            f" {output.dtype.config_name}"
-        )
+    _check_type(output, array)
     if counts is not None and (not array.shape or array.shape[0] != sum(counts)):
         raise Internal(
             f"output '{output.name}' came out with shape {list(array.shape)} for a batch of"
@@ -248,3 +294,11 @@ def _checked(output: OutputLayout, array: Array, counts: list[int] | None) -> Ar
         return output.reshape.apply(array, 0 if counts is None else 1)
     except ValueError as fault:
         raise Internal(f"output '{output.name}' cannot be reshaped: {fault}") from fault
+
+
+def _check_type(output: OutputLayout, array: Array) -> None:
+    if array.dtype != output.dtype.numpy:
+        raise Internal(
+            f"output '{output.name}' came out as {array.dtype}, but the configuration says"
+            f" {output.dtype.config_name}"
+        )

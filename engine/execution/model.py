@@ -9,6 +9,7 @@ event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from engine.execution.pump import Pump, Worker
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.ratelimit import Seat
+from engine.scheduler import Scheduler
 from engine.schedulers import make
 from engine.schedulers.limited import Limited
 from engine.telemetry.stats import Ledger, ModelStatistics
@@ -40,6 +42,8 @@ __all__ = ["Done", "Emit", "ServedModel", "load"]
 # How long a thread that computes in Python may keep the interpreter's lock from one that waits
 # for it. With CPython's 5 ms a small result waits longer for the loop than it took to compute.
 _SWITCH_S = 0.0005
+#: so many requests have to wait before a dynamic batcher lets the first batch leave; for tests
+START_AT = "TRITONSERVER_DELAY_SCHEDULER"
 
 
 class ServedModel:
@@ -140,9 +144,8 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     arrangement = layout(name, version, config)
     mailbox = Mailbox(loop)
     ledger = Ledger(name, version, [one.placement.device for one in planned])
-    scheduler = make(config, sum(not one.passive for one in planned))
     pump = Pump(
-        scheduler if seat is None else Limited(scheduler, seat),
+        _scheduler(config, planned, seat),
         [
             _instance(one, runnable, config, arrangement, mailbox=mailbox, clock=clock)
             for one, runnable in loaded
@@ -164,6 +167,13 @@ def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
     if host.limiter is None:
         return None
     return host.limiter.join([one.needs for one in planned if not one.passive])
+
+
+def _scheduler(config: ModelConfig, planned: Sequence[Planned], seat: Seat | None) -> Scheduler:
+    until = os.environ.get(START_AT, "")
+    computing = sum(not one.passive for one in planned)
+    scheduler = make(config, computing, start_at=int(until) if until.isdecimal() else 0)
+    return scheduler if seat is None else Limited(scheduler, seat)
 
 
 def _instance(

@@ -90,20 +90,8 @@ def _lacking(config: ModelConfig) -> Iterator[str]:
         yield "ensemble_scheduling: ensembles are not served yet"
     if config.sequence_batching is not None:
         yield "sequence_batching: the sequence batcher is not there yet"
-    yield from (
-        f"{field}: not served yet; remove it if the model can do without"
-        for field, given in (
-            ("batch_input", config.batch_input),
-            ("batch_output", config.batch_output),
-            ("model_operations", "model_operations" in config.other),
-        )
-        if given
-    )
-    yield from (
-        f"input '{tensor.name}': allow_ragged_batch is not served yet"
-        for tensor in config.input
-        if tensor.allow_ragged_batch
-    )
+    if "model_operations" in config.other:
+        yield "model_operations: not served yet; remove it if the model can do without"
     yield from (
         f"instance_group[{place}]: KIND_GPU, but no GPU was found; use KIND_CPU, or make the GPU"
         " visible"

@@ -10,16 +10,13 @@ from support.fake_backend import config
 from engine.execution.host import Host
 from engine.execution.plan import plan, unsupported
 from engine.modelconfig.schema import (
-    BatchInput,
     DynamicBatching,
     EnsembleStep,
     InstanceGroup,
     InstanceKind,
     ModelConfig,
-    ModelInput,
     SequenceBatching,
 )
-from engine.types import DType
 
 CPU, GPU, AUTO = InstanceKind.KIND_CPU, InstanceKind.KIND_GPU, InstanceKind.KIND_AUTO
 
@@ -79,18 +76,8 @@ def test_there_is_always_somebody_to_run() -> None:
     [
         (replace(config(), ensemble_scheduling=(EnsembleStep(model_name="a"),)), "ensemble"),
         (replace(config(), sequence_batching=SequenceBatching()), "sequence_batching"),
-        (replace(config(), batch_input=(BatchInput(),)), "batch_input"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
         (config(groups=(InstanceGroup(kind=GPU, count=1),)), "no GPU was found"),
-        (
-            replace(
-                config(),
-                input=(
-                    ModelInput(name="X", data_type=DType.FP32, dims=(-1,), allow_ragged_batch=True),
-                ),
-            ),
-            "allow_ragged_batch",
-        ),
     ],
 )
 def test_what_cannot_be_served_is_named(asked: ModelConfig, named: str) -> None:
@@ -99,6 +86,6 @@ def test_what_cannot_be_served_is_named(asked: ModelConfig, named: str) -> None:
 
 
 def test_everything_is_named_at_once_and_nothing_without_cause() -> None:
-    many = replace(config(), sequence_batching=SequenceBatching(), batch_input=(BatchInput(),))
+    many = replace(config(), sequence_batching=SequenceBatching(), other={"model_operations": ""})
     assert len(unsupported(many)) == 2
     assert unsupported(config(batching=DynamicBatching(preserve_ordering=True))) == ()
