@@ -131,15 +131,11 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         raise Unsupported("\n".join(f"model '{name}': {text}" for text in lacking))
     sys.setswitchinterval(_SWITCH_S)
     planned = plan(config, host)
-    loaded: list[tuple[Planned, Runnable | Executor]] = []
     with ExitStack() as undo:
         seat = _sit_down(planned, host)
         if seat is not None:
             undo.callback(seat.leave)
-        for one in planned:
-            runnable = _load_one(one, directory, config, backend)
-            undo.callback(runnable.close)
-            loaded.append((one, runnable))
+        loaded = [(one, _load_one(one, directory, config, backend, undo)) for one in planned]
         undo.pop_all()
     arrangement = layout(name, version, config)
     mailbox = Mailbox(loop)
@@ -196,12 +192,13 @@ def _instance(
 
 
 def _load_one(
-    planned: Planned, directory: Path, config: ModelConfig, backend: Backend
+    planned: Planned, directory: Path, config: ModelConfig, backend: Backend, undo: ExitStack
 ) -> Runnable | Executor:
+    """Load one instance; it is closed again if ``undo`` ends badly."""
     try:
         with pinned(planned.cores):
             placement = replace(planned.placement, instance=planned.name)
-            return backend.load(directory, config, placement)
+            loaded = backend.load(directory, config, placement)
     except EngineError:
         raise
     except Exception as fault:
@@ -209,3 +206,5 @@ def _load_one(
             f"model instance '{planned.name}' could not be loaded from {directory}:"
             f" {type(fault).__name__}: {fault}"
         ) from fault
+    undo.callback(loaded.close)
+    return loaded
