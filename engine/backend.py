@@ -184,6 +184,19 @@ class SelfCompleting(Protocol):
         ...
 
 
+@runtime_checkable
+class Configurable(Protocol):
+    """A backend that ``--backend-config`` sets up; which settings it has, ``options`` knows."""
+
+    def configured(self, settings: Mapping[str, str]) -> Backend:
+        """Give the backend as the command line wants it; called before every load.
+
+        Raises:
+            EngineError: a setting has a value that cannot be.
+        """
+        ...
+
+
 GROUP = "engine.backends"
 
 

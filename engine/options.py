@@ -156,8 +156,15 @@ IDLE: Mapping[str, str] = {
     "allow-cpu-metrics": "metrics of devices come with a later version",
 }
 
-#: what ``--backend-config`` can set here
-BACKEND_SETTINGS = ("default-max-batch-size",)
+#: what ``--backend-config`` can set here: for every backend (""), and for one
+BACKEND_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "": ("default-max-batch-size",),
+    "onnxruntime": (
+        "enable-global-threadpool",
+        "intra_op_thread_count",
+        "inter_op_thread_count",
+    ),
+}
 
 _TRUE, _FALSE = ("true", "on", "1"), ("false", "off", "0")
 
@@ -206,10 +213,12 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
             raise InvalidArgument(
                 f"--backend-config: expected [BACKEND,]SETTING=VALUE, found {text!r}"
             )
-        if setting not in BACKEND_SETTINGS:
+        there_are = (*BACKEND_SETTINGS[""], *BACKEND_SETTINGS.get(backend, ()))
+        if setting not in there_are:
+            of = f" of {backend}" if backend else ""
             raise InvalidArgument(
-                f"--backend-config: {setting} is not available in this version (there is: "
-                f"{', '.join(BACKEND_SETTINGS)}); a model's own settings go into its config.pbtxt"
+                f"--backend-config: {setting}{of} is not available in this version (there is: "
+                f"{', '.join(there_are)}); a model's own settings go into its config.pbtxt"
             )
         if not (value.isascii() and value.isdecimal()):
             raise InvalidArgument(
@@ -334,6 +343,14 @@ def conflicts(options: ServeOptions) -> tuple[str, ...]:
         found.append(
             "--model-control-mode=poll: not available in this version; use none, or explicit "
             "and the load and unload requests"
+        )
+    pool = options.backend_config.get("onnxruntime", {})
+    sizes = sorted(name for name in pool if name.endswith("_thread_count"))
+    if sizes and pool.get("enable-global-threadpool", "0") == "0":
+        found.append(
+            f"--backend-config: onnxruntime,{sizes[0]} is the size of the pool that all models "
+            "share; add onnxruntime,enable-global-threadpool=1, or set the model's own threads in "
+            "its config.pbtxt"
         )
     if not options.allow_http and not options.allow_grpc:
         found.append("--allow-http and --allow-grpc are both false: nothing would be served")

@@ -202,7 +202,7 @@ class _Linter:
             wrong = Finding(("version_policy",), no_versions(named, folder))
             found += _located(declared, [wrong])
         try:
-            backend = self._terms.find(declared.config.backend)
+            backend = self._terms.backend(declared.config.backend)
         except EngineError as error:
             wrong = Finding(("backend",), error.message)
             found += _located(declared, [wrong])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.backend import Backend, SelfCompleting, Signature
+from engine.backend import Backend, Configurable, SelfCompleting, Signature
 from engine.errors import ConfigError, EngineError, InvalidArgument, NotFound, Problem, Unsupported
 from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
@@ -41,6 +41,15 @@ class Terms:
     auto: bool = True
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gpus: tuple[int, ...] | None = ()
+
+    def backend(self, name: str) -> Backend:
+        """Find a backend, set up as ``--backend-config`` says.
+
+        Raises:
+            EngineError: there is none of that name, or a setting is wrong.
+        """
+        found, settings = self.find(name), self.backend_config.get(name, {})
+        return found.configured(settings) if isinstance(found, Configurable) else found
 
     def default_max_batch_size(self, backend: str) -> int:
         """Read ``--backend-config=[<backend>,]default-max-batch-size=N``.
@@ -171,7 +180,7 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
     """
     directory = folder.version_directory(version)
     declared = recognised(declared, folder)
-    backend = terms.find(declared.config.backend)
+    backend = terms.backend(declared.config.backend)
     named = fill(declared, None, terms)
     if missing := missing_file(named, directory):
         raise NotFound(missing)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from engine.backend import Placement, Runnable, Signature
 from engine.backends.onnxruntime.providers import CPU, Provider, choose
-from engine.backends.onnxruntime.settings import GraphLevel, Settings, read
+from engine.backends.onnxruntime.settings import GraphLevel, Pool, Settings, read, read_pool
 from engine.errors import ConfigError, Internal, InvalidArgument, NotFound, Problem, Unsupported
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.findings import located
@@ -62,8 +64,25 @@ _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 _ERRORS_ONLY = 3
 
 
+@dataclass(frozen=True, slots=True)
 class OnnxRuntime:
-    """Loads ``model.onnx``: a file, or a folder that holds one beside its weights."""
+    """Loads ``model.onnx``: a file, or a folder that holds one beside its weights.
+
+    Its sessions have threads of their own, or share a ``pool``.
+    """
+
+    pool: Pool | None = None
+
+    def configured(self, settings: Mapping[str, str]) -> OnnxRuntime:
+        """Set up what the sessions share.
+
+        Raises:
+            InvalidArgument: a setting is not what it should be.
+        """
+        pool = read_pool(settings)
+        if pool is not None:
+            _share(pool)
+        return replace(self, pool=pool)
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """Read the model's own inputs and outputs.
@@ -90,7 +109,7 @@ class OnnxRuntime:
                 model with other providers than the configuration asks for.
         """
         path = _find(directory, config)
-        settings = read(config, placement)
+        settings = read(config, placement, self.pool)
         chosen = choose(config, placement, ort.get_available_providers())
         session = _open(path, _options(settings), chosen)
         had = session.get_providers()
@@ -159,6 +178,9 @@ class _Session:
         }
         if settings.parallel:
             said["inter_op_threads"] = str(settings.inter_op_threads or "all cores")
+        if settings.pool is not None:
+            shared = settings.pool.intra_op_threads or "all cores"
+            said |= {"intra_op_threads": f"{shared}, shared by all models", "spinning": "shared"}
         if nodes := _nodes(session):
             said["nodes"] = nodes
         return said
@@ -185,6 +207,11 @@ class _Session:
         }
 
 
+@cache  # ONNX Runtime has one pool in a process, made anew by every call
+def _share(pool: Pool) -> None:
+    ort.set_global_thread_pool_sizes(pool.intra_op_threads, pool.inter_op_threads)
+
+
 def _find(directory: Path, config: ModelConfig) -> Path:
     path = directory / (config.default_model_filename or "model.onnx")
     if path.is_dir():
@@ -201,8 +228,11 @@ def _find(directory: Path, config: ModelConfig) -> Path:
 def _options(settings: Settings) -> Any:  # noqa: ANN401 - untyped library
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = settings.intra_op_threads
-    options.inter_op_num_threads = settings.inter_op_threads
+    if settings.pool is not None:
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = settings.intra_op_threads
+        options.inter_op_num_threads = settings.inter_op_threads
     options.execution_mode = (
         ort.ExecutionMode.ORT_PARALLEL if settings.parallel else ort.ExecutionMode.ORT_SEQUENTIAL
     )

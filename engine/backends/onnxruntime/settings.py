@@ -8,7 +8,9 @@ The keys are those of Triton's ONNX Runtime backend. Rules:
    themselves: one instance, no more threads than cores. Spinning beside others costs them most
    of their speed (measured: 24 inferences a second fell to 7);
 3. any parameter beginning with ``session.`` is handed to ONNX Runtime as it is, and has the
-   last word.
+   last word;
+4. with ``enable-global-threadpool`` all sessions share one pool of threads, and what a model says
+   of threads of its own has no effect.
 """
 
 from __future__ import annotations
@@ -34,6 +36,29 @@ class GraphLevel(Enum):
     NONE = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Threads that all sessions share; a count of 0 is ONNX Runtime's own choice."""
+
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+
+
+def read_pool(settings: Mapping[str, str]) -> Pool | None:
+    """Read the settings of ``--backend-config``: the shared pool, None where there is none.
+
+    Raises:
+        InvalidArgument: one is not what it should be.
+    """
+
+    def number(key: str, most: int | None = None) -> int:
+        return _whole(settings.get(key), 0, f"--backend-config=onnxruntime,{key}", most)
+
+    if number("enable-global-threadpool", most=1) == 0:
+        return None
+    return Pool(number("intra_op_thread_count"), number("inter_op_thread_count"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a session is made with. A thread count of 0 is ONNX Runtime's own choice."""
@@ -44,6 +69,7 @@ class Settings:
     graph_level: GraphLevel = GraphLevel.ALL
     arena: bool = True
     memory_pattern: bool = True
+    pool: Pool | None = None
     entries: Mapping[str, str] = field(default_factory=dict)
     run_entries: Mapping[str, str] = field(default_factory=dict)
 
@@ -53,8 +79,8 @@ class Settings:
         return self.entries[_SPINNING] == "1"
 
 
-def read(config: ModelConfig, placement: Placement) -> Settings:
-    """Read the settings of one instance.
+def read(config: ModelConfig, placement: Placement, pool: Pool | None = None) -> Settings:
+    """Read the settings of one instance, whose threads are ``pool``'s if there is one.
 
     Raises:
         InvalidArgument: a parameter that is not what it should be.
@@ -73,6 +99,7 @@ def read(config: ModelConfig, placement: Placement) -> Settings:
         graph_level=_level(config),
         arena=_number(config, "enable_mem_arena", 1, most=1) == 1,
         memory_pattern=_number(config, "enable_mem_pattern", 1, most=1) == 1,
+        pool=pool,
         entries=entries,
         run_entries={} if shrinkage is None else {_SHRINKAGE: shrinkage},
     )
@@ -90,15 +117,17 @@ def _level(config: ModelConfig) -> GraphLevel:
 
 
 def _number(config: ModelConfig, key: str, default: int, most: int | None = None) -> int:
-    text = config.parameters.get(key)
+    where = f"model '{config.name}': parameters['{key}']"
+    return _whole(config.parameters.get(key), default, where, most)
+
+
+def _whole(text: str | None, default: int, where: str, most: int | None = None) -> int:
     if text is None:
         return default
     value = int(text) if text.isascii() and text.isdigit() else -1
     if value < 0 or (most is not None and value > most):
         wanted = "a whole number" if most is None else f"a whole number from 0 to {most}"
-        raise InvalidArgument(
-            f"model '{config.name}': parameters['{key}']: expected {wanted}, found '{text}'"
-        )
+        raise InvalidArgument(f"{where}: expected {wanted}, found '{text}'")
     return value
 
 

@@ -69,10 +69,18 @@ def test_backend_settings_belong_to_one_backend_or_to_all() -> None:
     }
 
 
+@pytest.mark.triton("2c.11")
+def test_the_size_of_a_pool_of_threads_asks_for_the_pool() -> None:
+    sizes = ["onnxruntime,intra_op_thread_count=2", "onnxruntime,inter_op_thread_count=1"]
+    assert "add onnxruntime,enable-global-threadpool=1" in wrong(backend_config=sizes)
+    shared = from_flags(flags(backend_config=[*sizes, "onnxruntime,enable-global-threadpool=1"]))
+    assert shared.backend_config["onnxruntime"]["intra_op_thread_count"] == "2"
+
+
 def test_a_backend_setting_that_nobody_reads_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="expected a whole number, found 'abc'"):
         backend_settings(["default-max-batch-size=abc"])
-    with pytest.raises(InvalidArgument, match="--backend-config: shm-size is not available"):
+    with pytest.raises(InvalidArgument, match="--backend-config: shm-size of python is not avail"):
         backend_settings(["python,shm-size=4"])
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
+import psutil
 import pytest
 from kits.backend_kit import BackendKit
 from onnx import TensorProto, helper
 
-from engine.backend import Placement, Signature, find
+from engine.backend import Configurable, Placement, Signature, find
 from engine.errors import ConfigError, EngineError, Internal, InvalidArgument, NotFound, Unsupported
 from engine.modelconfig.schema import (
     Accelerator,
@@ -218,6 +219,7 @@ def test_an_accelerator_that_is_not_installed_stops_the_load(tmp_path: Path) -> 
         BACKEND.load(tmp_path, asked, Placement())
 
 
+@pytest.mark.triton("2c.11")
 def test_it_says_what_it_was_set_up_with(tmp_path: Path) -> None:
     identity(tmp_path / "model.onnx")
     parameters = {"intra_op_thread_count": "2", "enable_mem_arena": "0"}
@@ -256,3 +258,23 @@ def test_a_parameter_that_is_wrong_is_told_before_anything_is_loaded(tmp_path: P
     )
     with pytest.raises(InvalidArgument, match=r"\['intra_op_thread_count'\]: expected a whole"):
         BACKEND.inspect(tmp_path, config)
+
+
+@pytest.mark.triton("2c.11")
+def test_sessions_share_one_pool_of_threads_if_the_command_line_says_so(tmp_path: Path) -> None:
+    identity(tmp_path / "model.onnx")
+    assert isinstance(BACKEND, Configurable)
+    shared = BACKEND.configured({"enable-global-threadpool": "1", "intra_op_thread_count": "2"})
+    first = shared.load(tmp_path, config(), Placement(threads=4))
+    before = psutil.Process().num_threads()
+    loaded = [shared.load(tmp_path, config(), Placement(threads=4)) for _ in range(3)]
+    assert psutil.Process().num_threads() == before
+    array = np.ones((2, 4), np.float32)
+    for one in (first, *loaded):
+        np.testing.assert_array_equal(one.run({"X": array}, ["Y"])["Y"], array)
+        assert one.describe()["intra_op_threads"] == "2, shared by all models"
+    assert BACKEND.configured({}) == BACKEND
+    with pytest.raises(
+        InvalidArgument, match="onnxruntime,intra_op_thread_count: expected a whole"
+    ):
+        BACKEND.configured({"enable-global-threadpool": "1", "intra_op_thread_count": "two"})

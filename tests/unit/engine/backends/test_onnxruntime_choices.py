@@ -54,6 +54,7 @@ def test_a_cpu_instance_runs_on_the_cpu() -> None:
     assert choose(model(gpu=(acc("tensorrt"),)), Placement(), ALL) == (Provider(CPU),)
 
 
+@pytest.mark.triton("2c.5", "2c.7")
 def test_a_gpu_instance_always_has_cuda_before_the_cpu() -> None:
     assert choose(ModelConfig(name="m"), ON_GPU, ALL) == (
         Provider(CUDA, {"device_id": "1"}),
@@ -61,6 +62,7 @@ def test_a_gpu_instance_always_has_cuda_before_the_cpu() -> None:
     )
 
 
+@pytest.mark.triton("2c.6", "2c.7")
 def test_the_order_is_gpu_accelerators_cuda_cpu_accelerators_cpu() -> None:
     chosen = choose(model(gpu=(acc("cuda"), acc("tensorrt")), cpu=(acc("openvino"),)), ON_GPU, ALL)
     assert [provider.name for provider in chosen] == [TENSORRT, CUDA, OPENVINO, CPU]
@@ -93,6 +95,7 @@ def test_tensorrt_parameters_are_translated() -> None:
     )
 
 
+@pytest.mark.triton("2c.5")
 def test_cuda_takes_any_option_and_the_old_top_level_ones() -> None:
     chosen = choose(
         model(
@@ -121,6 +124,7 @@ def test_cuda_takes_any_option_and_the_old_top_level_ones() -> None:
     )
 
 
+@pytest.mark.triton("2c.5", "2c.6")
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -160,6 +164,7 @@ def test_a_provider_that_is_not_there_is_an_error_that_names_its_package(
     assert f"it has: {', '.join(available)}" in caught.value.message
 
 
+@pytest.mark.triton("2c.11")
 def test_without_parameters_an_instance_has_its_share_of_the_cores() -> None:
     settings = read(ModelConfig(name="m"), Placement(threads=4))
     assert (settings.intra_op_threads, settings.inter_op_threads) == (4, 0)
@@ -168,6 +173,7 @@ def test_without_parameters_an_instance_has_its_share_of_the_cores() -> None:
     assert settings.run_entries == {}
 
 
+@pytest.mark.triton("2c.11")
 def test_parameters_have_their_say() -> None:
     settings = read(
         model(
@@ -189,6 +195,7 @@ def test_parameters_have_their_say() -> None:
     assert settings.run_entries == {"memory.enable_memory_arena_shrinkage": "cpu:0"}
 
 
+@pytest.mark.triton("2c.1")
 @pytest.mark.parametrize(
     ("level", "meaning"),
     [
@@ -223,6 +230,7 @@ def test_threads_spin_only_if_the_cores_are_theirs(
     assert read(config, Placement(threads=4 // instances)).spins is spins
 
 
+@pytest.mark.triton("2c.11")
 @pytest.mark.parametrize(
     ("key", "text"),
     [
@@ -237,6 +245,7 @@ def test_a_parameter_that_is_not_what_it_should_be_is_named(key: str, text: str)
         read(model(parameters={key: text}), Placement())
 
 
+@pytest.mark.triton("2c.1")
 def test_an_unknown_graph_level_is_named() -> None:
     with pytest.raises(InvalidArgument, match=r"graph\.level: expected 0 .* found 7"):
         read(ModelConfig(optimization=Optimization(graph_level=7)), Placement())

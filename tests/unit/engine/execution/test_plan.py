@@ -30,6 +30,7 @@ def test_cores_are_dealt_out_to_the_cpu_instances(count: int, cores: int, thread
     assert [one.placement.device for one in planned] == [None] * count
 
 
+@pytest.mark.triton("2b.3")
 def test_a_gpu_group_has_its_count_on_each_gpu_and_takes_no_share_of_the_cores() -> None:
     groups = (
         InstanceGroup(name="g", kind=GPU, count=2, gpus=(0, 3)),
@@ -46,11 +47,13 @@ def test_a_gpu_group_has_its_count_on_each_gpu_and_takes_no_share_of_the_cores()
     assert planned[-1].placement.threads == 4
 
 
+@pytest.mark.triton("2b.1")
 def test_auto_is_a_gpu_where_gpus_are_named_and_else_the_cpu() -> None:
     groups = (InstanceGroup(kind=AUTO, gpus=(1,)), InstanceGroup(kind=AUTO))
     assert [one.placement.device for one in plan(config(groups=groups), Host(cores=4))] == [1, None]
 
 
+@pytest.mark.triton("2b.4")
 def test_passive_instances_come_last_and_share_no_cores() -> None:
     groups = (
         InstanceGroup(name="idle", kind=CPU, count=1, passive=True),

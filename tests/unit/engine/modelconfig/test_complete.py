@@ -84,6 +84,7 @@ def test_tensors_in_the_file_switch_completion_off() -> None:
     assert config.max_batch_size == 8
 
 
+@pytest.mark.triton("2a.9")
 def test_completion_switched_off_still_fills_groups_and_policy() -> None:
     config = _complete("", auto=False)
     assert config.input == ()
@@ -131,6 +132,7 @@ def test_a_model_without_a_signature_keeps_what_the_file_says() -> None:
     assert config.instance_group[0].count == 1
 
 
+@pytest.mark.triton("2b.1", "2b.2")
 @pytest.mark.parametrize(
     ("group", "gpus", "kind", "count", "devices"),
     [

@@ -104,6 +104,7 @@ def test_a_linked_version_is_seen_through_its_link(tmp_path: Path) -> None:
     assert scan_model(variant) != before
 
 
+@pytest.mark.triton("2a.1", "2a.2")
 @pytest.mark.parametrize(
     ("text", "name", "files", "backend"),
     [
@@ -125,6 +126,7 @@ def test_a_backend_is_told_in_tritons_order(
     assert recognise(convert.loads(text, "c"), name, files).backend == backend
 
 
+@pytest.mark.triton("2a.2")
 @pytest.mark.parametrize(
     ("text", "files", "expected"),
     [
