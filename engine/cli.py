@@ -151,6 +151,9 @@ AllowGrpc = Annotated[str, _switch("--allow-grpc", "gRPC", "Serve gRPC.")]
 GrpcAddress = Annotated[str, _flag("--grpc-address", "gRPC", "Address to listen on.")]
 GrpcPort = Annotated[int, _port("--grpc-port", "gRPC")]
 ReuseGrpc = Annotated[str, _switch("--reuse-grpc-port", "gRPC", "Share the port.")]
+ClientShm = Annotated[
+    str, _switch("--allow-client-shm", "Server", "Let clients pass tensors in shared memory.")
+]
 AllowMetrics = Annotated[str, _switch("--allow-metrics", "Metrics", "Serve metrics.")]
 MetricsAddress = Annotated[
     str | None,
@@ -198,6 +201,7 @@ def serve(
     grpc_address: GrpcAddress = "0.0.0.0",  # noqa: S104 - as above
     grpc_port: GrpcPort = 8001,
     reuse_grpc_port: ReuseGrpc = "false",
+    allow_client_shm: ClientShm = "false",
     allow_metrics: AllowMetrics = "true",
     metrics_address: MetricsAddress = None,
     metrics_port: MetricsPort = 8002,

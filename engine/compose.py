@@ -30,6 +30,9 @@ from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound
 from engine.execution.host import Host
 from engine.execution.pinning import resolve
+from engine.memory.cuda import OpenCuda
+from engine.memory.system import open_system
+from engine.memory.table import RegionTable
 from engine.options import ServeOptions, endpoints
 from engine.ratelimit import RateLimiter
 from engine.repository.overview import COLUMNS, Line, overview
@@ -96,7 +99,8 @@ async def _serve(options: ServeOptions) -> int:
         registry = Registry(options, clock=clock, loop=loop, host=_host(options))
         try:
             await _load(options, registry, stop)
-            listeners = await _listen(options, Service(registry, options))
+            regions = RegionTable(open_system, OpenCuda()) if options.allow_client_shm else None
+            listeners = await _listen(options, Service(registry, options, regions))
         except EngineError:
             await registry.stop(options.exit_timeout_secs)
             raise

@@ -75,6 +75,7 @@ class ServeOptions:
     allow_metrics: bool = True
     metrics_address: str | None = None
     metrics_port: int = 8002
+    allow_client_shm: bool = False
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rate_limit: RateLimit = RateLimit.OFF
     rate_limit_resource: Resources = field(default_factory=dict)
@@ -137,7 +138,6 @@ LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "cache-directory": ((), "the response cache"),
     "response-cache-byte-size": (("0",), "the response cache"),
     "min-supported-compute-capability": ((), "a bound on GPU compute capability"),
-    "allow-client-shm": (("false",), "shared memory"),
 }
 
 #: What tunes parts of Triton that do not exist here: accepted, and said to do nothing.

@@ -13,7 +13,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 import engine
-from engine.errors import InvalidArgument, NotFound, Unavailable
+from engine.delivery import Delivery
+from engine.errors import InvalidArgument, NotFound, Unavailable, Unsupported
+from engine.memory.use import Use
 from engine.scheduler import Refusal
 from engine.telemetry import exposition
 from engine.v2 import message
@@ -31,11 +33,14 @@ from engine.v2.call import (
     Infer,
     InferRaw,
     Load,
+    MemoryStatus,
     ModelConfiguration,
     ModelDescription,
     ModelFigures,
     ModelMetadata,
     ModelReady,
+    Regions,
+    RegisterMemory,
     Reply,
     RepositoryIndex,
     ResponseFigures,
@@ -46,6 +51,7 @@ from engine.v2.call import (
     Statistics,
     StatisticsReport,
     Unload,
+    UnregisterMemory,
 )
 from engine.v2.fit import Fit
 
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.errors import EngineError
+    from engine.memory.table import RegionTable
     from engine.modelconfig.schema import ModelConfig
     from engine.options import ServeOptions
     from engine.telemetry.stats import ModelStatistics, Tally
@@ -63,13 +70,19 @@ if TYPE_CHECKING:
 
 #: Triton's extensions, in its order, as far as this version serves them.
 EXTENSIONS = (
+    "classification",
     "model_repository",
     "model_repository(unload_dependents)",
     "schedule_policy",
     "model_configuration",
+    "system_shared_memory",
+    "cuda_shared_memory",
     "binary_tensor_data",
     "parameters",
     "statistics",
+)
+SHARED_MEMORY_IS_OFF = (
+    "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
 )
 
 
@@ -81,6 +94,7 @@ class Served(Protocol):
     config: ModelConfig
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    labels: Mapping[str, tuple[bytes, ...]]
 
     @property
     def pending(self) -> int:
@@ -176,10 +190,16 @@ class Running:
 
 
 class Service:
-    """The verbs. ``registry`` holds the models, ``options.id`` is the server's name."""
+    """The verbs. ``registry`` holds the models, ``options.id`` is the server's name.
 
-    def __init__(self, registry: Control, options: ServeOptions) -> None:
+    ``regions`` are the memory that clients share; None where they may not.
+    """
+
+    def __init__(
+        self, registry: Control, options: ServeOptions, regions: RegionTable | None = None
+    ) -> None:
         self._registry = registry
+        self._regions = regions
         self._name = options.id
         self._exiting = False
         self._fits: dict[Served, Fit] = {}
@@ -192,6 +212,9 @@ class Service:
             ModelConfiguration: self._configuration,
             Statistics: self._statistics,
             RepositoryIndex: self._index,
+            RegisterMemory: self._register_memory,
+            UnregisterMemory: self._unregister_memory,
+            MemoryStatus: self._memory_status,
         }
 
     def exit(self) -> None:
@@ -236,8 +259,33 @@ class Service:
             fit = self._learn(model)
         if emit is None and model.config.decoupled:
             raise DecoupledModel(model.name)
-        fit.check(request)
+        if call.shared or fit.check(request):
+            return self._infer_apart(call, model, fit, done, emit)
         return Running(model, model.submit(request, done, emit))
+
+    def _infer_apart(
+        self, call: Infer, model: Served, fit: Fit, done: Done, emit: Emit | None
+    ) -> Running:
+        """Infer where tensors lie in regions, or outputs are wanted as classes."""
+        request, use = call.request, None
+        if call.shared or any(output.span is not None for output in request.outputs):
+            use = Use(self._memory())
+            request = use.begin(call)
+        try:
+            fit.check(request)
+            batched = model.config.max_batch_size > 0
+            delivery = Delivery(request.outputs, model, use, batched=batched)
+            each = None if emit is None else delivery.each(emit)
+            return Running(model, model.submit(request, delivery.last(done), each))
+        except BaseException:
+            if use is not None:
+                use.end()
+            raise
+
+    def _memory(self) -> RegionTable:
+        if self._regions is None:
+            raise Unsupported(SHARED_MEMORY_IS_OFF)
+        return self._regions
 
     def _learn(self, model: Served) -> Fit:
         here = set(self._registry.models())
@@ -337,6 +385,20 @@ class Service:
         except (NotFound, Unavailable):
             return InvalidArgument(f"requested model '{call.model}' is not available")
         return InvalidArgument(f"requested model version is not available for model '{call.model}'")
+
+    def _register_memory(self, call: Call) -> Accepted:
+        assert isinstance(call, RegisterMemory)
+        self._memory().register(call.region)
+        return Accepted()
+
+    def _unregister_memory(self, call: Call) -> Accepted:
+        assert isinstance(call, UnregisterMemory)
+        self._memory().unregister(call.kind, call.name)
+        return Accepted()
+
+    def _memory_status(self, call: Call) -> Regions:
+        assert isinstance(call, MemoryStatus)
+        return Regions(call.kind, self._memory().status(call.kind, call.name))
 
     def _index(self, call: Call) -> Index:
         assert isinstance(call, RepositoryIndex)

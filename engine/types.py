@@ -94,16 +94,27 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes of a memory region that a client registered: ``size`` of them from ``offset`` on."""
+
+    region: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestedOutput:
     """An output the client asks for by name, and the form it wants it in.
 
     ``binary`` matters to HTTP only (gRPC tensors are always raw bytes). ``classification``
-    above 0 asks for the top k classes as strings.
+    above 0 asks for the top k classes as strings. A ``span`` is where the elements go instead of
+    into the answer.
     """
 
     name: str
     binary: bool = False
     classification: int = 0
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +143,8 @@ class InferResponse:
     """What a model answered. ``outputs`` stand in the order in which the model gave them.
 
     ``empty`` marks the end of a decoupled model's answers that is no answer itself.
+    ``elsewhere`` names those whose elements were put where the client asked for them (a ``span``),
+    and which the answer itself does not carry.
     """
 
     model: str
@@ -140,3 +153,4 @@ class InferResponse:
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     empty: bool = False
+    elsewhere: frozenset[str] = frozenset()

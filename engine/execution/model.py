@@ -24,6 +24,7 @@ from engine.execution.batch import Layout, layout
 from engine.execution.executing import DecoupledInstance, ExecutorInstance
 from engine.execution.host import Host
 from engine.execution.instance import Batch, Instance, Mailbox
+from engine.execution.labels import Labels, read_labels
 from engine.execution.ordering import Done, Emit, Ordering
 from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
@@ -67,6 +68,7 @@ class ServedModel:
         self.inputs: tuple[TensorSpec, ...] = input_specs(config)
         self.outputs: tuple[TensorSpec, ...] = output_specs(config)
         self.runtime: Mapping[str, str] = {}
+        self.labels: Labels = {}
         self.load_ns: int = 0
         self._pump = pump
         self._ledger = ledger
@@ -131,6 +133,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         raise Unsupported("\n".join(f"model '{name}': {text}" for text in lacking))
     sys.setswitchinterval(_SWITCH_S)
     planned = plan(config, host)
+    labels = read_labels(directory.parent, config)
     with ExitStack() as undo:
         seat = _sit_down(planned, host)
         if seat is not None:
@@ -154,6 +157,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     if seat is not None:
         seat.listen(lambda: mailbox.post(pump.nudge))
     model = ServedModel(name, version, config, pump, ledger, seat)
+    model.labels = labels
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
     return model
 

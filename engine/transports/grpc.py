@@ -18,15 +18,7 @@ from tritonclient.grpc import service_pb2
 from engine.errors import EngineError, Internal, Unavailable, Unsupported
 from engine.transports.listener import LAST_CALL_S
 from engine.transports.ports import refused
-from engine.v2.call import (
-    SHARED_MEMORY_IS_OFF,
-    Health,
-    Infer,
-    Load,
-    ServerReady,
-    Unload,
-    not_served,
-)
+from engine.v2.call import Health, Infer, Load, ServerReady, Unload, not_served
 from engine.v2.grpc import SERVICE, STATUS, error_text, parse_request, render_reply
 
 if TYPE_CHECKING:
@@ -49,13 +41,10 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 _SERVED = (
     "ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig",
     "ModelStatistics", "RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload",
+    "SystemSharedMemoryStatus", "SystemSharedMemoryRegister", "SystemSharedMemoryUnregister",
+    "CudaSharedMemoryStatus", "CudaSharedMemoryRegister", "CudaSharedMemoryUnregister",
 )  # fmt: skip
 _LATER = {
-    **{
-        f"{kind}SharedMemory{verb}": SHARED_MEMORY_IS_OFF
-        for kind in ("System", "Cuda")
-        for verb in ("Status", "Register", "Unregister")
-    },
     "TraceSetting": not_served("The trace extension").message,
     "LogSettings": not_served("The logging extension").message,
 }

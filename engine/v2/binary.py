@@ -84,15 +84,19 @@ def decode(content: Content, place: Slot, model: str, request_id: str) -> Tensor
     if place.dtype is DType.BYTES:
         return place.fill(_elements(bytes(content), place, model, request_id))
     if len(content) != place.size:
-        message = (
-            f"{tag(request_id)}input byte size mismatch for input '{place.name}' for model "
-            f"'{model}'. Expected {place.size}, got {len(content)}"
-        )
-        raise InvalidArgument(message)
+        raise wrong_size(len(content), place, model, request_id)
     if not place.size:
         return place.fill(np.empty(0, place.dtype.numpy))
     array = np.frombuffer(content, place.dtype.numpy)
     return place.fill(array if array.flags.aligned else array.copy())
+
+
+def wrong_size(size: int, place: Slot, model: str, request_id: str) -> InvalidArgument:
+    """Say that so many bytes do not fill a tensor."""
+    return InvalidArgument(
+        f"{tag(request_id)}input byte size mismatch for input '{place.name}' for model "
+        f"'{model}'. Expected {place.size}, got {size}"
+    )
 
 
 def encode(tensor: Tensor) -> bytes | memoryview:

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from engine.errors import Unsupported
 from engine.modelconfig.schema import ModelConfig
-from engine.types import InferRequest, InferResponse, TensorSpec
-
-SHARED_MEMORY_IS_OFF = (
-    "Client shared memory is disabled. This version does not serve it: send tensors in the "
-    "request itself."
-)
+from engine.types import InferRequest, InferResponse, Span, TensorSpec
+from engine.v2.binary import Slot
 
 
 def not_served(what: str) -> Unsupported:
@@ -103,12 +100,26 @@ class Unload:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedInput:
+    """An input whose elements lie in a memory region; ``place`` is its index among all inputs."""
+
+    place: int
+    slot: Slot
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Infer:
-    """Run a model."""
+    """Run a model.
+
+    ``shared`` are the inputs that ``request`` does not hold yet, in the order of their places:
+    whoever knows the regions puts them in.
+    """
 
     model: str
     version: str
     request: InferRequest
+    shared: tuple[SharedInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,59 @@ class InferRaw:
     model: str
     version: str
     content: bytes
+
+
+class Memory(Enum):
+    """Whose memory a region is; the value is the word of paths and texts."""
+
+    SYSTEM = "system"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRegion:
+    """A region of POSIX shared memory: ``size`` bytes from ``offset`` on of the object ``key``."""
+
+    name: str
+    key: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CudaRegion:
+    """A region of a GPU's memory. ``handle`` is CUDA's for other processes, unknown in a status."""
+
+    name: str
+    device: int
+    size: int
+    handle: bytes = b""
+
+
+Region = SystemRegion | CudaRegion
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMemory:
+    """Let requests use a region by its name."""
+
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class UnregisterMemory:
+    """Let go of a region; an empty ``name`` lets go of all of this kind."""
+
+    kind: Memory
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """Which regions are there? An empty ``name`` asks for all of this kind."""
+
+    kind: Memory
+    name: str = ""
 
 
 Call = (
@@ -133,6 +197,9 @@ Call = (
     | Unload
     | Infer
     | InferRaw
+    | RegisterMemory
+    | UnregisterMemory
+    | MemoryStatus
 )
 
 
@@ -251,6 +318,14 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Regions:
+    """The registered regions of one kind."""
+
+    kind: Memory
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """It was done, and there is nothing to say about it."""
 
@@ -262,6 +337,7 @@ Reply = (
     | Configuration
     | StatisticsReport
     | Index
+    | Regions
     | Accepted
     | InferResponse
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InvalidArgument
 from engine.v2.binary import tag
-from engine.v2.call import not_served
+from engine.v2.classes import check_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,20 +43,22 @@ class Fit:
         self._most_rows = max_batch_size
         self._specs = {spec.name: spec for spec in inputs}
         self._required = frozenset(spec.name for spec in inputs if not spec.optional)
-        self._outputs = frozenset(spec.name for spec in outputs)
+        self._outputs = {spec.name: spec.dtype for spec in outputs}
         self._known: dict[str, tuple[DType, set[tuple[int, ...]]]] = {
             spec.name: (spec.dtype, set()) for spec in inputs
         }
 
-    def check(self, request: InferRequest) -> None:
+    def check(self, request: InferRequest) -> bool:
         """Let a request pass if the model can run it.
+
+        Returns:
+            whether an output is wanted in another way than the model gives it: as classes, or
+            in a memory region.
 
         Raises:
             InvalidArgument: it does not fit.
-            Unsupported: it asks for classification.
         """
-        if request.outputs:
-            self._check_outputs(request.outputs, request.id)
+        special = bool(request.outputs) and self._check_outputs(request.outputs, request.id)
         inputs = request.inputs
         if len(inputs) > 1 and len({tensor.name for tensor in inputs}) != len(inputs):
             raise self._twice(inputs, request.id)
@@ -81,8 +83,10 @@ class Fit:
                 request.id,
                 f"inference request batch-size must be <= {self._most_rows} for '{self._model}'",
             )
+        return special
 
-    def _check_outputs(self, outputs: Sequence[RequestedOutput], request_id: str) -> None:
+    def _check_outputs(self, outputs: Sequence[RequestedOutput], request_id: str) -> bool:
+        special = False
         seen: set[str] = set()
         for output in outputs:
             if output.name not in self._outputs:
@@ -93,7 +97,11 @@ class Fit:
                 raise self._wrong(request_id, text)
             seen.add(output.name)
             if output.classification:
-                raise not_served(f"The classification extension (output '{output.name}')")
+                check_type(self._outputs[output.name])
+                special = True
+            elif output.span is not None:
+                special = True
+        return special
 
     def _check_input(self, tensor: Tensor, request_id: str) -> None:
         spec = self._specs.get(tensor.name)

@@ -25,7 +25,7 @@ from engine.errors import (
 )
 from engine.modelconfig import convert
 from engine.types import InferResponse, TensorSpec
-from engine.v2 import grpc_infer
+from engine.v2 import grpc_infer, grpc_memory
 from engine.v2.call import (
     Accepted,
     BatchFigures,
@@ -39,11 +39,14 @@ from engine.v2.call import (
     Infer,
     InferRaw,
     Load,
+    MemoryStatus,
     ModelConfiguration,
     ModelDescription,
     ModelFigures,
     ModelMetadata,
     ModelReady,
+    Regions,
+    RegisterMemory,
     Reply,
     RepositoryIndex,
     ResponseFigures,
@@ -54,6 +57,7 @@ from engine.v2.call import (
     Statistics,
     StatisticsReport,
     Unload,
+    UnregisterMemory,
 )
 from engine.v2.message import datatype
 
@@ -146,6 +150,7 @@ _PARSERS: Mapping[type, Callable[[Message], Call]] = {
     service_pb2.RepositoryModelLoadRequest: _load,
     service_pb2.RepositoryModelUnloadRequest: _unload,
     service_pb2.ModelInferRequest: grpc_infer.parse_request,
+    **grpc_memory.PARSERS,
 }
 
 
@@ -163,6 +168,8 @@ def _render_bare(call: Call, reply: Health | Accepted) -> Message:
     if isinstance(reply, Accepted):
         if isinstance(call, Load):
             return service_pb2.RepositoryModelLoadResponse()
+        if isinstance(call, RegisterMemory | UnregisterMemory):
+            return grpc_memory.accepted(call)
         return service_pb2.RepositoryModelUnloadResponse()
     if isinstance(call, ServerLive):
         return service_pb2.ServerLiveResponse(live=reply.ok)
@@ -265,6 +272,7 @@ _RENDERERS: Mapping[type, Callable[[Any], Message]] = {
     Index: lambda reply: service_pb2.RepositoryIndexResponse(
         models=map(_indexed_to_proto, reply.models)
     ),
+    Regions: grpc_memory.regions_to_proto,
 }
 
 
@@ -276,6 +284,8 @@ def render_request(call: Call) -> tuple[str, Message]:
     """
     if isinstance(call, InferRaw):
         raise Unsupported("gRPC knows no inference request without a head")
+    if isinstance(call, RegisterMemory | UnregisterMemory | MemoryStatus):
+        return grpc_memory.render_request(call)
     rpc, render = _QUESTIONS[type(call)]
     return rpc, render(call)
 
@@ -360,4 +370,6 @@ _REPLIES: Mapping[type, Callable[[Message], Reply]] = {
     service_pb2.RepositoryModelLoadResponse: lambda _message: Accepted(),
     service_pb2.RepositoryModelUnloadResponse: lambda _message: Accepted(),
     service_pb2.ModelInferResponse: grpc_infer.parse_response,
+    **grpc_memory.REPLIES,
+    **dict.fromkeys(grpc_memory.BARE, lambda _message: Accepted()),
 }

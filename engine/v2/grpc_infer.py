@@ -12,14 +12,26 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from engine.errors import InvalidArgument, Unsupported
-from engine.types import DType, InferRequest, InferResponse, Parameter, RequestedOutput, Tensor
+from engine.errors import InvalidArgument
+from engine.types import (
+    DType,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestedOutput,
+    Span,
+    Tensor,
+)
 from engine.v2 import binary
 from engine.v2.binary import Slot, slot, tag
-from engine.v2.call import SHARED_MEMORY_IS_OFF, Infer
-from engine.v2.message import datatype, own_parameter
+from engine.v2.call import Infer, SharedInput
+from engine.v2.message import datatype, not_both, own_parameter
 
 Message = Any  # protobuf's generated code publishes no types
+
+_REGION = "shared_memory_region"
+_OFFSET = "shared_memory_offset"
+_SIZE = "shared_memory_byte_size"
 
 
 def parse_request(message: Message) -> Infer:
@@ -32,10 +44,12 @@ def parse_request(message: Message) -> Infer:
     fields = _fields(message.parameters)
     raw, given = message.raw_input_contents, message.inputs
     inputs: list[Tensor] = []
+    shared: list[SharedInput] = []
     for one in given:
-        if one.parameters and "shared_memory_region" in one.parameters:
-            raise Unsupported(SHARED_MEMORY_IS_OFF)
         place = _slot(one, model)
+        if one.parameters and _REGION in one.parameters:
+            shared.append(_shared(one, place, len(inputs) + len(shared), model))
+            continue
         if one.HasField("contents"):
             if raw:
                 raise InvalidArgument(
@@ -52,7 +66,38 @@ def parse_request(message: Message) -> Infer:
     if message.outputs:
         fields["outputs"] = tuple(map(_output, message.outputs))
     request = InferRequest(inputs=tuple(inputs), id=request_id, **fields)
-    return Infer(model, message.model_version, request)
+    return Infer(model, message.model_version, request, tuple(shared))
+
+
+def _shared(one: Message, place: Slot, at: int, model: str) -> SharedInput:
+    if one.HasField("contents"):
+        raise InvalidArgument(
+            "unexpected 'content' provided when using shared memory for input tensor "
+            f"'{one.name}' for model '{model}'"
+        )
+    return SharedInput(at, place, _span(one))
+
+
+def _span(one: Message) -> Span:
+    """Read where in a region a tensor is; Triton's words name the tensor where a type is wrong."""
+    found: dict[str, Any] = {}
+    for name, kind in ((_REGION, "string_param"), (_OFFSET, "int64_param"), (_SIZE, "int64_param")):
+        if name not in one.parameters:
+            continue
+        parameter = one.parameters[name]
+        if parameter.WhichOneof("parameter_choice") != kind:
+            raise InvalidArgument(
+                f"invalid value type for '{name}' parameter for tensor '{one.name}', expected "
+                f"{kind}."
+            )
+        found[name] = getattr(parameter, kind)
+    for name in (_OFFSET, _SIZE):
+        if found.get(name, 0) < 0:
+            raise InvalidArgument(
+                f"invalid value {found[name]} for '{name}' parameter for tensor '{one.name}', "
+                "expected >= 0"
+            )
+    return Span(found[_REGION], found.get(_OFFSET, 0), found.get(_SIZE, 0))
 
 
 def _slot(one: Message, model: str) -> Slot:
@@ -106,14 +151,15 @@ def _explicit(contents: Message, place: Slot, model: str, request_id: str) -> Te
 def _output(one: Message) -> RequestedOutput:
     if not one.parameters:
         return RequestedOutput(one.name)
-    if "shared_memory_region" in one.parameters:
-        raise Unsupported(SHARED_MEMORY_IS_OFF)
+    span = _span(one) if _REGION in one.parameters else None
     classes = 0
     if "classification" in one.parameters:
+        if span is not None:
+            raise InvalidArgument(not_both("classification"))
         classes = one.parameters["classification"].int64_param
         if classes <= 0:
             raise InvalidArgument("invalid value for 'classification' parameter, expected >= 0")
-    return RequestedOutput(one.name, classification=classes)
+    return RequestedOutput(one.name, classification=classes, span=span)
 
 
 def _fields(parameters: Mapping[str, Message]) -> dict[str, Any]:
@@ -160,12 +206,17 @@ def _value(name: str, parameter: Message, *kinds: str) -> Any:  # noqa: ANN401 -
 
 def render_response(response: InferResponse) -> Message:
     """Write a response; its tensors go as raw bytes."""
+    elsewhere = response.elsewhere
     message = service_pb2.ModelInferResponse(
         model_name=response.model,
         model_version=response.version,
         id=response.id,
-        # One entry an output, also for an empty one: clients go by the index.
-        raw_output_contents=[bytes(binary.encode(tensor)) for tensor in response.outputs],
+        # One entry an output, also for one without elements or in a region: clients go by the
+        # index.
+        raw_output_contents=[
+            b"" if elsewhere and tensor.name in elsewhere else bytes(binary.encode(tensor))
+            for tensor in response.outputs
+        ],
     )
     for tensor in response.outputs:
         message.outputs.add(name=tensor.name, datatype=tensor.dtype.value, shape=tensor.array.shape)
@@ -195,10 +246,18 @@ def render_request(call: Infer) -> Message:
         id=request.id,
         raw_input_contents=[bytes(binary.encode(tensor)) for tensor in request.inputs],
     )
-    for tensor in request.inputs:
-        message.inputs.add(name=tensor.name, datatype=tensor.dtype.value, shape=tensor.array.shape)
+    heads: list[tuple[str, DType, tuple[int, ...], Span | None]] = [
+        (tensor.name, tensor.dtype, tensor.array.shape, None) for tensor in request.inputs
+    ]
+    for shared in call.shared:
+        place = shared.slot
+        heads.insert(shared.place, (place.name, place.dtype, place.shape, shared.span))
+    for name, dtype, shape, span in heads:
+        one = message.inputs.add(name=name, datatype=dtype.value, shape=shape)
+        _set_span(one, span)
     for output in request.outputs:
         one = message.outputs.add(name=output.name)
+        _set_span(one, output.span)
         if output.classification:
             one.parameters["classification"].int64_param = output.classification
     _set_parameters(message.parameters, request.parameters)
@@ -214,6 +273,14 @@ def render_request(call: Infer) -> Message:
     if request.priority:
         message.parameters["priority"].uint64_param = request.priority
     return message
+
+
+def _set_span(one: Message, span: Span | None) -> None:
+    if span is not None:
+        one.parameters[_REGION].string_param = span.region
+        one.parameters[_SIZE].int64_param = span.size
+        if span.offset:
+            one.parameters[_OFFSET].int64_param = span.offset
 
 
 def parse_response(message: Message) -> InferResponse:

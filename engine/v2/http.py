@@ -25,10 +25,9 @@ from engine.errors import (
     Unsupported,
 )
 from engine.types import InferRequest, InferResponse
-from engine.v2 import coding, message, report, routes, strict
+from engine.v2 import coding, memory, message, report, routes, strict
 from engine.v2.binary import Content
 from engine.v2.call import (
-    SHARED_MEMORY_IS_OFF,
     Accepted,
     Call,
     Configuration,
@@ -38,10 +37,14 @@ from engine.v2.call import (
     Infer,
     InferRaw,
     Load,
+    Memory,
+    MemoryStatus,
     ModelConfiguration,
     ModelDescription,
     ModelMetadata,
     ModelReady,
+    Regions,
+    RegisterMemory,
     Reply,
     RepositoryIndex,
     ServerDescription,
@@ -51,6 +54,7 @@ from engine.v2.call import (
     Statistics,
     StatisticsReport,
     Unload,
+    UnregisterMemory,
     not_served,
 )
 from engine.v2.coding import UnsupportedCompression
@@ -140,8 +144,7 @@ def parse_request(
         if len(body) > limit:
             raise message.too_large(len(body), limit)
         return InferRaw(route.model, route.version, bytes(body))
-    request = message.parse_request(body, head_size, route.model, limit)
-    return Infer(route.model, route.version, request)
+    return message.parse_request(body, head_size, route.model, route.version, limit)
 
 
 def _head_size(headers: Mapping[str, str], size: int) -> int | None:
@@ -174,11 +177,6 @@ def _later(route: Route, body: bytes) -> Call:
     raise not_served(route.verb.value)
 
 
-def _shared_memory(route: Route, body: bytes) -> Call:
-    del route, body
-    raise Unsupported(SHARED_MEMORY_IS_OFF)
-
-
 _PARSERS: Mapping[Verb, Callable[[Route, bytes], Call]] = {
     Verb.LIVE: lambda _route, _body: ServerLive(),
     Verb.READY: lambda _route, _body: ServerReady(),
@@ -193,7 +191,13 @@ _PARSERS: Mapping[Verb, Callable[[Route, bytes], Call]] = {
     Verb.GENERATE: _later,
     Verb.TRACE: _later,
     Verb.LOGGING: _later,
-    Verb.SHARED_MEMORY: _shared_memory,
+    Verb.MEMORY_STATUS: lambda route, _body: MemoryStatus(Memory(route.memory), route.region),
+    Verb.MEMORY_REGISTER: lambda route, body: memory.register_request(
+        Memory(route.memory), route.region, body
+    ),
+    Verb.MEMORY_UNREGISTER: lambda route, _body: UnregisterMemory(
+        Memory(route.memory), route.region
+    ),
 }
 
 
@@ -218,7 +222,12 @@ def render_reply(call: Call, reply: Reply, accept_encoding: str | None = None) -
 
 
 def _plain(
-    reply: ServerDescription | ModelDescription | Configuration | StatisticsReport | Index,
+    reply: ServerDescription
+    | ModelDescription
+    | Configuration
+    | StatisticsReport
+    | Index
+    | Regions,
 ) -> Any:  # noqa: ANN401 - JSON can be anything
     match reply:
         case ServerDescription():
@@ -233,6 +242,8 @@ def _plain(
             return report.statistics_to_json(reply)
         case Index():
             return report.index_to_json(reply)
+        case Regions():
+            return memory.regions_to_json(reply)
 
 
 def _render_inference(
@@ -273,7 +284,7 @@ def render_request(call: Call) -> HttpMessage:
     """Write a request, as a client sends it; an inference's inputs go as binary tensors."""
     match call:
         case Infer():
-            head, contents = message.render_request(call.request)
+            head, contents = message.render_request(call)
             target = routes.model_path(call.model, call.version, "infer")
             length = (("Inference-Header-Content-Length", str(len(head))),) if contents else ()
             return HttpMessage("POST", target, (*length, OCTETS), b"".join((head, *contents)))
@@ -284,17 +295,33 @@ def render_request(call: Call) -> HttpMessage:
         case RepositoryIndex():
             body = b'{"ready":true}' if call.ready else b""
             return HttpMessage("POST", "/v2/repository/index", (JSON,), body)
-        case Load():
-            target = f"/v2/repository/models/{routes.encode(call.model)}/load"
-            return HttpMessage("POST", target, (JSON,), report.load_to_json(call))
-        case Unload():
-            target = f"/v2/repository/models/{routes.encode(call.model)}/unload"
-            return HttpMessage("POST", target, (JSON,), report.unload_to_json(call))
+        case Load() | Unload() | RegisterMemory():
+            target, body = _order(call)
+            return HttpMessage("POST", target, (JSON,), body)
         case _:
-            return HttpMessage("GET", _QUESTIONS[type(call)](call))
+            method = "POST" if isinstance(call, UnregisterMemory) else "GET"
+            return HttpMessage(method, _QUESTIONS[type(call)](call))
 
 
+def _order(call: Load | Unload | RegisterMemory) -> tuple[str, bytes]:
+    match call:
+        case Load():
+            return routes.repository_path(call.model, "load"), report.load_to_json(call)
+        case Unload():
+            return routes.repository_path(call.model, "unload"), report.unload_to_json(call)
+        case RegisterMemory():
+            return _memory_path(call), memory.register_to_json(call)
+
+
+def _memory_path(call: RegisterMemory | UnregisterMemory | MemoryStatus) -> str:
+    kind, name, verb = memory.path_of(call)
+    return routes.memory_path(kind.value, name, verb)
+
+
+#: The paths of calls without a body.
 _QUESTIONS: Mapping[type, Callable[[Any], str]] = {
+    UnregisterMemory: _memory_path,
+    MemoryStatus: _memory_path,
     ServerLive: lambda _call: "/v2/health/live",
     ServerReady: lambda _call: "/v2/health/ready",
     ServerMetadata: lambda _call: "/v2",
@@ -324,7 +351,7 @@ def parse_reply(call: Call, status: int, headers: Mapping[str, str], body: Conte
         body = coding.decompress(body, packing, ANSWER_LIMIT)
     if isinstance(call, Infer | InferRaw):
         return message.parse_response(body, _head_size(headers, len(body)))
-    if isinstance(call, Load | Unload):
+    if isinstance(call, Load | Unload | RegisterMemory | UnregisterMemory):
         return Accepted()
     return _described(call, bytes(body))
 
@@ -332,6 +359,8 @@ def parse_reply(call: Call, status: int, headers: Mapping[str, str], body: Conte
 def _described(call: Call, body: bytes) -> Reply:
     if isinstance(call, RepositoryIndex):
         return report.index_from_json(strict.loads(body, "response"))
+    if isinstance(call, MemoryStatus):
+        return memory.regions_from_json(call.kind, strict.loads(body, "response"))
     plain = strict.document(body, "response")
     match call:
         case ServerMetadata():

@@ -15,17 +15,27 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from engine.errors import InvalidArgument, Unsupported
-from engine.types import DType, InferRequest, InferResponse, Parameter, RequestedOutput, Tensor
+from engine.errors import InvalidArgument
+from engine.types import (
+    DType,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestedOutput,
+    Span,
+    Tensor,
+)
 from engine.v2 import binary, strict, values
 from engine.v2.binary import Content, Slot, slot
-from engine.v2.call import SHARED_MEMORY_IS_OFF
+from engine.v2.call import Infer, SharedInput
 
 #: Heads longer than this are not remembered: 1024 of them must stay a small thing.
 WORTH_REMEMBERING = 4096
 
 _DTYPES = {dtype.value: dtype for dtype in DType}
-_SHARED_MEMORY = "shared_memory_region"
+_REGION = "shared_memory_region"
+_OFFSET = "shared_memory_offset"
+_SIZE = "shared_memory_byte_size"
 #: Parameters of the protocol itself; all others are the model's.
 RESERVED = frozenset(
     {
@@ -37,11 +47,12 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """One input's head: its slot, and where its elements are: ``size`` bytes, or ``data``."""
+    """One input: its slot, and where its elements are: ``size`` bytes, ``data``, or a span."""
 
     slot: Slot
     size: int | None
     data: list[Any] | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +62,12 @@ class _Head:
     inputs: tuple[_Input, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    shared: tuple[SharedInput, ...] = ()
 
 
-def parse_request(content: Content, head_size: int | None, model: str, limit: int) -> InferRequest:
+def parse_request(
+    content: Content, head_size: int | None, model: str, version: str, limit: int
+) -> Infer:
     """Read an inference request; ``head_size`` None means that all of it is JSON.
 
     Raises:
@@ -82,7 +96,8 @@ def parse_request(content: Content, head_size: int | None, model: str, limit: in
         at = end
     if at != len(content):
         raise InvalidArgument(f"unexpected additional input data for model '{model}'")
-    return InferRequest(inputs=tuple(tensors), id=head.id, **head.fields)
+    request = InferRequest(inputs=tuple(tensors), id=head.id, **head.fields)
+    return Infer(model, version, request, head.shared)
 
 
 def too_large(size: int, limit: int) -> InvalidArgument:
@@ -107,8 +122,14 @@ def _head(text: bytes) -> _Head:
     if "outputs" in plain:
         wanted = strict.array(plain, "outputs")
         fields["outputs"] = tuple(_output(_object(one, "outputs")) for one in wanted)
-    inputs = tuple(_input(_object(one, "inputs")) for one in strict.array(plain, "inputs"))
-    return _Head(inputs, fields, request_id)
+    given = tuple(_input(_object(one, "inputs")) for one in strict.array(plain, "inputs"))
+    shared = tuple(
+        SharedInput(place, one.slot, one.span)
+        for place, one in enumerate(given)
+        if one.span is not None
+    )
+    inputs = tuple(one for one in given if one.span is None) if shared else given
+    return _Head(inputs, fields, request_id, shared)
 
 
 _remembered_head = lru_cache(maxsize=1024)(_head)
@@ -127,19 +148,27 @@ def _input(plain: dict[str, Any]) -> _Input:
     place = slot(name, dtype, shape)
     parameters = strict.members(plain, "parameters")
     given = [member for member in ("data",) if member in plain]
-    given += [member for member in ("binary_data_size", _SHARED_MEMORY) if member in parameters]
+    given += [member for member in ("binary_data_size", _REGION) if member in parameters]
     if len(given) != 1:
         message = (
             "Input must set only one of the following fields: 'data', 'binary_data_size' in "
-            "'parameters', 'shared_memory_region' in 'parameters'. But "
+            "'parameters', 'shared_memory_region' in 'parameters'. But"
         )
-        found = f"found {', '.join(map(repr, given))}" if given else "found none of them"
-        raise InvalidArgument(f"{message}{found} for input '{name}'")
+        found = f"set {' '.join(map(repr, given))}" if given else "no field is set"
+        raise InvalidArgument(f"{message} {found} (input '{name}')")
     if given[0] == "data":
         return _Input(place, None, strict.array(plain, "data"))
-    if given[0] == _SHARED_MEMORY:
-        raise Unsupported(SHARED_MEMORY_IS_OFF)
+    if given[0] == _REGION:
+        return _Input(place, None, None, _span(parameters))
     return _Input(place, strict.unsigned(parameters, "binary_data_size"))
+
+
+def _span(parameters: dict[str, Any]) -> Span:
+    return Span(
+        strict.text(parameters, _REGION),
+        strict.unsigned(parameters, _OFFSET) if _OFFSET in parameters else 0,
+        strict.unsigned(parameters, _SIZE) if _SIZE in parameters else 0,
+    )
 
 
 def datatype(word: str, name: str) -> DType:
@@ -160,15 +189,21 @@ def _output(plain: dict[str, Any]) -> RequestedOutput:
     parameters = strict.members(plain, "parameters")
     if not parameters:
         return RequestedOutput(name)
-    if _SHARED_MEMORY in parameters:
-        raise Unsupported(SHARED_MEMORY_IS_OFF)
-    return RequestedOutput(
-        name,
-        binary=strict.flag(parameters, "binary_data") if "binary_data" in parameters else False,
-        classification=(
-            strict.unsigned(parameters, "classification") if "classification" in parameters else 0
-        ),
-    )
+    in_binary = strict.flag(parameters, "binary_data") if "binary_data" in parameters else False
+    if _REGION not in parameters:
+        has_classes = "classification" in parameters
+        classes = strict.unsigned(parameters, "classification") if has_classes else 0
+        return RequestedOutput(name, binary=in_binary, classification=classes)
+    if "classification" in parameters:
+        raise InvalidArgument(not_both("classification"))
+    if in_binary:
+        raise InvalidArgument(not_both("binary_data"))
+    return RequestedOutput(name, span=_span(parameters))
+
+
+def not_both(other: str) -> str:
+    """Say that an output cannot go into a region and be that as well, in Triton's words."""
+    return f"Output can't set both 'shared_memory_region' and '{other}'"
 
 
 def _parameters(plain: dict[str, Any]) -> dict[str, Any]:
@@ -247,8 +282,12 @@ def raw_request(
     return InferRequest(inputs=(tensor,), binary_default=True)
 
 
-def render_request(request: InferRequest) -> tuple[bytes, tuple[bytes | memoryview, ...]]:
-    """Write a request: its head, and its inputs' bytes in order (all are sent as binary)."""
+def render_request(call: Infer) -> tuple[bytes, tuple[bytes | memoryview, ...]]:
+    """Write a request: its head, and its inputs' bytes in order.
+
+    All are sent as binary, but those that lie in a region.
+    """
+    request = call.request
     plain: dict[str, Any] = {}
     if request.id:
         plain["id"] = request.id
@@ -256,7 +295,7 @@ def render_request(request: InferRequest) -> tuple[bytes, tuple[bytes | memoryvi
     if parameters:
         plain["parameters"] = parameters
     contents = tuple(binary.encode(tensor) for tensor in request.inputs)
-    plain["inputs"] = [
+    inputs = [
         {
             "name": tensor.name,
             "shape": tensor.array.shape,
@@ -265,6 +304,11 @@ def render_request(request: InferRequest) -> tuple[bytes, tuple[bytes | memoryvi
         }
         for tensor, content in zip(request.inputs, contents, strict=True)
     ]
+    for one in call.shared:
+        place = one.slot
+        spelled = {"name": place.name, "shape": place.shape, "datatype": place.dtype.value}
+        inputs.insert(one.place, {**spelled, "parameters": _spell_span(one.span)})
+    plain["inputs"] = inputs
     if request.outputs:
         plain["outputs"] = [_spell_output(output) for output in request.outputs]
     return strict.dumps(plain), contents
@@ -285,7 +329,14 @@ def _spell_parameters(request: InferRequest) -> dict[str, Any]:
     return plain | dict(request.parameters)
 
 
+def _spell_span(span: Span) -> dict[str, Any]:
+    spelled: dict[str, Any] = {_REGION: span.region, _SIZE: span.size}
+    return {**spelled, _OFFSET: span.offset} if span.offset else spelled
+
+
 def _spell_output(output: RequestedOutput) -> dict[str, Any]:
+    if output.span is not None:
+        return {"name": output.name, "parameters": _spell_span(output.span)}
     parameters: dict[str, Any] = {"binary_data": output.binary}
     if output.classification:
         parameters["classification"] = output.classification
@@ -297,7 +348,8 @@ def render_response(
 ) -> tuple[bytes, list[bytes | memoryview]]:
     """Write a response: its head, and its binary outputs' bytes in order.
 
-    An output is binary where the request asks for that, and a list of JSON values elsewhere.
+    An output is binary where the request asks for that, and a list of JSON values where it does
+    not; one whose elements are in a region has neither.
 
     Raises:
         InvalidArgument: JSON cannot carry an output that is to be JSON.
@@ -310,7 +362,9 @@ def render_response(
             "datatype": tensor.dtype.value,
             "shape": tensor.array.shape,
         }
-        if _wants_binary(request, tensor.name):
+        if response.elsewhere and tensor.name in response.elsewhere:
+            pass  # its elements are where the client put their place
+        elif _wants_binary(request, tensor.name):
             content = binary.encode(tensor)
             contents.append(content)
             plain["parameters"] = {"binary_data_size": len(content)}

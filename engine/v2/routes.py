@@ -39,16 +39,20 @@ class Verb(Enum):
     GENERATE = "The generate extension"
     TRACE = "The trace extension"
     LOGGING = "The logging extension"
-    SHARED_MEMORY = "shared memory"
+    MEMORY_STATUS = "shared memory status"
+    MEMORY_REGISTER = "register shared memory"
+    MEMORY_UNREGISTER = "unregister shared memory"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A verb and what its path names."""
+    """A verb and what its path names; ``memory`` is the kind of the memory it is about."""
 
     verb: Verb
     model: str = ""
     version: str = ""
+    region: str = ""
+    memory: str = ""
 
 
 _GET = frozenset({"GET"})
@@ -56,7 +60,7 @@ _POST = frozenset({"POST"})
 _BOTH = _GET | _POST
 _MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
 _REPOSITORY = r"/v2/repository(?:/(?P<repository>[^/]+))?"
-_SHARED_MEMORY = r"/v2/(?:system|cuda)sharedmemory(?:/region/[^/]+)?"
+_MEMORY = r"/v2/(?P<memory>system|cuda)sharedmemory(?:/region/(?P<region>[^/]+))?"
 
 
 _TABLE = tuple(
@@ -77,8 +81,9 @@ _TABLE = tuple(
         (_REPOSITORY + "/index", _POST, Verb.INDEX),
         (_REPOSITORY + "/models/(?P<model>[^/]+)/load", _POST, Verb.LOAD),
         (_REPOSITORY + "/models/(?P<model>[^/]+)/unload", _POST, Verb.UNLOAD),
-        (_SHARED_MEMORY + "/status", _GET, Verb.SHARED_MEMORY),
-        (_SHARED_MEMORY + "/(?:un)?register", _POST, Verb.SHARED_MEMORY),
+        (_MEMORY + "/status", _GET, Verb.MEMORY_STATUS),
+        (_MEMORY + "/register", _POST, Verb.MEMORY_REGISTER),
+        (_MEMORY + "/unregister", _POST, Verb.MEMORY_UNREGISTER),
         (r"/v2/trace/setting", _BOTH, Verb.TRACE),
     )
 )
@@ -104,7 +109,13 @@ def find(method: str, target: str) -> Route:
         names = match.groupdict("")
         if names.get("repository") and verb is not Verb.INDEX:
             raise Unsupported("'repository_name' specification is not supported")
-        return Route(verb, decode(names.get("model", "")), names.get("version", ""))
+        return Route(
+            verb,
+            decode(names.get("model", "")),
+            names.get("version", ""),
+            decode(names.get("region", "")),
+            names.get("memory", ""),
+        )
     raise NotFound("Not Found")
 
 
@@ -136,6 +147,17 @@ def decode(segment: str) -> str:
 def encode(name: str) -> str:
     """Spell a name as one segment of a path."""
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in name.encode())
+
+
+def repository_path(model: str, verb: str) -> str:
+    """Spell the path that loads or unloads a model."""
+    return f"/v2/repository/models/{encode(model)}/{verb}"
+
+
+def memory_path(kind: str, region: str, verb: str) -> str:
+    """Spell the path of a verb of shared memory; an empty ``region`` means all of them."""
+    place = f"/region/{encode(region)}" if region else ""
+    return f"/v2/{kind}sharedmemory{place}/{verb}"
 
 
 def model_path(model: str, version: str, verb: str = "") -> str:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_registry import FakeModel, FakeRegistry, turns
-from support.tensors import IN_JSON, NAMES, requests, responses, same, same_tensor, tensors
+from support.tensors import (
+    IN_JSON,
+    NAMES,
+    VERSIONS,
+    inferences,
+    responses,
+    same,
+    same_tensor,
+    tensors,
+)
 from tritonclient.grpc import service_pb2
 
 from engine.errors import EngineError
@@ -23,17 +32,23 @@ from engine.v2.call import (
     BatchFigures,
     Call,
     Count,
+    CudaRegion,
     Health,
     Index,
     IndexedModel,
     Infer,
     InferRaw,
     Load,
+    Memory,
+    MemoryStatus,
     ModelConfiguration,
     ModelDescription,
     ModelFigures,
     ModelMetadata,
     ModelReady,
+    Region,
+    Regions,
+    RegisterMemory,
     Reply,
     RepositoryIndex,
     ResponseFigures,
@@ -43,11 +58,12 @@ from engine.v2.call import (
     ServerReady,
     Statistics,
     StatisticsReport,
+    SystemRegion,
     Unload,
+    UnregisterMemory,
 )
 
 LIMIT = 1 << 30
-VERSIONS = st.just("") | st.integers(1, 2**63 - 1).map(str)
 BIG = st.integers(0, 2**63 - 1)
 COUNTS = st.builds(Count, BIG, BIG)
 TALLIES = dict.fromkeys(
@@ -87,6 +103,18 @@ SPECS = st.lists(
     max_size=3,
 ).map(tuple)
 TEXTS = st.lists(NAMES, max_size=3).map(tuple)
+SYSTEM_REGIONS = st.builds(SystemRegion, NAMES, NAMES, BIG, BIG)
+CUDA_REGIONS = st.builds(
+    CudaRegion, NAMES, st.integers(0, 7), BIG, st.binary(min_size=64, max_size=64)
+)
+
+
+def listed(regions: st.SearchStrategy[Region]) -> st.SearchStrategy[tuple[Region, ...]]:
+    """List regions of different names, in order, as a status does."""
+    many = st.lists(regions, max_size=3, unique_by=lambda region: region.name)
+    return many.map(lambda found: tuple(sorted(found, key=lambda region: region.name)))
+
+
 MODEL_CALLS = st.one_of(
     *(st.builds(kind, NAMES, VERSIONS) for kind in (ModelReady, ModelMetadata, ModelConfiguration))
 )
@@ -102,6 +130,9 @@ OTHER_CALLS: st.SearchStrategy[Call] = st.one_of(
         | st.dictionaries(NAMES.map(lambda name: f"file:{name}"), st.binary(), max_size=2),
     ),
     st.builds(Unload, NAMES, st.booleans()),
+    st.builds(RegisterMemory, SYSTEM_REGIONS | CUDA_REGIONS),
+    st.builds(UnregisterMemory, st.sampled_from(Memory), st.just("") | NAMES),
+    st.builds(MemoryStatus, st.sampled_from(Memory), st.just("") | NAMES),
 )
 REPLIES: st.SearchStrategy[tuple[Call, Reply]] = st.one_of(
     st.tuples(
@@ -122,7 +153,28 @@ REPLIES: st.SearchStrategy[tuple[Call, Reply]] = st.one_of(
             st.lists(st.builds(IndexedModel, NAMES, NAMES, NAMES, NAMES), max_size=3).map(tuple),
         ),
     ),
-    st.tuples(st.sampled_from((Load("m"), Unload("m"))), st.just(Accepted())),
+    st.tuples(
+        st.just(MemoryStatus(Memory.SYSTEM)),
+        listed(SYSTEM_REGIONS).map(lambda regions: Regions(Memory.SYSTEM, regions)),
+    ),
+    st.tuples(
+        st.just(MemoryStatus(Memory.CUDA)),
+        listed(st.builds(CudaRegion, NAMES, st.integers(0, 7), BIG)).map(
+            lambda regions: Regions(Memory.CUDA, regions)
+        ),
+    ),
+    st.tuples(
+        st.sampled_from(
+            (
+                Load("m"),
+                Unload("m"),
+                UnregisterMemory(Memory.SYSTEM),
+                RegisterMemory(SystemRegion("r", "k", 0, 1)),
+                RegisterMemory(CudaRegion("r", 0, 1, bytes(64))),
+            )
+        ),
+        st.just(Accepted()),
+    ),
 )
 
 
@@ -177,23 +229,21 @@ def test_nesting_of_json_values_means_nothing(flat: list[int], data: st.DataObje
     assert values.read(nested, place, "m").array.tolist() == flat
 
 
-@given(NAMES, VERSIONS, requests(binary=True))
-def test_an_inference_survives_http(model: str, version: str, request: InferRequest) -> None:
-    back = over_http(Infer(model, version, request))
+@given(inferences(binary=True))
+def test_an_inference_survives_http(call: Infer) -> None:
+    back = over_http(call)
     assert isinstance(back, Infer)
-    assert (back.model, back.version) == (model, version)
-    assert same(back.request, request)
+    assert (back.model, back.version, back.shared) == (call.model, call.version, call.shared)
+    assert same(back.request, call.request)
 
 
-@given(NAMES, VERSIONS, requests(binary=False))
-def test_an_inference_is_the_same_over_grpc(
-    model: str, version: str, request: InferRequest
-) -> None:
-    call = Infer(model, version, request)
+@given(inferences(binary=False))
+def test_an_inference_is_the_same_over_grpc(call: Infer) -> None:
     by_grpc, by_http = over_grpc(call), over_http(call)
     assert isinstance(by_grpc, Infer)
     assert isinstance(by_http, Infer)
     assert (by_grpc.model, by_grpc.version) == (by_http.model, by_http.version)
+    assert by_grpc.shared == by_http.shared
     assert same(by_grpc.request, by_http.request)
 
 

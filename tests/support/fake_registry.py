@@ -73,6 +73,7 @@ class FakeModel:
         self.version = version
         self.inputs = input_specs(self.config)
         self.outputs = output_specs(self.config)
+        self.labels: dict[str, tuple[bytes, ...]] = {}
         self.held = False
         self.cancelled: list[int] = []
         self.requests: list[InferRequest] = []

@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from engine.types import DType, InferRequest, InferResponse, RequestedOutput, Tensor
+from engine.types import DType, InferRequest, InferResponse, RequestedOutput, Span, Tensor
+from engine.v2 import binary as wire
+from engine.v2.call import Infer, SharedInput
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+VERSIONS = st.just("") | st.integers(1, 2**63 - 1).map(str)
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
 IN_JSON = tuple(dtype for dtype in DType if dtype not in {DType.FP16, DType.BF16})
 RESERVED = {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
@@ -47,10 +50,35 @@ OWN_PARAMETERS = st.dictionaries(
 )
 
 
+SPANS = st.builds(Span, NAMES, st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+SLOTS = tensors().map(lambda one: wire.slot(one.name, one.dtype, one.array.shape))
+
+
+@st.composite
+def inferences(draw: st.DrawFn, *, binary: bool) -> Infer:
+    """Inferences of any model, some of whose inputs lie in regions."""
+    request = draw(requests(binary=binary))
+    count = draw(st.integers(0, 2))
+    places = draw(
+        st.lists(
+            st.integers(0, len(request.inputs) + count - 1),
+            min_size=count,
+            max_size=count,
+            unique=True,
+        )
+        if count
+        else st.just([])
+    )
+    shared = tuple(SharedInput(place, draw(SLOTS), draw(SPANS)) for place in sorted(places))
+    return Infer(draw(NAMES), draw(VERSIONS), request, shared)
+
+
 def requests(*, binary: bool) -> st.SearchStrategy[InferRequest]:
     """Requests; ``binary`` ones may ask for outputs in either form (which only HTTP knows)."""
     flag = st.booleans() if binary else st.just(False)
-    outputs = st.lists(st.builds(RequestedOutput, NAMES, flag, st.integers(0, 5)), max_size=3)
+    in_answer = st.builds(RequestedOutput, NAMES, flag, st.integers(0, 5))
+    in_region = st.builds(RequestedOutput, NAMES, span=SPANS)
+    outputs = st.lists(in_answer | in_region, max_size=3)
     return st.builds(
         InferRequest,
         inputs=st.lists(tensors(), max_size=3).map(unique).map(tuple),

@@ -188,7 +188,7 @@ def test_repeating_tritons_default_asks_for_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["off", "0", "False"])
 def test_a_default_of_false_has_every_form(text: str) -> None:
-    assert leftover([f"--allow-client-shm={text}"], KNOWN).problems == ()
+    assert leftover([f"--grpc-use-ssl={text}"], KNOWN).problems == ()
 
 
 @pytest.mark.parametrize("name", sorted(IDLE))

@@ -13,6 +13,7 @@ from support.in_thread import Ports, serving_fakes
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from engine.errors import Unavailable
+from engine.service import SHARED_MEMORY_IS_OFF
 from engine.transports.grpc import serve_grpc
 from engine.types import DType, InferRequest, Tensor
 
@@ -20,11 +21,8 @@ RPCS = [
     method.name
     for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
 ]
-LATER = {"TraceSetting", "LogSettings"} | {
-    f"{kind}SharedMemory{verb}"
-    for kind in ("System", "Cuda")
-    for verb in ("Status", "Register", "Unregister")
-}
+LATER = {"TraceSetting", "LogSettings"}
+SHARING = {name for name in RPCS if "SharedMemory" in name}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,17 @@ def test_rpcs_of_later_versions_are_unimplemented_in_words(stub: Any, name: str)
         getattr(stub, name)(getattr(service_pb2, f"{name}Request")())
     code, text = status(caught)
     assert code == "UNIMPLEMENTED"
-    assert "is not served by this version" in text or "Client shared memory is disabled." in text
+    assert "is not served by this version" in text
+
+
+@pytest.mark.parametrize("name", sorted(SHARING))
+def test_shared_memory_is_off_without_its_flag(stub: Any, name: str) -> None:
+    request = getattr(service_pb2, f"{name}Request")(name="r")
+    if name == "CudaSharedMemoryRegister":
+        request.raw_handle = bytes(64)
+    with pytest.raises(grpc.RpcError) as caught:
+        getattr(stub, name)(request)
+    assert status(caught) == ("UNIMPLEMENTED", SHARED_MEMORY_IS_OFF)
 
 
 def test_streams_are_unimplemented_in_words(stub: Any) -> None:
@@ -71,7 +79,7 @@ def test_streams_are_unimplemented_in_words(stub: Any) -> None:
     assert text.startswith("ModelStreamInfer is not served")
 
 
-@pytest.mark.parametrize("name", sorted(set(RPCS) - LATER - {"ModelStreamInfer"}))
+@pytest.mark.parametrize("name", sorted(set(RPCS) - LATER - SHARING - {"ModelStreamInfer"}))
 def test_every_other_rpc_is_served(stub: Any, name: str) -> None:
     request = getattr(service_pb2, f"{name}Request")()
     if name == "ModelInfer":

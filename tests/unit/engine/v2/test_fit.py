@@ -1,10 +1,12 @@
 """Whether a request fits a model: Triton's order of checks, and its words."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from engine.errors import EngineError, InvalidArgument, Unsupported
-from engine.types import DType, InferRequest, RequestedOutput, Tensor, TensorSpec
+from engine.errors import EngineError, InvalidArgument
+from engine.types import DType, InferRequest, RequestedOutput, Span, Tensor, TensorSpec
 from engine.v2.fit import Fit
 
 BATCHING = Fit(
@@ -111,10 +113,14 @@ def test_outputs_are_the_models_and_asked_for_once() -> None:
     assert twice.message == "[request id: 7] output 'y' already exists in request"
 
 
-def test_classification_is_left_to_a_later_version() -> None:
-    error = refusal(BATCHING, *good(), outputs=(RequestedOutput("y", classification=3),))
-    assert isinstance(error, Unsupported)
-    assert "classification" in error.message
+def test_outputs_that_need_more_than_the_model_are_told() -> None:
+    def special(**how: Any) -> bool:
+        outputs = (RequestedOutput("y", **how),)
+        return BATCHING.check(InferRequest(inputs=good(), outputs=outputs))
+
+    assert not special(binary=True)
+    assert special(classification=3)
+    assert special(span=Span("r", 0, 8))
 
 
 def test_a_request_without_an_id_is_tagged_unknown() -> None:

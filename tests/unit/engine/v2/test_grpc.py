@@ -7,7 +7,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from engine.errors import EngineError, InvalidArgument, NotFound, Unsupported
-from engine.types import DType, InferRequest, InferResponse, Tensor
+from engine.types import DType, InferRequest, InferResponse, RequestedOutput, Span, Tensor
 from engine.v2 import grpc
 from engine.v2.call import DecoupledModel, Infer, InferRaw, Load, Unload
 
@@ -143,13 +143,48 @@ def test_a_parameter_that_is_wrong_is_named(name: str, kind: str, value: Any, te
     assert refusal(request).message.startswith(text)
 
 
-def test_shared_memory_is_refused_for_inputs_and_outputs() -> None:
-    given = message()
-    given.inputs[0].parameters["shared_memory_region"].string_param = "r"
-    assert isinstance(refusal(given), Unsupported)
-    wanted = message(raw_input_contents=[bytes(8)])
-    wanted.outputs.add(name="y").parameters["shared_memory_region"].string_param = "r"
-    assert refusal(wanted).message.startswith("Client shared memory is disabled.")
+def in_region(name: str, kind: str, value: Any) -> Any:
+    """Make a request whose one input lies in a region, with one more parameter."""
+    request = message()
+    request.inputs[0].parameters["shared_memory_region"].string_param = "r"
+    setattr(request.inputs[0].parameters[name], kind, value)
+    return request
+
+
+def test_tensors_may_lie_in_regions_and_take_no_raw_contents() -> None:
+    given = in_region("shared_memory_byte_size", "int64_param", 8)
+    given.inputs.add(name="next", datatype="FP32", shape=[2])
+    given.raw_input_contents.append(bytes(8))
+    wanted = given.outputs.add(name="y")
+    wanted.parameters["shared_memory_region"].string_param = "s"
+    wanted.parameters["shared_memory_offset"].int64_param = 4
+    call = grpc.parse_request(given)
+    assert isinstance(call, Infer)
+    assert [tensor.name for tensor in call.request.inputs] == ["next"]
+    assert [(one.place, one.span) for one in call.shared] == [(0, Span("r", 0, 8))]
+    assert call.request.outputs == (RequestedOutput("y", span=Span("s", 4, 0)),)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "text"),
+    [
+        ("shared_memory_region", "int64_param", 1, "expected string_param."),
+        ("shared_memory_offset", "string_param", "1", "expected int64_param."),
+        ("shared_memory_byte_size", "int64_param", -1, "expected >= 0"),
+    ],
+)
+def test_where_a_tensor_lies_is_typed(name: str, kind: str, value: Any, text: str) -> None:
+    error = refusal(in_region(name, kind, value))
+    assert f"'{name}' parameter for tensor 'x'" in error.message
+    assert error.message.endswith(text)
+
+
+def test_an_input_is_not_in_a_region_and_in_the_message() -> None:
+    request = in_region("shared_memory_byte_size", "int64_param", 8)
+    request.inputs[0].contents.fp32_contents.extend([1, 2])
+    assert refusal(request).message == (
+        "unexpected 'content' provided when using shared memory for input tensor 'x' for model 'm'"
+    )
 
 
 def test_classification_asks_for_at_least_one_class() -> None:
@@ -159,6 +194,10 @@ def test_classification_asks_for_at_least_one_class() -> None:
     assert parse(request).outputs[0].classification == 3
     parameter.int64_param = 0
     assert "classification" in refusal(request).message
+    parameter.int64_param = 3
+    request.outputs[0].parameters["shared_memory_region"].string_param = "r"
+    text = "Output can't set both 'shared_memory_region' and 'classification'"
+    assert refusal(request).message == text
 
 
 def test_every_output_has_its_entry_of_raw_bytes() -> None:

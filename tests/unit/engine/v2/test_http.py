@@ -117,9 +117,6 @@ def test_the_wrong_method_is_not_allowed(method: str, target: str) -> None:
         ("GET", "/v2/trace/setting", "The trace extension is not served"),
         ("POST", "/v2/models/m/trace/setting", "The trace extension is not served"),
         ("GET", "/v2/logging", "The logging extension is not served"),
-        ("GET", "/v2/systemsharedmemory/status", "Client shared memory is disabled."),
-        ("POST", "/v2/cudasharedmemory/region/r/register", "Client shared memory is disabled."),
-        ("POST", "/v2/systemsharedmemory/unregister", "Client shared memory is disabled."),
         ("POST", "/v2/repository/r/models/m/load", "'repository_name' specification is not"),
     ],
 )

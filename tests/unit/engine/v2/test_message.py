@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import EngineError, InvalidArgument, Unsupported
-from engine.types import DType, InferRequest, InferResponse, RequestedOutput, Tensor
+from engine.errors import EngineError, InvalidArgument
+from engine.types import DType, InferRequest, InferResponse, RequestedOutput, Span, Tensor
 from engine.v2 import http
 from engine.v2.call import Call, Infer, InferRaw
 
@@ -25,10 +25,14 @@ def parse(plain: object, content: bytes = b"", size: int | str | None = None, **
     return http.parse_request("POST", "/v2/models/m/infer", headers, text + content, limit=limit)
 
 
-def request(plain: object, content: bytes = b"") -> InferRequest:
+def inference(plain: object, content: bytes = b"") -> Infer:
     call = parse(plain, content)
     assert isinstance(call, Infer)
-    return call.request
+    return call
+
+
+def request(plain: object, content: bytes = b"") -> InferRequest:
+    return inference(plain, content).request
 
 
 def refusal(plain: object, content: bytes = b"", **more: Any) -> EngineError:
@@ -167,10 +171,10 @@ def test_nesting_has_a_bottom() -> None:
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        ({}, "found none of them"),
+        ({}, "no field is set"),
         (
             {"data": [1, 2], "parameters": {"binary_data_size": 8}},
-            "found 'data', 'binary_data_size'",
+            "set 'data' 'binary_data_size'",
         ),
     ],
 )
@@ -181,21 +185,30 @@ def test_an_input_has_its_elements_in_exactly_one_place(
     assert error.message == (
         "Input must set only one of the following fields: 'data', 'binary_data_size' in "
         "'parameters', 'shared_memory_region' in 'parameters'. But "
-        f"{found} for input 'x'"
+        f"{found} (input 'x')"
     )
 
 
-@pytest.mark.parametrize(
-    "plain",
-    [
-        {"inputs": [{**X, "parameters": {"shared_memory_region": "r"}}]},
-        {"inputs": [ONE], "outputs": [{"name": "y", "parameters": {"shared_memory_region": "r"}}]},
-    ],
-)
-def test_shared_memory_is_refused_in_words(plain: dict[str, object]) -> None:
-    error = refusal(plain)
-    assert isinstance(error, Unsupported)
-    assert error.message.startswith("Client shared memory is disabled.")
+def test_tensors_may_lie_in_regions() -> None:
+    there = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
+    call = inference(
+        {
+            "inputs": [{**X, "name": "first", "parameters": there}, ONE],
+            "outputs": [{"name": "y", "parameters": {**there, "shared_memory_offset": 4}}],
+        }
+    )
+    assert [tensor.name for tensor in call.request.inputs] == ["x"]
+    (shared,) = call.shared
+    assert (shared.place, shared.slot.name, shared.span) == (0, "first", Span("r", 0, 8))
+    assert call.request.outputs == (RequestedOutput("y", span=Span("r", 4, 8)),)
+
+
+@pytest.mark.parametrize("other", [{"classification": 1}, {"binary_data": True}])
+def test_an_output_goes_one_way(other: dict[str, object]) -> None:
+    parameters = {"shared_memory_region": "r", **other}
+    error = refusal({"inputs": [ONE], "outputs": [{"name": "y", "parameters": parameters}]})
+    (name,) = other
+    assert error.message == f"Output can't set both 'shared_memory_region' and '{name}'"
 
 
 def test_inputs_are_mandatory() -> None:

@@ -1,0 +1,191 @@
+"""Memory of a GPU that another process shares, by CUDA's handle.
+
+Speaks to the driver's own library (``libcuda.so.1``, which comes with it), so that nothing has to
+be installed and nothing is loaded before the first region is registered. Copies wait for the GPU.
+Does not own bounds (``bounds``), nor regions (``RegionTable``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Protocol
+
+from engine.errors import Internal, InvalidArgument, Unavailable
+from engine.memory.bounds import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.v2.binary import Content
+    from engine.v2.call import CudaRegion
+
+_LIBRARY = "libcuda.so.1"
+_HANDLE_SIZE = 64
+#: The driver opens peers' memory when it is first touched.
+_LAZY_PEER_ACCESS = 1
+
+
+class Driver(Protocol):
+    """What is needed of CUDA. An address is the driver's, and of one device."""
+
+    def open(self, handle: bytes, device: int) -> int:
+        """Map another process's memory; raises EngineError."""
+        ...
+
+    def size(self, address: int) -> int:
+        """Say how many bytes there are at an address."""
+        ...
+
+    def to_host(self, address: int, device: int, into: memoryview) -> None:
+        """Copy out of the GPU's memory."""
+        ...
+
+    def to_device(self, address: int, device: int, content: bytes) -> None:
+        """Copy into the GPU's memory."""
+        ...
+
+    def close(self, address: int, device: int) -> None:
+        """Unmap it."""
+        ...
+
+
+class CudaBlock:
+    """Mapped memory of a GPU."""
+
+    def __init__(self, driver: Driver, address: int, device: int) -> None:
+        self._driver = driver
+        self._address = address
+        self._device = device
+
+    def read(self, offset: int, into: memoryview) -> None:
+        """Copy ``len(into)`` bytes from ``offset`` on.
+
+        Raises:
+            Internal: the driver's error.
+        """
+        self._driver.to_host(self._address + offset, self._device, into)
+
+    def write(self, offset: int, content: Content) -> None:
+        """Copy ``content`` to ``offset``.
+
+        Raises:
+            Internal: the driver's error.
+        """
+        self._driver.to_device(self._address + offset, self._device, bytes(content))
+
+    def close(self) -> None:
+        """Unmap it."""
+        self._driver.close(self._address, self._device)
+
+
+class OpenCuda:
+    """Opens regions of GPU memory; the driver is loaded for the first of them."""
+
+    def __init__(self, load: Callable[[], Driver] | None = None) -> None:
+        self._load = load or LibCuda
+        self._driver: Driver | None = None
+
+    def __call__(self, region: CudaRegion) -> CudaBlock:
+        """Open a region.
+
+        Raises:
+            Unavailable: there is no driver, or no such device.
+            InvalidArgument: the handle is none, or the region is larger than its memory.
+        """
+        if self._driver is None:
+            self._driver = self._load()
+        driver = self._driver
+        try:
+            address = driver.open(region.handle, region.device)
+        except Internal as error:
+            raise InvalidArgument(f"{refusal(region.name)} ({error.message})") from error
+        if not region.size or region.size > driver.size(address):
+            driver.close(address, region.device)
+            raise InvalidArgument(refusal(region.name))
+        return CudaBlock(driver, address, region.device)
+
+
+class _Handle(ctypes.Structure):
+    _fields_ = (("reserved", ctypes.c_char * _HANDLE_SIZE),)
+
+
+class LibCuda:
+    """The driver's library. Each device's primary context is kept, as the CUDA runtime's users do.
+
+    Raises:
+        Unavailable: there is no such library, or no GPU.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._library = ctypes.CDLL(_LIBRARY)
+        except OSError as error:
+            message = (
+                f"CUDA shared memory needs an NVIDIA GPU and its driver ({_LIBRARY}), which this "
+                "machine does not have; use system shared memory, or install the driver"
+            )
+            raise Unavailable(message) from error
+        self._contexts: dict[int, ctypes.c_void_p] = {}
+        try:
+            self._call("cuInit", 0)
+        except Internal as error:
+            message = f"CUDA shared memory needs an NVIDIA GPU: {error.message}"
+            raise Unavailable(message) from error
+
+    def open(self, handle: bytes, device: int) -> int:
+        """Map another process's memory.
+
+        Raises:
+            Unavailable: no such device.
+            Internal: the driver's error. So for the others.
+        """
+        self._enter(device)
+        address = ctypes.c_uint64()
+        spelled = _Handle.from_buffer_copy(handle)
+        self._call("cuIpcOpenMemHandle_v2", ctypes.byref(address), spelled, _LAZY_PEER_ACCESS)
+        return address.value
+
+    def size(self, address: int) -> int:
+        """Say how many bytes there are at an address."""
+        size = ctypes.c_size_t()
+        at = ctypes.c_uint64(address)
+        self._call("cuMemGetAddressRange_v2", None, ctypes.byref(size), at)
+        return size.value
+
+    def to_host(self, address: int, device: int, into: memoryview) -> None:
+        """Copy out of the GPU's memory."""
+        self._enter(device)
+        place = (ctypes.c_char * len(into)).from_buffer(into)
+        size = ctypes.c_size_t(len(into))
+        self._call("cuMemcpyDtoH_v2", place, ctypes.c_uint64(address), size)
+
+    def to_device(self, address: int, device: int, content: bytes) -> None:
+        """Copy into the GPU's memory."""
+        self._enter(device)
+        size = ctypes.c_size_t(len(content))
+        self._call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), ctypes.c_char_p(content), size)
+
+    def close(self, address: int, device: int) -> None:
+        """Unmap it."""
+        self._enter(device)
+        self._call("cuIpcCloseMemHandle", ctypes.c_uint64(address))
+
+    def _enter(self, device: int) -> None:
+        """Make a device's context this thread's."""
+        context = self._contexts.get(device)
+        if context is None:
+            number, context = ctypes.c_int(), ctypes.c_void_p()
+            try:
+                self._call("cuDeviceGet", ctypes.byref(number), ctypes.c_int(device))
+                self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
+            except Internal as error:
+                raise Unavailable(f"GPU {device} cannot be used: {error.message}") from error
+            self._contexts[device] = context
+        self._call("cuCtxSetCurrent", context)
+
+    def _call(self, name: str, *arguments: object) -> None:
+        code = getattr(self._library, name)(*arguments)
+        if code:
+            word = ctypes.c_char_p()
+            self._library.cuGetErrorName(code, ctypes.byref(word))
+            raise Internal(f"{name}: {(word.value or b'').decode() or f'error {code}'}")
