@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 import engine.examples
 from engine.clock import SystemClock
+from engine.execution.host import Host
 from engine.options import ModelControlMode, ServeOptions
 from engine.repository.registry import Registry
 
@@ -89,7 +90,7 @@ def server() -> Iterator[Ports]:
         registries: list[Registry] = []
 
         async def opened(loop: asyncio.AbstractEventLoop) -> Registry:
-            registry = Registry(options, clock=SystemClock(), loop=loop, cores=2)
+            registry = Registry(options, clock=SystemClock(), loop=loop, host=Host(cores=2))
             await registry.start()
             registries.append(registry)
             return registry
