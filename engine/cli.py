@@ -109,6 +109,13 @@ LoadModel = Annotated[
 LoadThreads = Annotated[
     int, _flag("--model-load-thread-count", "Models", "Models that load at once.", min=1)
 ]
+LoadRetries = Annotated[
+    int, _flag("--model-load-retry-count", "Models", "Tries more for a failed load.", min=0)
+]
+PollSeconds = Annotated[
+    float,
+    _flag("--repository-poll-secs", "Models", "Seconds from poll to poll (poll mode).", min=0.01),
+]
 BackendConfig = Annotated[
     list[str] | None,
     _flag(
@@ -188,6 +195,8 @@ def serve(
     disable_auto_complete_config: NoAutoComplete = False,
     strict_model_config: StrictConfig = None,
     model_load_thread_count: LoadThreads = 4,
+    model_load_retry_count: LoadRetries = 0,
+    repository_poll_secs: PollSeconds = 15.0,
     backend_config: BackendConfig = None,
     rate_limit: RateLimit = "off",
     rate_limit_resource: RateLimitResource = None,

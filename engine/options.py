@@ -63,6 +63,8 @@ class ServeOptions:
     disable_auto_complete_config: bool = False
     exit_timeout_secs: int = 30
     model_load_thread_count: int = 4
+    model_load_retry_count: int = 0
+    repository_poll_secs: float = 15.0
     allow_http: bool = True
     http_address: str = "0.0.0.0"  # noqa: S104 - Triton's default, and what a container needs
     http_port: int = 8000
@@ -94,9 +96,7 @@ _SWITCHES = tuple(one.name for one in fields(ServeOptions) if one.type == "bool"
 #: What changes a server's behaviour and comes later: the flag, the values that ask for
 #: nothing (Triton's default), and what it is about.
 LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "repository-poll-secs": (("15",), "polling the model repository"),
     "model-config-name": (("",), "alternative configuration names"),
-    "model-load-retry-count": (("0",), "retrying a failed load"),
     "model-load-gpu-limit": ((), "limiting a GPU's memory"),
     "model-namespacing": (("false",), "model namespaces"),
     "http-header-forward-pattern": (("",), "forwarding headers to models"),
@@ -339,11 +339,6 @@ def conflicts(options: ServeOptions) -> tuple[str, ...]:
         found.append("--load-model requires --model-control-mode=explicit as well")
     if "*" in options.load_model and len(options.load_model) > 1:
         found.append("--load-model: '*' loads every model; leave the others out")
-    if options.model_control_mode is ModelControlMode.POLL:
-        found.append(
-            "--model-control-mode=poll: not available in this version; use none, or explicit "
-            "and the load and unload requests"
-        )
     pool = options.backend_config.get("onnxruntime", {})
     sizes = sorted(name for name in pool if name.endswith("_thread_count"))
     if sizes and pool.get("enable-global-threadpool", "0") == "0":

@@ -1,31 +1,40 @@
 """Loading on worker threads: prepares and loads versions side by side, and tells their lives.
 
-Owns: the worker threads, and that a version's failure is a text and not the end of anything.
-Does not own: which versions (``registry``), or what becomes of them (``versions``).
+Owns: the worker threads, that a version's failure is a text and not the end of anything, and
+how often a load that fails is tried again. Does not own: which versions (``rollout``), or what
+becomes of them (``versions``).
+
+1. ``threads`` load at a time. Reading folders has threads of its own: however long models
+   take to load, the repositories can be looked at.
+2. A load that fails is tried ``model_load_retry_count`` times more, as in Triton whatever it
+   failed for; only what this engine does not serve is not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from engine.backend import Backend
 from engine.clock import Clock
-from engine.errors import EngineError, Internal, Unavailable
+from engine.errors import EngineError, Internal, Unavailable, Unsupported
 from engine.execution.host import Host
 from engine.execution.model import ServedModel
 from engine.modelconfig.schema import ModelConfig
-from engine.repository.prepare import Declared, Terms, code_word, prepare
-from engine.repository.scan import ModelFolder
+from engine.options import ServeOptions
+from engine.repository.memory import Reclaim
+from engine.repository.prepare import Terms, code_word, prepare, prepare_ensemble
+from engine.repository.sighting import Sighting
 from engine.repository.versions import Versions
 
 logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
+_READERS = 2
 
 
 class Loader(Protocol):
@@ -51,10 +60,22 @@ class Loader(Protocol):
         ...
 
 
-class Loading:
-    """The threads that load."""
+class Composer(Protocol):
+    """Makes an ensemble out of its configuration; the models it is made of are ready by then."""
 
-    def __init__(
+    def __call__(self, name: str, version: int, config: ModelConfig) -> ServedModel:
+        """Make it.
+
+        Raises:
+            EngineError: why it could not be made.
+        """
+        ...
+
+
+class Loading:
+    """The threads that load, and those that read folders."""
+
+    def __init__(  # noqa: PLR0913 - the registry's
         self,
         terms: Terms,
         load: Loader,
@@ -62,51 +83,106 @@ class Loading:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         host: Host,
-        threads: int,
+        options: ServeOptions,
+        composer: Composer | None = None,
     ) -> None:
         self._terms = terms
         self._load = load
+        self._composer = composer
         self._clock = clock
         self._loop = loop
         self._host = host
-        self._workers = ThreadPoolExecutor(max(1, threads), thread_name_prefix="load")
+        self._retries = options.model_load_retry_count
+        threads = max(1, options.model_load_thread_count)
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="load")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._reclaim = Reclaim(loop, self._readers)
 
-    async def run(self, job: Callable[..., _Result], *arguments: object) -> _Result:
-        """Run a job that blocks; raises what it raises."""
-        return await self._loop.run_in_executor(self._workers, job, *arguments)
+    @property
+    def composes(self) -> bool:
+        """Whether ensembles can be made."""
+        return self._composer is not None
+
+    async def read(self, job: Callable[..., _Result], *arguments: object) -> _Result:
+        """Run a job that reads the disk; raises what it raises."""
+        return await self._loop.run_in_executor(self._readers, job, *arguments)
 
     def stop(self) -> None:
         """Begin no more jobs; those that run go on, and are not waited for."""
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     async def load(
         self,
         lives: Versions,
-        declared: Declared,
-        folder: ModelFolder,
+        sighting: Sighting,
         versions: tuple[int, ...],
+        kept: Collection[int] = (),
     ) -> Mapping[int, str]:
-        """Load versions side by side; returns the reasons of those that failed."""
-        generations = {version: lives.want(version) for version in versions}
+        """Load versions side by side, but for those ``kept``, which go on serving.
+
+        Returns:
+            the reasons of those that failed.
+        """
+        folder = sighting.folder
+        assert folder is not None
+        wanted = [version for version in versions if version not in kept]
+        generations = {version: lives.want(version) for version in wanted}
         results = await asyncio.gather(
-            *(self.run(self._load_one, declared, folder, version) for version in versions),
+            *(
+                self._loop.run_in_executor(self._workers, self._load_one, sighting, version)
+                for version in wanted
+            ),
             return_exceptions=True,
         )
         loaded: dict[int, ServedModel] = {}
         failures: dict[int, str] = {}
-        for version, result in zip(versions, results, strict=True):
+        for version, result in zip(wanted, results, strict=True):
             if isinstance(result, BaseException):
                 failures[version] = _reason(folder.name, version, result)
             else:
                 loaded[version] = result
-        lives.end(generations, loaded, failures)
+                if sighting.sent is not None:
+                    sighting.sent.hold()
+        lives.end(generations, loaded, failures, kept=kept, gone=lambda: self._left(sighting))
         return failures
 
-    def _load_one(self, declared: Declared, folder: ModelFolder, version: int) -> ServedModel:
+    def _left(self, sighting: Sighting) -> None:
+        """Clear up after a version that is gone."""
+        if sighting.sent is not None:
+            sighting.sent.let_go()
+        self._reclaim.soon()
+
+    def _load_one(self, sighting: Sighting, version: int) -> ServedModel:
         """Load one version; on a worker thread."""
         begun_ns = self._clock.now_ns()
+        for left in reversed(range(self._retries + 1)):
+            try:
+                served = self._try(sighting, version)
+            except Unsupported:
+                raise
+            except Exception as fault:
+                if not left:
+                    raise
+                name = sighting.folder.name if sighting.folder is not None else ""
+                logger.warning(
+                    "'%s' version %d did not load, %d more tries: %s", name, version, left, fault
+                )
+            else:
+                break
+        served.load_ns = self._clock.now_ns() - begun_ns
+        took_s = served.load_ns / 1e9
+        logger.info("successfully loaded '%s' version %d in %.2f s", served.name, version, took_s)
+        return served
+
+    def _try(self, sighting: Sighting, version: int) -> ServedModel:
+        folder, declared = sighting.folder, sighting.declared
+        assert folder is not None
+        assert declared is not None
+        if declared.config.is_ensemble and self._composer is not None:
+            return self._composer(folder.name, version, prepare_ensemble(declared))
         ready = prepare(declared, folder, version, self._terms)
-        served = self._load(
+        return self._load(
             folder.name,
             version,
             ready.directory,
@@ -116,10 +192,6 @@ class Loading:
             loop=self._loop,
             host=self._host,
         )
-        served.load_ns = self._clock.now_ns() - begun_ns
-        took_s = served.load_ns / 1e9
-        logger.info("successfully loaded '%s' version %d in %.2f s", folder.name, version, took_s)
-        return served
 
 
 def _reason(name: str, version: int, fault: BaseException) -> str:

@@ -214,6 +214,20 @@ def ask(backend: Backend, directory: Path, named: ModelConfig, terms: Terms) -> 
     return signature
 
 
+def prepare_ensemble(declared: Declared) -> ModelConfig:
+    """Give an ensemble's configuration, if nothing is wrong with it by itself.
+
+    Raises:
+        ConfigError: with all that is.
+    """
+    config = declared.config
+    if wrong := [
+        one for one in problems(config, declared.source, declared.places) if not one.warning
+    ]:
+        raise ConfigError(wrong)
+    return config
+
+
 def recognised(declared: Declared, folder: ModelFolder) -> Declared:
     """Tell the backend of a model, looking into the folder of its first version.
 

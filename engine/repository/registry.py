@@ -1,85 +1,57 @@
-"""The models that are served: loads and unloads them, and finds them by name and version.
+"""The models that are served: what is loaded when, and finding models by name and version.
 
-Owns: what is loaded when (the control modes), the errors and texts of finding, loading and
-unloading, and the index. Does not own: what lies on the disk (``scan``), how a model is made
-ready (``prepare``), or how a version lives (``lifecycle``). Everything here is for the event
-loop's thread; loads run on ``model_load_thread_count`` worker threads.
+Owns: the control modes (all at the start, by request, by polling), the errors and texts of
+finding, loading and unloading, and the index. Does not own: what lies on the disk (``scan``),
+what has changed there (``differ``), how related models follow each other (``graph``,
+``rollout``), how a model is made ready (``prepare``), or how a version lives (``lifecycle``).
+Everything here is for the event loop's thread; reading and loading happen on worker threads.
 
-1. Loads and unloads of one model take turns; those of different models run side by side.
+1. Operations on related models take turns; others run side by side.
 2. A model that a later version of this engine will serve is UNAVAILABLE with a reason, and
    neither ends the server nor makes it unready: the others go on.
+3. A repository that cannot be read at a poll changes nothing: what is loaded is still served.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from textwrap import indent
+from typing import Any, TypeVar
 
 import engine.backend
 import engine.execution.model
 from engine.backend import Backend
 from engine.clock import Clock
-from engine.errors import (
-    EngineError,
-    Internal,
-    InvalidArgument,
-    NotFound,
-    Unavailable,
-    Unsupported,
-)
+from engine.errors import Internal, InvalidArgument, NotFound, Unavailable
 from engine.execution.host import Host
 from engine.execution.model import ServedModel
-from engine.modelconfig.findings import near
-from engine.modelconfig.schema import ModelConfig
 from engine.options import ModelControlMode, ServeOptions
+from engine.repository.finding import Finding
+from engine.repository.held import Held, IndexEntry
 from engine.repository.lifecycle import UNLOADED, ModelState
-from engine.repository.loading import Loader, Loading
-from engine.repository.prepare import (
-    Terms,
-    choose_versions,
-    declare,
-    no_versions,
-    refuse_unserved,
-)
-from engine.repository.request import check_name, override, version_number
-from engine.repository.scan import ModelFolder, find_models, scan_model
-from engine.repository.versions import Versions
+from engine.repository.loading import Composer, Loader, Loading
+from engine.repository.polling import Polling, Steps
+from engine.repository.prepare import Terms
+from engine.repository.request import Asked, asked, check_name, version_number
+from engine.repository.rollout import Rollout
+from engine.repository.scan import Snapshot, find_models
+from engine.repository.sent import Sent
+from engine.repository.sighting import DUPLICATE, Sighting
+from engine.repository.turns import Turns
+
+__all__ = ["IndexEntry", "Registry"]
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """One line of the repository index; a model never loaded has no version and no reason."""
-
-    name: str
-    version: str
-    state: ModelState
-    reason: str = ""
-
-
-@dataclass(slots=True)
-class _Model:
-    """What the registry knows of one model that it was asked to load."""
-
-    versions: Versions = field(default_factory=Versions)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # Why it could not even be tried; a version's own reason is in its life.
-    refusal: str = ""
-    # Whether the refusal is rule 2's.
-    deferred: bool = False
-    # What is loaded, to know whether it has changed; None if it must be loaded anyway.
-    folder: ModelFolder | None = None
+_Value = TypeVar("_Value")
 
 
 class Registry:
-    """The server's models."""
+    """The server's models. ``composer`` makes ensembles; without it they are refused."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it cannot make itself
         self,
         options: ServeOptions,
         *,
@@ -88,6 +60,7 @@ class Registry:
         host: Host,
         find: Callable[[str], Backend] = engine.backend.find,
         load: Loader = engine.execution.model.load,
+        composer: Composer | None = None,
     ) -> None:
         self._options = options
         self._loop = loop
@@ -101,25 +74,60 @@ class Registry:
             clock=clock,
             loop=loop,
             host=host,
-            threads=options.model_load_thread_count,
+            options=options,
+            composer=composer,
         )
-        self._models: dict[str, _Model] = {}
-        self._tasks: set[asyncio.Task[str]] = set()
+        self._models: dict[str, Held] = {}
+        self._rollout = Rollout(self._models, self._loading)
+        self._finding = Finding(self._loading, options.model_repository)
+        self._turns = Turns()
+        steps = Steps(graph=self._rollout.graph, apply=self._apply)
+        self._polling = Polling(self._finding, self._turns, steps)
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._started = False
         self._stopping = False
 
     async def start(self) -> tuple[IndexEntry, ...]:
-        """Load what the control mode says.
+        """Load what the control mode says, and begin to poll if it says so.
 
         Raises:
-            Unsupported: the control mode is not there yet.
+            InvalidArgument: the options exclude each other.
             NotFound: a repository is not there.
             EngineError: naming every model that failed, if ``exit_on_error`` is set.
         """
-        self._check_mode()
-        places = await self._loading.run(find_models, self._options.model_repository)
-        names = self._wanted_at_start(places)
-        await asyncio.gather(*(self._bring(name, places.get(name, ())) for name in names))
+        mode = self._options.model_control_mode
+        if self._options.load_model and mode is not ModelControlMode.EXPLICIT:
+            raise InvalidArgument(
+                "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' "
+                "as well."
+            )
+        seen = Snapshot({}, {})
+        if mode is ModelControlMode.EXPLICIT:
+            names = self._named(await self._finding.names())
+            sightings = await self._finding.look(dict.fromkeys(names, Asked()))
+        else:
+            seen = await self._finding.everything()
+            sightings = await self._finding.sightings(seen, {*seen.models, *seen.duplicates})
+        await self._apply(sightings, ())
+        self._judge_start()
+        self._started = True
+        if mode is ModelControlMode.POLL:
+            self._polling.begin(seen, self._options.repository_poll_secs)
+        return self.index()
+
+    def _named(self, there: Collection[str]) -> tuple[str, ...]:
+        names = self._options.load_model
+        if "*" in names:
+            if len(names) > 1:
+                raise InvalidArgument(
+                    "--load-model=* loads every model; remove the other --load-model flags"
+                )
+            names = tuple(there)
+        for name in names:
+            self._models.setdefault(name, Held()).by_name = True
+        return names
+
+    def _judge_start(self) -> None:
         failed = [entry for entry in self._counted() if entry.state is not ModelState.READY]
         if failed and self._options.exit_on_error:
             lines = (
@@ -127,32 +135,6 @@ class Registry:
                 for entry in failed
             )
             raise Internal("failed to load all models\n" + indent("\n".join(lines), "  "))
-        self._started = True
-        return self.index()
-
-    def _check_mode(self) -> None:
-        if self._options.model_control_mode is ModelControlMode.POLL:
-            raise Unsupported(
-                "--model-control-mode=poll is not served by this version yet; "
-                "none loads every model at the start, explicit loads and unloads on request"
-            )
-        explicit = self._options.model_control_mode is ModelControlMode.EXPLICIT
-        if self._options.load_model and not explicit:
-            raise InvalidArgument(
-                "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' "
-                "as well."
-            )
-
-    def _wanted_at_start(self, places: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
-        if self._options.model_control_mode is ModelControlMode.NONE:
-            return tuple(places)
-        if "*" in self._options.load_model:
-            if len(self._options.load_model) > 1:
-                raise InvalidArgument(
-                    "--load-model=* loads every model; remove the other --load-model flags"
-                )
-            return tuple(places)
-        return tuple(dict.fromkeys(self._options.load_model))
 
     def get(self, name: str, version: str = "") -> ServedModel:
         """Find a model that is ready; "" and "-1" ask for the newest version that is.
@@ -214,21 +196,26 @@ class Registry:
             entry
             for name, model in sorted(self._models.items())
             if not model.deferred
-            for entry in _entries(name, model)
+            for entry in model.entries(name)
         ]
 
     def index(self, ready: bool = False) -> tuple[IndexEntry, ...]:  # noqa: FBT001, FBT002 - the V2 protocol's own switch
         """List every model of the repositories, loaded or not; ``ready`` only those that are."""
-        entries = [entry for name, model in self._models.items() for entry in _entries(name, model)]
+        try:
+            places = find_models(self._options.model_repository)
+        except NotFound as error:  # gone since the start; what is loaded is still served
+            logger.warning("index: %s", error)
+            places = {}
+        entries: list[IndexEntry] = []
+        for name in self._models.keys() | places.keys():
+            lines = self._models[name].entries(name) if name in self._models else []
+            if not lines and name in places:
+                twice = len(places[name]) > 1
+                state = ModelState.UNAVAILABLE if twice else ModelState.UNKNOWN
+                lines = [IndexEntry(name, "", state, DUPLICATE if twice else "")]
+            entries += lines
         if ready:
             entries = [entry for entry in entries if entry.state is ModelState.READY]
-        else:
-            try:
-                others = find_models(self._options.model_repository).keys() - self._models.keys()
-            except NotFound as error:  # gone since the start; what is loaded is still served
-                logger.warning("index: %s", error)
-                others = set()
-            entries += [IndexEntry(name, "", ModelState.UNKNOWN) for name in others]
         return tuple(sorted(entries, key=lambda entry: (entry.name, int(entry.version or -1))))
 
     async def load(
@@ -237,7 +224,8 @@ class Registry:
         """Load a model, or load it anew if it has changed (explicit mode).
 
         ``parameters`` may have ``config``: a whole configuration as JSON, which takes the
-        place of config.pbtxt until the next load without it.
+        place of config.pbtxt until the next load without it; and with it ``file:<path>``: the
+        files of a folder that takes the place of the model's.
 
         Raises:
             Unavailable: the server is in another mode.
@@ -246,41 +234,101 @@ class Registry:
         """
         self._check_explicit()
         check_name(name)
-        config = override(parameters or {})
-        places = await self._loading.run(find_models, self._options.model_repository)
-        if name not in places:
-            raise Internal(
-                f"failed to load '{name}', failed to poll from model repository: no model of that "
-                f"name; {near(name, places) if places else 'the repository is empty'}"
-            )
+        request = asked(parameters or {})
         # A client that goes away does not leave the load half done.
-        task = self._loop.create_task(self._bring(name, places[name], config))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if failure := await asyncio.shield(task):
+        if failure := await asyncio.shield(self._begin(self._load(name, request))):
             raise InvalidArgument(f"load failed for model '{name}': {failure}\n")
+
+    async def _load(self, name: str, request: Asked) -> str:
+        sent: Sent | None = None
+        if request.files:
+            sent = await self._loading.read(Sent, name, request.files)
+        try:
+            names = frozenset({name})
+            while True:
+                async with self._turns.of(names):
+                    sightings = await self._finding.look_for(name, request, sent)
+                    related = self._rollout.graph(sightings).related(sightings)
+                    if related <= names:
+                        self._models.setdefault(name, Held()).by_name = True
+                        found = self._but_overridden(name, sightings)
+                        return (await self._rollout.apply(found)).get(name, "")
+                names = related  # it is related to more than was known: ask again, for all
+        finally:
+            if sent is not None:
+                sent.let_go()
+
+    def _but_overridden(self, name: str, sightings: Mapping[str, Sighting]) -> dict[str, Sighting]:
+        """Leave out what ``name`` is made of as far as a request has configured it otherwise."""
+        loaded = {one: held.loaded for one, held in self._models.items() if one != name}
+        return {
+            one: sighting
+            for one, sighting in sightings.items()
+            if (there := loaded.get(one)) is None or there.plain
+        }
 
     async def unload(self, name: str, unload_dependents: bool = False) -> None:  # noqa: FBT001, FBT002 - the V2 protocol's own switch
         """Stop serving a model (explicit mode); returns before its last request is answered.
 
-        ``unload_dependents`` would unload an ensemble's models too; none is served yet.
+        Ensembles made of it go too: they could not answer. ``unload_dependents`` unloads what
+        it is made of as well, as far as nobody loaded that by name and nothing else needs it.
 
         Raises:
             Unavailable: the server is in another mode.
         """
-        del unload_dependents
         self._check_explicit()
-        model = self._models.get(name)
-        if model is None:
-            return  # as Triton does
-        async with model.turn:
-            model.versions.unwant_all()
-            model.folder = None
+        await asyncio.shield(self._begin(self._unload(name, dependents=unload_dependents)))
+
+    async def _unload(self, name: str, *, dependents: bool) -> None:
+        names = frozenset({name})
+        while True:
+            async with self._turns.of(names):
+                related = self._rollout.graph().related(names)
+                if related <= names:
+                    await self._rollout.unload(name, dependents=dependents)
+                    return
+            names = related
+
+    async def poll(self) -> None:
+        """Look at the repositories now, and carry out what has changed."""
+        await self._polling.poll()
+
+    async def _apply(
+        self, sightings: Mapping[str, Sighting], drops: Collection[str]
+    ) -> Mapping[str, str]:
+        """Carry out an operation on models and all that is related, when it is its turn."""
+        names = frozenset({*sightings, *drops})
+        while True:
+            async with self._turns.of(names):
+                related = self._rollout.graph(sightings).related(names)
+                if related <= names:
+                    failures = await self._rollout.apply(sightings, drops)
+                    break
+            names = related
+        for name in drops:
+            if name not in sightings:
+                self._begin(self._forget(name))
+        return failures
+
+    async def _forget(self, name: str) -> None:
+        """Drop the record of a model that is not in the repositories any more, once it is gone."""
+        held = self._models.get(name)
+        if held is not None:
+            await held.versions.quiet()
+            if not held.wanted and self._models.get(name) is held:
+                del self._models[name]
+
+    def _begin(self, work: Coroutine[Any, Any, _Value]) -> asyncio.Task[_Value]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def stop(self, timeout_s: float) -> None:
         """Stop serving everything; waits at most so long for requests in flight."""
         self._started = False
         self._stopping = True
+        self._polling.stop()
         for model in self._models.values():
             model.versions.unwant_all()
         self._loading.stop()
@@ -293,70 +341,8 @@ class Registry:
         if late:
             logger.warning("%d models still have requests in flight", len(late))
 
-    async def _bring(
-        self, name: str, places: Sequence[Path], config: ModelConfig | None = None
-    ) -> str:
-        """Load a model; returns what went wrong, "" if nothing did."""
-        model = self._models.setdefault(name, _Model())
-        async with model.turn:
-            model.refusal, model.deferred = "", False
-            try:
-                return await self._bring_in_turn(name, model, places, config)
-            except Unsupported as error:
-                model.refusal, model.deferred = error.message, True
-                logger.warning("not served: %s", error)
-            except EngineError as error:
-                model.refusal = error.message
-                logger.error("failed to load '%s': %s", name, error)  # noqa: TRY400 - the text says where
-            return model.refusal
-
-    async def _bring_in_turn(
-        self, name: str, model: _Model, places: Sequence[Path], config: ModelConfig | None
-    ) -> str:
-        if not places:
-            repositories = ", ".join(map(str, self._options.model_repository))
-            raise Internal(
-                f"failed to load '{name}', failed to poll from model repository: no model of that "
-                f"name in {repositories}"
-            )
-        if len(places) > 1:
-            listed = ", ".join(map(str, places))
-            raise InvalidArgument(f"model appears in two or more repositories: {listed}")
-        folder = await self._loading.run(scan_model, places[0])
-        if config is None and model.versions.ready() and folder == model.folder:
-            return ""
-        declared = await self._loading.run(declare, folder, config)
-        refuse_unserved(declared.config)
-        versions = choose_versions(declared.config.version_policy, folder.versions)
-        if not versions:
-            raise InvalidArgument(no_versions(declared.config, folder))
-        failures = await self._loading.load(model.versions, declared, folder, versions)
-        # Loaded by an override, it is not what the disk says: the next load reads that.
-        model.folder = folder if config is None and not failures else None
-        return "".join(
-            f"version {version} is at {ModelState.UNAVAILABLE.value} state: {reason};"
-            for version, reason in failures.items()
-        )
-
     def _check_explicit(self) -> None:
         if self._stopping:
             raise Unavailable("Server exiting")
         if self._options.model_control_mode is not ModelControlMode.EXPLICIT:
             raise Unavailable("explicit model load / unload is not allowed if polling is enabled")
-
-
-def _entries(name: str, model: _Model) -> list[IndexEntry]:
-    states = model.versions.states()
-    if model.refusal and not model.versions.ready():
-        return [IndexEntry(name, "", ModelState.UNAVAILABLE, model.refusal)]
-    if not states:
-        return [IndexEntry(name, "", ModelState.LOADING)]
-    return [
-        IndexEntry(
-            name,
-            str(version),
-            life.state,
-            life.reason if life.state is ModelState.UNAVAILABLE else "",
-        )
-        for version, life in states.items()
-    ]

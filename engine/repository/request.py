@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from engine.errors import EngineError, InvalidArgument, Unsupported
+from engine.errors import EngineError, InvalidArgument
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
+from engine.repository.sent import PREFIX
 
 
 def check_name(name: str) -> None:
@@ -39,31 +41,44 @@ def version_number(version: str) -> int:
         ) from fault
 
 
-def override(parameters: Mapping[str, str | bytes | bool]) -> ModelConfig | None:
-    """Read a load request's parameters: the configuration to use, None for the disk's.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a load request asks for instead of what the repository holds.
+
+    ``config`` takes the place of config.pbtxt, ``files``, by their paths in the model's folder,
+    that of the folder; None and empty leave the repository's.
+    """
+
+    config: ModelConfig | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def asked(parameters: Mapping[str, str | bytes | bool]) -> Asked:
+    """Read a load request's parameters.
 
     Raises:
-        InvalidArgument: one is unknown, or the configuration is wrong.
-        Unsupported: model files are sent along.
+        InvalidArgument: one is unknown, of the wrong type, or the configuration is wrong.
     """
-    config = parameters.get("config")
-    for key in parameters:
-        if key.startswith("file:"):
-            if config is None:
-                raise InvalidArgument(
-                    "Load parameter 'config' must be specified for model file override"
-                )
-            raise Unsupported(
-                f"load parameter '{key}': this version takes no model files with a load request; "
-                "put the file into the model repository and load the model again"
-            )
-        if key != "config":
+    files: dict[str, bytes] = {}
+    for key, value in parameters.items():
+        if key.startswith(PREFIX):
+            if not isinstance(value, bytes):
+                raise InvalidArgument(f"File parameter '{key}' must have bytes type for its value")
+            files[key.removeprefix(PREFIX)] = value
+        elif key != "config":
             raise InvalidArgument(f"unrecognized load parameter '{key}'.")
+    config = parameters.get("config")
     if config is None:
-        return None
-    if isinstance(config, bool):
-        raise InvalidArgument("load parameter 'config' must be a string that holds JSON")
+        if files:
+            raise InvalidArgument(
+                "Load parameter 'config' must be specified for model file override"
+            )
+        return Asked()
+    if not isinstance(config, str):
+        raise InvalidArgument(
+            "Config parameter 'config' must have string type for its value: a configuration as JSON"
+        )
     try:
-        return convert.from_json(json.loads(config), "config")
+        return Asked(convert.from_json(json.loads(config), "config"), files)
     except (EngineError, ValueError) as fault:
         raise InvalidArgument(f"Invalid config override: {fault}") from fault

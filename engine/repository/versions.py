@@ -10,7 +10,7 @@ is begun and ended by the caller (``registry``); what is no longer served is sto
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from engine.execution.model import ServedModel
 from engine.repository.lifecycle import (
@@ -30,12 +30,14 @@ from engine.repository.lifecycle import (
 
 
 class Versions:
-    """All versions of one model that were ever asked for."""
+    """All versions of one model that were asked for, and are there or still have requests."""
 
     def __init__(self) -> None:
         self._lives: dict[int, Life] = {}
         self._loaded: dict[tuple[int, int], ServedModel] = {}
         self._served: dict[int, ServedModel] = {}
+        self._gone: dict[tuple[int, int], Callable[[], None]] = {}
+        self._existing: frozenset[int] | None = None
         # Asked for with every request, so kept, and made anew when what serves changes.
         self._ready: tuple[int, ...] = ()
         self._quiet = asyncio.Event()
@@ -63,13 +65,19 @@ class Versions:
         generations: Mapping[int, int],
         loaded: Mapping[int, ServedModel],
         failures: Mapping[int, str],
+        *,
+        kept: Collection[int] = (),
+        gone: Callable[[], None] | None = None,
     ) -> None:
         """End the loads that were begun together (rule 1), each loaded or failed.
 
-        If all are loaded, versions that are not among them are not served any more.
+        If all are loaded, versions that are neither among them nor ``kept`` are not served any
+        more. ``gone`` is called for each that was loaded, when it is unloaded and drained.
         """
         for version, model in loaded.items():
             self._loaded[version, generations[version]] = model
+            if gone is not None:
+                self._gone[version, generations[version]] = gone
         for version, generation in generations.items():
             if version in failures:
                 self._tell(version, Failed(generation, failures[version]))
@@ -80,7 +88,7 @@ class Versions:
             else:
                 self._tell(version, Loaded(generation))
         if not failures:
-            for version in set(self._lives) - set(generations):
+            for version in set(self._lives) - set(generations) - set(kept):
                 self.unwant(version)
 
     def unwant(self, version: int) -> None:
@@ -92,6 +100,13 @@ class Versions:
         """Stop serving every version."""
         for version in self._lives:
             self.unwant(version)
+
+    def forget(self, existing: Collection[int]) -> None:
+        """Do not list versions any more that are not served and not ``existing`` on the disk."""
+        self._existing = frozenset(existing)
+        for version in [one for one in self._lives if one not in self._existing]:
+            if self._lives[version].state is ModelState.UNAVAILABLE:
+                del self._lives[version]
 
     async def quiet(self) -> None:
         """Wait until nothing that was stopped has requests in flight."""
@@ -120,4 +135,13 @@ class Versions:
         if self._served.get(version) is model:
             del self._served[version]
             self._ready = tuple(sorted(self._served))
-        model.stop(lambda: self._tell(version, Drained(generation)))
+        gone = self._gone.pop((version, generation), None)
+
+        def drained() -> None:
+            self._tell(version, Drained(generation))
+            if self._existing is not None:
+                self.forget(self._existing)
+            if gone is not None:
+                gone()
+
+        model.stop(drained)

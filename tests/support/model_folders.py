@@ -39,6 +39,23 @@ def write_model(
     return folder
 
 
+def write_ensemble(repository: Path, name: str, *steps: str, version: int = -1) -> Path:
+    """Write an ensemble that sends its one tensor through ``steps``, one after the other."""
+    tensors = ["x", *(f"t{place}" for place in range(1, len(steps))), "y"]
+    listed = "".join(
+        f'step {{ model_name: "{step}" model_version: {version} '
+        f'input_map {{ key: "x" value: "{tensors[place]}" }} '
+        f'output_map {{ key: "y" value: "{tensors[place + 1]}" }} }} '
+        for place, step in enumerate(steps)
+    )
+    config = (
+        'platform: "ensemble" input { name: "x" data_type: TYPE_FP32 dims: 3 } '
+        'output { name: "y" data_type: TYPE_FP32 dims: 2 } '
+        f"ensemble_scheduling {{ {listed} }}"
+    )
+    return write_model(repository, name, config, file="")
+
+
 class FakeBackend:
     """Knows every model file's signature in advance, and runs nothing."""
 
@@ -100,9 +117,15 @@ class FakeModel:
 
 
 class FakeLoader:
-    """Makes fake models; fails for the versions in ``broken``; remembers all it made."""
+    """Makes fake models; fails for the versions in ``broken``; remembers all it made.
+
+    ``gate`` is called on the loading thread with the name of the model that is being loaded.
+    """
 
     def __init__(self, *, at_once: bool = True) -> None:
+        self.directories: list[Path] = []
+        self.order: list[str] = []
+        self.gate: Callable[[str], object] | None = None
         self.broken: dict[tuple[str, int], Exception] = {}
         self.made: list[FakeModel] = []
         self._at_once = at_once
@@ -124,6 +147,18 @@ class FakeLoader:
         assert clock
         assert loop
         assert host.cores
+        self.directories.append(directory)
+        return self._make(name, version, config)
+
+    def compose(self, name: str, version: int, config: ModelConfig) -> ServedModel:
+        """Stand for what makes ensembles."""
+        assert config.is_ensemble
+        return self._make(name, version, config)
+
+    def _make(self, name: str, version: int, config: ModelConfig) -> ServedModel:
+        self.order.append(name)
+        if self.gate is not None:
+            self.gate(name)
         if (name, version) in self.broken:
             raise self.broken[name, version]
         model = FakeModel(name, version, config, at_once=self._at_once)

@@ -142,10 +142,6 @@ def test_models_are_named_only_in_explicit_mode() -> None:
     assert "'*' loads every model" in wrong(load_model=["*", "a"], model_control_mode=explicit)
 
 
-def test_polling_is_refused_by_name() -> None:
-    assert "not available in this version" in wrong(model_control_mode=ModelControlMode.POLL)
-
-
 def test_a_server_that_serves_nothing_is_refused() -> None:
     assert "nothing would be served" in wrong(allow_http="false", allow_grpc="false")
 

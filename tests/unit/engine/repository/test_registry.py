@@ -18,7 +18,6 @@ from engine.errors import (
     InvalidArgument,
     NotFound,
     Unavailable,
-    Unsupported,
 )
 from engine.execution.host import Host
 from engine.options import ModelControlMode, ServeOptions
@@ -292,11 +291,6 @@ def test_only_strict_readiness_asks_for_every_model(tmp_path: Path) -> None:
     assert serve(tmp_path, ready, strict_readiness=False) is True
 
 
-def test_poll_mode_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="poll is not served by this version yet; none loads"):
-        serve(tmp_path, index, mode=ModelControlMode.POLL)
-
-
 def test_loading_is_for_the_explicit_mode_only(tmp_path: Path) -> None:
     write_model(tmp_path, "m")
 
@@ -392,8 +386,9 @@ def test_a_load_request_that_cannot_be_is_refused_in_tritons_words(tmp_path: Pat
         for config in ("{", '{"max_batch": 3}', "[]"):
             with pytest.raises(InvalidArgument, match="Invalid config override: "):
                 await registry.load("mine", {"config": config})
-        with pytest.raises(Unsupported, match="takes no model files"):
-            await registry.load("mine", {"config": "{}", "file:1/model.onnx": b""})
+        for kinds in ({"config": b"{}"}, {"config": "{}", "file:1/model.onnx": "text"}):
+            with pytest.raises(InvalidArgument, match=r"parameter '.*' must have .* type for its"):
+                await registry.load("mine", kinds)
 
     explicit(tmp_path, scene, loader)
 
