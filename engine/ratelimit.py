@@ -16,9 +16,9 @@ back, and then takes what was promised to it. The rules are Triton's (``rate_lim
 4. whoever is next and cannot have all it needs keeps others from taking what it needs: nobody
    waits for ever for much, while others come and go with little.
 
-One rule differs. Triton lets a model that was idle, or comes later, run alone until its count
-has caught up. Here it begins where those stand who use the same resources (5), so that their
-requests do not wait for all that it did not ask for.
+One rule differs (5). Triton lets a model that was idle, or comes later, run alone until its count
+has caught up. Here it begins where those stand who use the same resources, at most one turn
+behind them, so that neither waits for all that the other did or did not ask for in the past.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ class _Member:
         self.needs = needs
         self.turns = 0
         self.out = False
+
+    def meets(self, other: _Member) -> bool:
+        """Whether the two may ever have to wait for each other."""
+        return not self.needs.resources.keys().isdisjoint(other.needs.resources)
 
 
 class RateLimiter:
@@ -116,17 +120,44 @@ class RateLimiter:
         """Give a model that begins to wait its place among those that share with it (rule 5)."""
         self._asked += 1
         seat.since = self._asked
-        for member in seat.members:
-            there = [
-                other.turns
-                for neighbour in self._seats
-                if neighbour is not seat
-                for other in neighbour.members
-                if (other.out or neighbour.wants)
-                and not member.needs.resources.keys().isdisjoint(other.needs.resources)
-            ]
-            if there and not member.out:
-                member.turns = max(member.turns, min(there))
+        free = [member for member in seat.members if not member.out]
+        groups = {member.number: self._groups(member, seat) for member in free}
+        # Those that meet others first: the rest of the model begins where these do.
+        free.sort(key=lambda member: not groups[member.number])
+        begun: list[int] = []
+        for member in free:
+            least = [min(one.turns for one in group) for group in groups[member.number]]
+            if least:
+                base = max(least)
+                for group, lowest in zip(groups[member.number], least, strict=True):
+                    for one in group:
+                        one.turns += base - lowest
+            else:
+                base = min(begun, default=min(one.turns for one in free))
+            member.turns = min(max(member.turns, base), base + member.needs.priority)
+            begun.append(member.turns)
+
+    def _groups(self, member: _Member, seat: Seat) -> list[list[_Member]]:
+        """Find who is at work and shares with a member, each with all that share with it in turn.
+
+        Turns mean something only between those of one group: who shares nothing, not even by
+        others, never meets.
+        """
+        rest = [
+            one
+            for neighbour in self._seats
+            if neighbour is not seat
+            for one in neighbour.members
+            if one.out or neighbour.wants
+        ]
+        groups: list[list[_Member]] = []
+        while found := [one for one in rest if one.meets(member)]:
+            group = found[:1]
+            for reached in group:  # grows while it is walked
+                group += [one for one in rest if one not in group and one.meets(reached)]
+            rest = [one for one in rest if one not in group]
+            groups.append(group)
+        return groups
 
     def serve(self) -> None:
         """Promise instances to the models that want one, in the order of turns."""

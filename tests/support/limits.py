@@ -44,6 +44,8 @@ class Shared:
     came: int = 0
     faults: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    #: (time, "run" or "wait" or "rest", model): what each model did, or was left doing
+    story: list[tuple[int, str, int]] = field(default_factory=list)
 
 
 def seated(limiter: RateLimiter, instances: Sequence[Needs]) -> Seat:
@@ -67,6 +69,7 @@ class Town:
         self._events: list[tuple[int, int, Callable[[int], tuple[int, Step]]]] = []
         self._count = 0
         self._used: Counter[Place] = Counter()
+        self._queued: Counter[int] = Counter()
         self._busy: set[tuple[int, int]] = set()
         self._wakes: dict[int, int] = {}
         self._called: list[int] = []
@@ -109,6 +112,7 @@ class Town:
             self._carry_out(come.model, scheduler.cancel(number, now), now)
         tickets = [Ticket(history.came + one, 1, now) for one in range(come.count)]
         history.came += come.count
+        self._queued[come.model] += come.count
         return come.model, scheduler.offer(tickets, now)
 
     def _carry_out(self, model: int, step: Step, now: int) -> None:
@@ -116,6 +120,7 @@ class Town:
         history.steps.append(step)
         for reject in step.rejects:
             history.ended[reject.ticket.id] += 1
+            self._queued[model] -= 1
         for dispatch in step.dispatches:
             instance = dispatch.instance
             if (model, instance) in self._busy:
@@ -126,11 +131,16 @@ class Town:
                 if used > self.pools.get(place, 0):
                     history.faults.append(f"{now}: {used} of {place} are used")
             history.runs.append((now, model, instance))
+            history.story.append((now, "run", model))
+            self._queued[model] -= len(dispatch.tickets)
             history.ended.update(ticket.id for ticket in dispatch.tickets)
             self._at(
                 now + self.models[model].service_ns,
                 lambda at, instance=instance: self._end(model, instance, at),  # type: ignore[misc]
             )
+        busy = sum(of == model for of, _ in self._busy)
+        waits = self._queued[model] > 0 and busy < len(self.models[model].instances)
+        history.story.append((now, "wait" if waits else "rest", model))
         if step.wake_ns is not None:
             if step.wake_ns <= now:
                 history.faults.append(f"{now}: asked to wake at {step.wake_ns}: a busy loop")

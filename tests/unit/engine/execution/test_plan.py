@@ -92,3 +92,47 @@ def test_everything_is_named_at_once_and_nothing_without_cause() -> None:
     many = replace(config(), sequence_batching=SequenceBatching(), other={"model_operations": ""})
     assert len(unsupported(many)) == 2
     assert unsupported(config(batching=DynamicBatching(preserve_ordering=True))) == ()
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 7, 64])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16])
+def test_instances_never_have_more_threads_than_cores_by_default(count: int, cores: int) -> None:
+    """Unless there are more instances than cores; then each has one."""
+    groups = (
+        InstanceGroup(kind=CPU, count=count),
+        InstanceGroup(kind=GPU, gpus=(0,)),
+        InstanceGroup(kind=CPU, count=3, passive=True),
+    )
+    planned = plan(config(groups=groups), Host(cores=cores))
+    threads = [one.placement.threads for one in planned if one.placement.device is None]
+    assert sum(threads[:count]) <= max(cores, count)
+    assert min(threads) >= 1
+
+
+def test_host_policies_are_named_by_the_group_or_by_where_it_runs() -> None:
+    groups = (
+        InstanceGroup(kind=CPU),
+        InstanceGroup(kind=InstanceKind.KIND_MODEL),
+        InstanceGroup(kind=GPU, gpus=(1,)),
+        InstanceGroup(kind=CPU, host_policy="mine"),
+    )
+    policies = {"cpu": frozenset({0}), "gpu_1": frozenset({1, 2}), "mine": frozenset({3})}
+    planned = plan(config(groups=groups), Host(cores=8, policies=policies))
+    assert [(one.policy, one.cores) for one in planned] == [
+        ("cpu", {0}),
+        ("model", None),
+        ("gpu_1", {1, 2}),
+        ("mine", {3}),
+    ]
+
+
+def test_the_instances_of_a_policy_share_its_cores_and_the_others_what_is_left() -> None:
+    groups = (
+        InstanceGroup(kind=CPU, count=2, host_policy="mine"),
+        InstanceGroup(kind=CPU, count=2),
+    )
+    host = Host(cores=8, policies={"mine": frozenset({0, 1, 2, 3}), "another": frozenset({4})})
+    threads = [one.placement.threads for one in plan(config(groups=groups), host)]
+    assert threads == [2, 2, 2, 2]
+    few = Host(cores=2, policies={"mine": frozenset({0, 1, 2, 3})})
+    assert [one.placement.threads for one in plan(config(groups=groups), few)] == [1, 1, 1, 1]

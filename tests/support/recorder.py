@@ -1,0 +1,147 @@
+"""A backend in the test's own process, that records who runs beside whom, for real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.backend import Backend, Placement, Runnable, Signature
+from engine.clock import SystemClock
+from engine.errors import Internal
+from engine.execution.host import Host
+from engine.modelconfig.schema import ModelConfig
+from engine.options import ServeOptions
+from engine.repository.registry import Registry
+from engine.types import Array
+from support.in_thread import Ports, listening
+
+PATIENCE_S = 20.0
+CONFIG = """
+name: "%(name)s" backend: "recorder" max_batch_size: %(batch)d
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 2 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] } ]
+%(more)s
+"""
+
+
+def config(name: str, more: str = "", batch: int = 4) -> str:
+    """Write a configuration: X comes in, and goes out as Y; ``more`` is the rest of the text."""
+    return CONFIG % {"name": name, "more": more, "batch": batch}
+
+
+def write(repository: Path, name: str, more: str = "", batch: int = 4) -> Path:
+    """Write such a model's folder."""
+    folder = repository / name
+    (folder / "1").mkdir(parents=True, exist_ok=True)
+    (folder / "config.pbtxt").write_text(config(name, more, batch), encoding="utf-8")
+    return folder
+
+
+class Recorder:
+    """The backend. While ``doors`` are closed, whoever runs waits inside.
+
+    ``order`` names the model of every run, ``most`` how many ran at once, of each model and ""
+    of all; ``seen`` is what every run was given, ``placed`` where every instance was loaded.
+    """
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.most: Counter[str] = Counter()
+        self.inside: Counter[str] = Counter()
+        self.seen: list[tuple[str, Mapping[str, Array]]] = []
+        self.placed: list[tuple[str, Placement]] = []
+        self.threads: dict[str, str] = {}
+        self.fails = ""
+        self._changed = threading.Condition()
+        self._open = True
+
+    def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
+        del directory, config
+        return None
+
+    def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:
+        del directory
+        self.placed.append((config.name, placement))
+        return _Recorded(config.name, self)
+
+    def ran(self, name: str, inputs: Mapping[str, Array]) -> None:
+        with self._changed:
+            self.order.append(name)
+            self.seen.append((name, inputs))
+            self.threads[name] = threading.current_thread().name
+            for key in (name, ""):
+                self.inside[key] += 1
+                self.most[key] = max(self.most[key], self.inside[key])
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._open, PATIENCE_S)
+            self.inside.subtract((name, ""))
+        if self.fails and self.fails == name:
+            message = f"{name} fails"
+            raise Internal(message)
+
+    @contextmanager
+    def doors_closed(self) -> Iterator[None]:
+        """Keep whoever runs inside."""
+        self._open = False
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open = True
+                self._changed.notify_all()
+
+    def wait_for(self, inside: int, name: str = "") -> None:
+        """Wait until so many run at once."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.inside[name] >= inside, PATIENCE_S)
+
+    def forget(self) -> None:
+        """Begin a new record."""
+        self.order.clear()
+        self.most.clear()
+        self.seen.clear()
+        self.placed.clear()
+
+
+class _Recorded:
+    def __init__(self, name: str, recorder: Recorder) -> None:
+        self._name = name
+        self._recorder = recorder
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+        self._recorder.ran(self._name, inputs)
+        return dict.fromkeys(outputs, inputs["X"])
+
+    def describe(self) -> Mapping[str, str]:
+        return {"runtime": "recorder"}
+
+    def close(self) -> None:
+        return
+
+
+@contextmanager
+def recording(
+    options: ServeOptions, host: Host, recorder: Recorder
+) -> Iterator[tuple[Ports, Registry]]:
+    """Serve a repository of recorded models over HTTP and gRPC."""
+    opened: list[Registry] = []
+
+    def find(name: str) -> Backend:
+        assert name == "recorder"
+        return recorder
+
+    async def open_registry(loop: asyncio.AbstractEventLoop) -> Registry:
+        registry = Registry(options, clock=SystemClock(), loop=loop, host=host, find=find)
+        await registry.start()
+        opened.append(registry)
+        return registry
+
+    async def close_registry() -> None:
+        await opened[0].stop(PATIENCE_S)
+
+    with listening(open_registry, close_registry) as ports:
+        yield ports, opened[0]
