@@ -167,6 +167,34 @@ MetricsAddress = Annotated[
     _flag("--metrics-address", "Metrics", "Address to listen on; HTTP's if not given."),
 ]
 MetricsPort = Annotated[int, _port("--metrics-port", "Metrics")]
+AllowGpuMetrics = Annotated[str, _switch("--allow-gpu-metrics", "Metrics", "Show the GPUs'.")]
+AllowCpuMetrics = Annotated[str, _switch("--allow-cpu-metrics", "Metrics", "Show the machine's.")]
+MetricsInterval = Annotated[
+    int,
+    _flag("--metrics-interval-ms", "Metrics", "How often devices are looked at, ms.", min=1),
+]
+MetricsConfig = Annotated[
+    list[str] | None,
+    _flag(
+        "--metrics-config",
+        "Metrics",
+        "What is shown beside counts: summary_latencies=true ...; repeatable.",
+        metavar="KEY=VALUE",
+    ),
+]
+CacheConfig = Annotated[
+    list[str] | None,
+    _flag(
+        "--cache-config",
+        "Models",
+        "The response cache: local,size=BYTES or redis,host=NAME; repeatable.",
+        metavar="CACHE,KEY=VALUE",
+    ),
+]
+ResponseCacheSize = Annotated[
+    int | None,
+    _flag("--response-cache-byte-size", "Models", "Triton's old name.", hidden=True, min=0),
+]
 LogVerbose = Annotated[
     str, _flag("--log-verbose", "Log", "0 shows no details, 1 or more does.", metavar="N|BOOL")
 ]
@@ -198,6 +226,8 @@ def serve(
     model_load_retry_count: LoadRetries = 0,
     repository_poll_secs: PollSeconds = 15.0,
     backend_config: BackendConfig = None,
+    cache_config: CacheConfig = None,
+    response_cache_byte_size: ResponseCacheSize = None,
     rate_limit: RateLimit = "off",
     rate_limit_resource: RateLimitResource = None,
     host_policy: HostPolicies = None,
@@ -214,6 +244,10 @@ def serve(
     allow_metrics: AllowMetrics = "true",
     metrics_address: MetricsAddress = None,
     metrics_port: MetricsPort = 8002,
+    allow_gpu_metrics: AllowGpuMetrics = "true",
+    allow_cpu_metrics: AllowCpuMetrics = "true",
+    metrics_interval_ms: MetricsInterval = 2000,
+    metrics_config: MetricsConfig = None,
     id: Id = "triton",  # noqa: A002 - Triton's flag
     exit_timeout_secs: ExitTimeout = 30,
     ports_file: PortsFile = None,

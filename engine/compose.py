@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from engine import cache
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound
 from engine.execution.host import Host
@@ -96,7 +97,8 @@ async def _serve(options: ServeOptions) -> int:
     stop = _stop_on_signals(loop)
     clock = SystemClock()
     with reserved(options):
-        registry = Registry(options, clock=clock, loop=loop, host=_host(options))
+        host = _host(options, clock)
+        registry = Registry(options, clock=clock, loop=loop, host=host)
         try:
             await _load(options, registry, stop)
             regions = RegionTable(open_system, OpenCuda()) if options.allow_client_shm else None
@@ -107,14 +109,19 @@ async def _serve(options: ServeOptions) -> int:
     await stop.wait()
     if not await _shut_down(options, registry, listeners, clock):
         _leave_at_once(FAILED, "Exit timeout expired. Exiting immediately.")
+    if host.cache is not None:
+        await host.cache.close()
     return DONE
 
 
-def _host(options: ServeOptions) -> Host:
+def _host(options: ServeOptions, clock: Clock) -> Host:
     """Say what the models share.
 
     Raises:
-        InvalidArgument: a host policy names cores that there are not.
+        InvalidArgument: a host policy names cores that there are not; the cache's settings are
+            wrong.
+        NotFound: there is no such cache.
+        Unavailable: what it needs is not installed.
     """
     limiter = None
     if options.rate_limit is RateLimit.EXECUTION_COUNT:
@@ -122,7 +129,14 @@ def _host(options: ServeOptions) -> Host:
         limiter = RateLimiter(options.rate_limit_resource, threading.Lock())
     elif options.rate_limit_resource:
         logger.warning("--rate-limit-resource has no effect while --rate-limit is off")
-    return Host(cores=machine.cores(), policies=resolve(options.host_policy), limiter=limiter)
+    chosen = options.cache_config
+    return Host(
+        cores=machine.cores(),
+        policies=resolve(options.host_policy),
+        limiter=limiter,
+        cache=None if chosen is None else cache.find(chosen.name)(chosen.settings, clock),
+        metering=options.metrics_config,
+    )
 
 
 async def _load(options: ServeOptions, registry: Registry, stop: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InvalidArgument
+from engine.metering import CacheChoice, Metering, cache_config, metrics_config
 from engine.sharing import (
     HostPolicy,
     RateLimit,
@@ -78,6 +79,11 @@ class ServeOptions:
     metrics_address: str | None = None
     metrics_port: int = 8002
     allow_client_shm: bool = False
+    allow_gpu_metrics: bool = True
+    allow_cpu_metrics: bool = True
+    metrics_interval_ms: int = 2000
+    metrics_config: Metering = field(default_factory=Metering)
+    cache_config: CacheChoice | None = None
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rate_limit: RateLimit = RateLimit.OFF
     rate_limit_resource: Resources = field(default_factory=dict)
@@ -125,7 +131,6 @@ LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "vertex-ai-port": (("8080",), "the Vertex AI front end"),
     "vertex-ai-thread-count": (("8",), "the Vertex AI front end"),
     "vertex-ai-default-model": (("",), "the Vertex AI front end"),
-    "metrics-config": ((), "metrics settings"),
     "trace-config": ((), "tracing"),
     "trace-file": ((), "tracing"),
     "trace-level": (("OFF",), "tracing"),
@@ -134,9 +139,7 @@ LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "trace-log-frequency": (("0",), "tracing"),
     "backend-directory": ((), "backends in a folder (they come as Python packages here)"),
     "repoagent-directory": ((), "repository agents"),
-    "cache-config": ((), "the response cache"),
-    "cache-directory": ((), "the response cache"),
-    "response-cache-byte-size": (("0",), "the response cache"),
+    "cache-directory": ((), "caches in a folder (they come as Python packages here)"),
     "min-supported-compute-capability": ((), "a bound on GPU compute capability"),
 }
 
@@ -151,9 +154,6 @@ IDLE: Mapping[str, str] = {
     "cuda-virtual-address-size": "the runtimes manage memory themselves",
     "buffer-manager-thread-count": "batches are joined where they run",
     "enable-peer-access": "the runtimes manage memory themselves",
-    "metrics-interval-ms": "metrics are read when they are asked for",
-    "allow-gpu-metrics": "metrics of devices come with a later version",
-    "allow-cpu-metrics": "metrics of devices come with a later version",
 }
 
 #: what ``--backend-config`` can set here: for every backend (""), and for one
@@ -302,6 +302,13 @@ def from_flags(flags: Mapping[str, Any], found: Iterable[str] = ()) -> ServeOpti
             problems.append(error.message)
     if values.pop("strict_model_config", False):  # Triton's old name
         values["disable_auto_complete_config"] = True
+    if size := values.pop("response_cache_byte_size", 0):  # likewise
+        if values.get("cache_config") is not None:
+            problems.append(
+                "Incompatible flags --response-cache-byte-size and --cache-config both provided. "
+                "--response-cache-byte-size is deprecated, please use --cache-config instead."
+            )
+        values["cache_config"] = CacheChoice("local", {"size": str(size)})
     values.setdefault("model_repository", ())
     options = ServeOptions(**values)
     if problems := [*problems, *conflicts(options)]:
@@ -315,6 +322,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "rate_limit": rate_limit,
     "rate_limit_resource": rate_limit_resources,
     "host_policy": host_policies,
+    "metrics_config": metrics_config,
+    "cache_config": cache_config,
 }
 
 

@@ -1,7 +1,8 @@
-"""What the models of one server share: its cores, by whatever policy, and its rate limiter.
+"""What the models of one server share: cores, rate limiter, response cache.
 
 Owns the one value that says so. Does not own what any of it means: how cores are dealt out is
-``plan``'s, how threads are pinned ``pinning``'s, whose turn it is ``engine.ratelimit``'s.
+``plan``'s, how threads are pinned ``pinning``'s, whose turn it is ``engine.ratelimit``'s, what is
+kept ``engine.cache``'s.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.cache import Cache
+from engine.metering import Metering
 from engine.ratelimit import RateLimiter
 
 
@@ -18,8 +21,12 @@ class Host:
 
     ``policies`` give, for the name of a host policy, the cores that its instances' threads may
     run on. Without a ``limiter`` (``--rate-limit=off``) resources and priorities mean nothing.
+    ``cache`` keeps responses of the models that ask for it; ``metering`` is what is measured
+    beside counts.
     """
 
     cores: int
     policies: Mapping[str, frozenset[int]] = field(default_factory=dict)
     limiter: RateLimiter | None = None
+    cache: Cache | None = None
+    metering: Metering = field(default_factory=Metering)

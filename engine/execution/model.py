@@ -17,10 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.backend import Backend, Executor, Runnable
+from engine.cache import Cache, Keys
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, Unsupported
 from engine.execution.admission import Admission
 from engine.execution.batch import Layout, layout
+from engine.execution.caching import Caching, cached, identity
 from engine.execution.executing import DecoupledInstance, ExecutorInstance
 from engine.execution.host import Host
 from engine.execution.instance import Batch, Instance, Mailbox
@@ -70,12 +72,19 @@ class ServedModel:
         self.runtime: Mapping[str, str] = {}
         self.labels: Labels = {}
         self.load_ns: int = 0
+        self._caching: Caching | None = None
         self._pump = pump
         self._ledger = ledger
         self._seat = seat
         batching = config.dynamic_batching
         ordered = batching is not None and batching.preserve_ordering
         self._ordering = Ordering() if ordered else None
+
+    def keep_responses(
+        self, cache: Cache, keys: Keys, clock: Clock, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Ask a response cache before the pump from now on."""
+        self._caching = Caching(cache, keys, self._pump, self._ledger, clock, loop)
 
     @property
     def pending(self) -> int:
@@ -90,11 +99,16 @@ class ServedModel:
         """
         if self._ordering is not None:
             done, emit = self._ordering.wrap(done, emit)
+        if self._caching is not None:
+            return self._caching.submit(request, done)
         return self._pump.submit(request, done, emit)
 
     def cancel(self, ticket_id: int) -> None:
         """Take a request back; ``done`` gets Cancelled if it still waits, else what it gets."""
-        self._pump.cancel(ticket_id)
+        if self._caching is not None:
+            self._caching.cancel(ticket_id)
+        else:
+            self._pump.cancel(ticket_id)
 
     def statistics(self) -> ModelStatistics:
         """Picture the counters as they are now."""
@@ -102,7 +116,11 @@ class ServedModel:
 
     def stop(self, drained: Callable[[], None]) -> None:
         """Refuse new requests, answer the others, free the model; then call ``drained``."""
-        self._pump.stop(drained if self._seat is None else lambda: self._leave(drained))
+        last = drained if self._seat is None else lambda: self._leave(drained)
+        if self._caching is not None:
+            self._caching.when_quiet(lambda: self._pump.stop(last))
+        else:
+            self._pump.stop(last)
 
     def _leave(self, drained: Callable[[], None]) -> None:
         if self._seat is not None:
@@ -158,8 +176,19 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         seat.listen(lambda: mailbox.post(pump.nudge))
     model = ServedModel(name, version, config, pump, ledger, seat)
     model.labels = labels
+    if (cache := cached(config, host.cache)) is not None:
+        model.keep_responses(cache, _keys(model, directory, loaded[0][1]), clock, loop)
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
     return model
+
+
+def _keys(model: ServedModel, directory: Path, loaded: Runnable | Executor) -> Keys:
+    return Keys(
+        model.name,
+        str(model.version),
+        identity(directory, model.config),
+        parameters=isinstance(loaded, Executor),
+    )
 
 
 def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:

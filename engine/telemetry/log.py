@@ -16,6 +16,7 @@ from engine.errors import InvalidArgument
 from engine.options import LogFormat
 
 if TYPE_CHECKING:
+    from engine.clock import Clock
     from engine.options import ServeOptions
 
 ROOT = "engine"
@@ -56,6 +57,23 @@ class Shown(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether this event is shown."""
         return self._shown.get(record.levelno, True)
+
+
+class Seldom:
+    """Says when something that may happen with every request is worth a line again."""
+
+    def __init__(self, clock: Clock, period_s: float = 30.0) -> None:
+        self._now_ns = clock.now_ns
+        self._period_ns = round(period_s * 1e9)
+        self._next_ns: int | None = None
+
+    def due(self) -> bool:
+        """Say whether a line is due: for the first time, or a period after the last one."""
+        now_ns = self._now_ns()
+        if self._next_ns is not None and now_ns < self._next_ns:
+            return False
+        self._next_ns = now_ns + self._period_ns
+        return True
 
 
 def set_up(options: ServeOptions) -> logging.Handler:

@@ -245,8 +245,8 @@ class Ledger:
     spread: Spread | None = None
 
     def __init__(self, name: str, version: int, devices: Sequence[int | None] = (None,)) -> None:
-        self.model = name
-        self._version = str(version)
+        self.model: str = name
+        self.version: str = str(version)
         self._last_inference = 0
         self._fail = _Count()
         self._sizes: dict[int, _Compute] = {}
@@ -323,16 +323,21 @@ class Ledger:
         device.success.add(1, total_ns)
         device.queue.add(1, 0)
 
-    def missed(self, ns: int) -> None:
-        """Count a request that the cache could not answer; ``ns`` went into looking and storing."""
+    def missed(self, ns: int, *, succeeded: bool = True) -> None:
+        """Count a request that the cache could not answer; ``ns`` went into looking and storing.
+
+        They are a part of the request's time, though the pump, which counts it, did not see them.
+        """
         self._misses.add(1, ns)
+        if succeeded:
+            self._device(None).success.add(0, ns)
 
     def picture(self, pending: int = 0) -> ModelStatistics:
         """Freeze the numbers as they are now."""
         devices = tuple(one.picture(device) for device, one in self._devices.items())
         return ModelStatistics(
             name=self.model,
-            version=self._version,
+            version=self.version,
             last_inference=self._last_inference,
             inference_count=sum(one.inference_count for one in devices),
             execution_count=sum(one.execution_count for one in devices),

@@ -31,10 +31,10 @@ def test_wrong_usage_is_2(argv: list[str]) -> None:
 
 
 def test_serve_says_everything_wrong_with_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["serve", "--cache-config", "local,size=1", "--http-prot=1", "--allow-grpc=maybe"]
+    argv = ["serve", "--trace-config", "level=OFF", "--http-prot=1", "--allow-grpc=maybe"]
     assert main(argv) == 2
     *lines, hint = capsys.readouterr().err.splitlines()
-    starts = ["--cache-config: not available", "--http-prot: no such flag", "--allow-grpc: expect"]
+    starts = ["--trace-config: not available", "--http-prot: no such flag", "--allow-grpc: expect"]
     assert all(line.startswith("engine serve: ") for line in lines)
     for start, line in zip([*starts, "--model-repository: missing"], lines, strict=True):
         assert line.removeprefix("engine serve: ").startswith(start)

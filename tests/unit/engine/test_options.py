@@ -166,9 +166,9 @@ def test_metrics_are_where_http_is_unless_told_otherwise() -> None:
 
 
 def test_a_flag_of_a_later_version_is_refused_by_name_and_topic() -> None:
-    for words in (["--cache-config=local,size=1"], ["--cache-config", "local,size=1"]):
+    for words in (["--trace-config=level=OFF"], ["--trace-config", "level=OFF"]):
         assert leftover(words, KNOWN).problems == (
-            "--cache-config: not available in this version (the response cache); leave it out",
+            "--trace-config: not available in this version (tracing); leave it out",
         )
 
 

@@ -1,0 +1,1 @@
+"""The response caches, one module each; ``engine.cache`` finds them by name."""
