@@ -163,10 +163,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     ledger = Ledger(name, version, [one.placement.device for one in planned])
     pump = Pump(
         _scheduler(config, planned, seat),
-        [
-            _instance(one, runnable, config, arrangement, mailbox=mailbox, clock=clock)
-            for one, runnable in loaded
-        ],
+        _instances(loaded, config, arrangement, mailbox, clock),
         ledger,
         admit=Admission(config).ticket,
         clock=clock,
@@ -203,6 +200,19 @@ def _scheduler(config: ModelConfig, planned: Sequence[Planned], seat: Seat | Non
     computing = sum(not one.passive for one in planned)
     scheduler = make(config, computing, start_at=int(until) if until.isdecimal() else 0)
     return scheduler if seat is None else Limited(scheduler, seat)
+
+
+def _instances(
+    loaded: Sequence[tuple[Planned, Runnable | Executor]],
+    config: ModelConfig,
+    layout: Layout,
+    mailbox: Mailbox,
+    clock: Clock,
+) -> list[Worker]:
+    return [
+        _instance(one, runnable, config, layout, mailbox=mailbox, clock=clock)
+        for one, runnable in loaded
+    ]
 
 
 def _instance(

@@ -92,7 +92,7 @@ def test_responses_are_counted_by_their_place_and_what_became_of_them() -> None:
 def test_a_cache_hit_is_a_success_that_neither_waited_nor_computed() -> None:
     ledger = Ledger("m", 1)
     ledger.hit(lookup_ns=5, total_ns=9)
-    ledger.missed(7)
+    ledger.missed(7, succeeded=False)
     seen = ledger.picture()
     assert (seen.success, seen.queue) == (Tally(1, 9), Tally(1, 0))
     assert (seen.cache_hit, seen.cache_miss) == (Tally(1, 5), Tally(1, 7))
