@@ -3,39 +3,70 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
-from hypothesis import strategies as st
-
+from engine.queueing import LevelRules
 from engine.scheduler import Dispatch, Refusal, Scheduler, Step, Ticket
+from engine.schedulers.dynamic import BatchRules
+
+Request = tuple[int, str, int | None, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What happens after ``gap`` ns of silence: requests come, some are taken back."""
+    """What happens after ``gap`` ns of silence: requests come, some are taken back.
+
+    A request is its rows, its shape, how long it will wait, and its level.
+    """
 
     gap: int
-    requests: tuple[tuple[int, str, int | None], ...] = ()
+    requests: tuple[Request, ...] = ()
     cancel: tuple[int, ...] = ()
     stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A scheduler with the limits that it has to keep to."""
+    """A scheduler, and the rules it has to keep; without ``rules``, requests run alone, in order.
+
+    Before ``start_at`` requests wait, nobody leaves.
+    """
 
     make: Callable[[], Scheduler]
     instances: int
-    max_rows: int | None = None
-    max_delay_ns: int = 0
-    max_queue: int = 0
-    expires: bool = False
-    alone: bool = False
+    rules: BatchRules | None = None
+    start_at: int = 0
     text: str = ""
 
     def __repr__(self) -> str:
         return self.text
+
+    @property
+    def expires(self) -> bool:
+        """Whether deadlines mean anything here."""
+        return self.rules is not None and not self.start_at
+
+    def level(self, ticket: Ticket) -> LevelRules:
+        """What holds for the level of a ticket."""
+        if self.rules is None:
+            return LevelRules()
+        if self.rules.ranks is None:
+            return LevelRules(self.rules.max_queue)
+        return self.rules.ranks.levels.get(ticket.priority, self.rules.ranks.default)
+
+    def refuses(self, ticket: Ticket) -> bool:
+        """Whether this ticket is refused when its time is up."""
+        timed = self.expires and ticket.deadline_ns is not None
+        return timed and not self.level(ticket).puts_off
+
+    def rank(self, ticket: Ticket, now: int) -> tuple[int, bool, int, int]:
+        """What sorts tickets into the order in which they are to be served; unique."""
+        deadline = ticket.deadline_ns
+        late = self.level(ticket).puts_off and deadline is not None and deadline <= now
+        return ticket.priority, late, deadline if late and deadline is not None else 0, ticket.id
 
 
 @dataclass(slots=True)
@@ -59,32 +90,54 @@ class History:
     stopped_before: int | None = None
 
 
-requests = st.tuples(
-    st.sampled_from((1, 1, 1, 2, 3, 4)),
-    st.sampled_from("aaab"),
-    st.sampled_from((None, None, 1, 20, 70)),
-)
+def traffic(dice: Random) -> list[Turn]:
+    """Throw some turns, with bursts now and then so that queues do form; a few end in a stop."""
+    turns = [_turn(dice) for _ in range(dice.randint(2, 12))]
+    if dice.random() < 0.5:
+        late = Turn(gap=dice.randint(0, 9), requests=((1, "a", None, 1),))
+        turns += [Turn(gap=3, stop=True), *[late] * dice.randint(0, 3)]
+    return turns
 
 
-@st.composite
-def turns(draw: st.DrawFn) -> Turn:
-    """One turn; now and then a burst, so that queues do form."""
-    size = draw(st.sampled_from((0, 1, 1, 2, 4, 8)))
+def _turn(dice: Random) -> Turn:
     return Turn(
-        gap=draw(st.sampled_from((0, 1, 5, 25))),
-        requests=tuple(draw(requests) for _ in range(size)),
-        cancel=tuple(draw(st.lists(st.integers(0, 40), max_size=1))),
+        gap=dice.choice((0, 1, 5, 25)),
+        requests=tuple(_request(dice) for _ in range(dice.choice((0, 1, 1, 2, 4, 8)))),
+        cancel=(dice.randint(0, 40),) * dice.randint(0, 1),
     )
 
 
-traffic = st.builds(
-    lambda before, last, after: [*before, *last, *after],
-    st.lists(turns(), min_size=2, max_size=12),
-    st.sampled_from(([], [Turn(gap=3, stop=True)])),
-    st.lists(
-        st.builds(Turn, gap=st.integers(0, 9), requests=st.just(((1, "a", None),))), max_size=3
-    ),
-)
+def _request(dice: Random) -> Request:
+    rows, shape = dice.choice((1, 1, 1, 2, 3, 4)), dice.choice("aaab")
+    return rows, shape, dice.choice((None, None, 1, 20, 70)), dice.choice((1, 2, 2, 3))
+
+
+def batch(waiting: Sequence[Ticket], rules: BatchRules, now: int) -> list[Ticket]:
+    """Read Triton's rules naively: which of the waiting, in order of rank, leave now; [] for none.
+
+    This is what ``schedulers.dynamic`` is to do, without its haste.
+    """
+    preferred = rules.preferred or {rules.max_rows}
+    pending: list[Ticket] = []
+    rows = best = 0
+    closed = False
+    for ticket in waiting:
+        if pending:
+            if rows + ticket.rows > max(preferred) and not best:
+                best = len(pending)
+            if rows + ticket.rows > rules.max_rows or ticket.shape != pending[0].shape:
+                closed = True
+                break
+        pending.append(ticket)
+        rows += ticket.rows
+        if rows in preferred:
+            best = len(pending)
+    oldest = min((ticket.arrived_ns for ticket in pending), default=now)
+    if rules.max_delay_ns and now - oldest >= rules.max_delay_ns:
+        return pending
+    if best:
+        return pending[:best]
+    return pending if closed or rows >= max(preferred) or not rules.max_delay_ns else []
 
 
 class Simulation:
@@ -99,15 +152,18 @@ class Simulation:
         self._events: list[tuple[int, int, Callable[[int], Step]]] = []
         self._count = 0
         self._wake: int | None = None
+        self._started = not world.start_at
         self.history = History()
+        if world.start_at and not any(turn.stop for turn in traffic):
+            traffic = [*traffic, Turn(gap=1, stop=True)]  # or who is held back would wait for ever
         now = 0
         for turn in traffic:
             now += turn.gap
             self._at(now, lambda at, turn=turn: self._come(turn, at))  # type: ignore[misc]
 
     def run(self) -> History:
-        """Go on until nothing is due any more."""
-        while self._events or self._wake is not None:
+        """Go on until nothing is due any more, or until something is wrong."""
+        while (self._events or self._wake is not None) and not self.history.faults:
             if self._events and (self._wake is None or self._events[0][0] <= self._wake):
                 now, _, event = heapq.heappop(self._events)
                 step = event(now)
@@ -124,14 +180,7 @@ class Simulation:
 
     def _come(self, turn: Turn, now: int) -> Step:
         scheduler, history = self._scheduler, self.history
-        tickets = []
-        for rows, shape, ttl in turn.requests:
-            number = len(history.tickets)
-            if self._world.max_rows is not None:
-                rows = min(rows, self._world.max_rows)  # noqa: PLW2901 - the service sees to it
-            ticket = Ticket(number, rows, now, None if ttl is None else now + ttl, shape)
-            history.tickets[number] = self._waiting[number] = ticket
-            tickets.append(ticket)
+        tickets = [self._ticket(request, now) for request in turn.requests]
         if tickets:
             self._carry_out(scheduler.offer(tickets, now), now)
         for number in turn.cancel:
@@ -143,21 +192,35 @@ class Simulation:
             self._carry_out(step, now)
         if turn.stop:
             history.stopped_before = len(history.tickets)
+            self._started = True
             return scheduler.stop(now)
         return scheduler.tick(now)
 
+    def _ticket(self, request: Request, now: int) -> Ticket:
+        rows, shape, patience, level = request
+        rules, number = self._world.rules, len(self.history.tickets)
+        ranked = rules is not None and rules.ranks is not None
+        ticket = Ticket(
+            number,
+            rows if rules is None else min(rows, rules.max_rows),  # the service sees to it
+            now,
+            None if patience is None or self._world.start_at else now + patience,
+            shape,
+            level if ranked else 0,
+        )
+        self.history.tickets[number] = self._waiting[number] = ticket
+        return ticket
+
     def _carry_out(self, step: Step, now: int) -> None:
-        history = self.history
+        history, world = self.history, self._world
         history.steps.append(step)
-        full = sum(reject.reason is Refusal.FULL for reject in step.rejects)
+        full = [one.ticket for one in step.rejects if one.reason is Refusal.FULL]
+        self._started |= len(self._waiting) - len(full) >= world.start_at
         for reject in step.rejects:
             self._waiting.pop(reject.ticket.id, None)
             self._end(reject.ticket, Ended(now, reject.reason, None))
         for dispatch in step.dispatches:
-            if dispatch.instance in self._busy:
-                history.faults.append(f"{now}: instance {dispatch.instance} is busy")
-            if not 0 <= dispatch.instance < self._world.instances:
-                history.faults.append(f"{now}: there is no instance {dispatch.instance}")
+            self._look_at(dispatch, now)
             self._busy.add(dispatch.instance)
             history.dispatches.append((now, dispatch))
             for ticket in dispatch.tickets:
@@ -168,7 +231,7 @@ class Simulation:
                 lambda at, instance=dispatch.instance: self._free(instance, at),  # type: ignore[misc]
             )
         self._wake = step.wake_ns
-        self._look(now, full)
+        self._look(now, full, stayed=not step.dispatches)
 
     def _free(self, instance: int, now: int) -> Step:
         self._busy.discard(instance)
@@ -177,25 +240,64 @@ class Simulation:
     def _end(self, ticket: Ticket, ended: Ended) -> None:
         self.history.ended.setdefault(ticket.id, []).append(ended)
 
-    def _look(self, now: int, full: int) -> None:
+    def _look_at(self, dispatch: Dispatch, now: int) -> None:
+        """Note what is wrong with a batch that leaves: where it runs, who is in it, who is not."""
+        world, faults, busy = self._world, self.history.faults, self._busy
+        if dispatch.instance in busy or not 0 <= dispatch.instance < world.instances:
+            faults.append(f"{now}: there is no idle instance {dispatch.instance}")
+        if not self._started:
+            faults.append(f"{now}: a batch left before {world.start_at} waited")
+        # Where newcomers can be refused, a batch may leave between two of them to make room.
+        bounded = any(world.level(ticket).most for ticket in self.history.tickets.values())
+        ranks = [world.rank(ticket, now) for ticket in dispatch.tickets]
+        waiting = sorted(self._waiting.values(), key=lambda ticket: world.rank(ticket, now))
+        left = [one for one in waiting if one not in dispatch.tickets]
+        overtaken = [one for one in left if not bounded or one.arrived_ns < now]
+        if ranks != sorted(ranks) or (overtaken and world.rank(overtaken[0], now) < max(ranks)):
+            faults.append(f"{now}: {dispatch.tickets} overtook {overtaken[:1]}")
+        if world.rules is not None and not bounded and self.history.stopped_before is None:
+            expected = batch(waiting, world.rules, now)
+            if tuple(expected) != dispatch.tickets:
+                faults.append(f"{now}: {dispatch.tickets} left instead of {expected}")
+
+    def _look(self, now: int, full: list[Ticket], *, stayed: bool) -> None:
         """Note what must not be: now, when everything the step asked for is done."""
-        world, history = self._world, self.history
-        delay_ns = 0 if history.stopped_before is not None else world.max_delay_ns
-        idle = len(self._busy) < world.instances
-        due = [ticket.arrived_ns + delay_ns for ticket in self._waiting.values() if idle] + [
-            ticket.deadline_ns
-            for ticket in self._waiting.values()
-            if world.expires and ticket.deadline_ns is not None
-        ]
+        world, history, waiting = self._world, self.history, [*self._waiting.values()]
+        idle = self._started and len(self._busy) < world.instances
+        if idle and waiting and self._leave(waiting, now):
+            history.faults.append(f"{now}: a batch could have left")
+        due = [one.deadline_ns or 0 for one in waiting if world.refuses(one)]
+        if idle and world.rules is not None:
+            due += [one.arrived_ns + world.rules.max_delay_ns for one in waiting]
         if due and min(due) <= now:
             history.faults.append(f"{now}: somebody should have left at {min(due)}")
         elif due and (self._wake is None or self._wake > min(due)):
             history.faults.append(f"{now}: due at {min(due)}, but asked to wake at {self._wake}")
         if self._wake is not None and self._wake <= now:
             history.faults.append(f"{now}: asked to wake at {self._wake}: a busy loop")
-        if world.max_queue and len(self._waiting) > world.max_queue:
-            history.faults.append(f"{now}: {len(self._waiting)} wait")
-        if full and not world.max_queue:
-            history.faults.append(f"{now}: refused as full, without a bound")
-        if full and len(self._waiting) < world.max_queue and idle:
-            history.faults.append(f"{now}: refused as full with room and an idle instance")
+        self._count_up(now, waiting, full, stayed=stayed)
+
+    def _leave(self, waiting: list[Ticket], now: int) -> bool:
+        rules = self._world.rules
+        if rules is None or self.history.stopped_before is not None:
+            return True
+        ranked = sorted(waiting, key=lambda ticket: self._world.rank(ticket, now))
+        return bool(batch(ranked, rules, now))
+
+    def _count_up(
+        self, now: int, waiting: list[Ticket], full: list[Ticket], *, stayed: bool
+    ) -> None:
+        """Note whether more wait than may, or somebody was refused though there was room.
+
+        Whether there was is known if nobody left in the same step.
+        """
+        world, faults = self._world, self.history.faults
+        counts = Counter(ticket.priority for ticket in waiting)
+        for ticket in waiting:
+            most = world.level(ticket).most
+            if most and counts[ticket.priority] > most:
+                faults.append(f"{now}: {counts[ticket.priority]} wait at level {ticket.priority}")
+        for ticket in full:
+            most = world.level(ticket).most
+            if not most or (stayed and counts[ticket.priority] < most):
+                faults.append(f"{now}: {ticket} was refused as too many, with room")
