@@ -16,28 +16,24 @@ from engine.schedulers.dynamic import BatchRules
 PLANTED_RUNS = 300
 
 
-@pytest.mark.triton("7.1")
 class TestDirect(SchedulerKit):
     @staticmethod
     def worlds(dice: Random) -> World:
         return worlds.any_direct(dice)
 
 
-@pytest.mark.triton("7.2", "7.3", "7.4", "7.5", "7.6", "7.10", "7.11", "7.12")
 class TestDynamic(SchedulerKit):
     @staticmethod
     def worlds(dice: Random) -> World:
         return worlds.any_dynamic(dice)
 
 
-@pytest.mark.triton("7.9", "7.10", "7.11", "7.12")
 class TestPrioritised(SchedulerKit):
     @staticmethod
     def worlds(dice: Random) -> World:
         return worlds.any_prioritised(dice)
 
 
-@pytest.mark.triton("7.17")
 class TestLate(SchedulerKit):
     @staticmethod
     def worlds(dice: Random) -> World:

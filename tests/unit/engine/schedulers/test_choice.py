@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.modelconfig.schema import DynamicBatching, ModelConfig, QueuePolicy, TimeoutAction
 from engine.scheduler import Refusal, Ticket
 from engine.schedulers import make, rules
@@ -9,6 +11,7 @@ from engine.schedulers.direct import Direct
 from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised
 
 
+@pytest.mark.triton("7.1")
 def test_without_a_batcher_each_request_runs_alone() -> None:
     assert isinstance(make(ModelConfig(max_batch_size=8), 2), Direct)
 

@@ -86,6 +86,7 @@ def _rows(step: Step) -> list[int]:
     return [sum(ticket.rows for ticket in dispatch.tickets) for dispatch in step.dispatches]
 
 
+@pytest.mark.triton("7.2", "7.3", "7.4", "7.6")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.law.replace(" ", "-"))
 def test_the_batches_that_leave_when_the_instance_is_free_again(case: Case) -> None:
     batcher = _occupied(case.rules)
@@ -99,6 +100,7 @@ def test_the_batches_that_leave_when_the_instance_is_free_again(case: Case) -> N
     assert sum(ticket.rows for ticket in _tickets(case.queued)) - sum(seen) == case.waiting
 
 
+@pytest.mark.triton("7.5")
 def test_a_batch_grows_over_many_turns_until_it_is_full() -> None:
     batcher = Dynamic(BatchRules(max_rows=3, max_delay_ns=1000), 1)
     first, second, third = _tickets((1, 1, 1))
@@ -123,6 +125,7 @@ def test_the_delay_counts_from_the_arrival_of_the_oldest() -> None:
     assert [d.tickets for d in batcher.tick(1000).dispatches] == [(old, new)]
 
 
+@pytest.mark.triton("7.12")
 def test_taking_the_oldest_back_starts_the_delay_of_the_next() -> None:
     batcher = Dynamic(BatchRules(max_rows=8, max_delay_ns=1000), 1)
     batcher.offer([Ticket(1, 1, arrived_ns=0)], 0)
