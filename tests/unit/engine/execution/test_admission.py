@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from support.fake_backend import config
 
 from engine.execution.admission import Admission
@@ -81,6 +82,7 @@ def test_the_order_of_inputs_makes_no_difference() -> None:
     assert one.shape == other.shape != swapped.shape
 
 
+@pytest.mark.triton("2.7")
 def test_with_optional_inputs_only_the_same_inputs_share_a_batch() -> None:
     admission = Admission(_inputs(_input("X", 2), _input("O", 2, optional=True)))
     without = admission.ticket(request(X=(1, 2)), 1, 0)

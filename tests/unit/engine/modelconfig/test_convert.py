@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine.errors import ConfigError
@@ -39,6 +41,7 @@ def said(text: str) -> list[str]:
     return [str(problem) for problem in convert.read(text, "m/config.pbtxt").problems]
 
 
+@pytest.mark.triton("1.9", "2.3")
 def test_every_way_of_writing_is_read() -> None:
     config = convert.loads(_WHOLE, "c")
     assert config.name == "resnetx"
@@ -71,6 +74,7 @@ def test_absent_and_empty_differ() -> None:
     )
 
 
+@pytest.mark.triton("1.9")
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -197,6 +201,7 @@ def test_numbers_outside_an_enum_are_refused() -> None:
     assert problem.startswith("m/config.pbtxt:1:27: input[0].data_type: no such value 99")
 
 
+@pytest.mark.triton("2.15")
 def test_the_json_form_is_tritons() -> None:
     plain = convert.to_json(convert.loads(_WHOLE, "c"))
     assert plain["dynamic_batching"] == {
@@ -220,21 +225,100 @@ def test_the_json_form_is_tritons() -> None:
     assert list(plain)[:3] == ["name", "platform", "backend"]
 
 
-def test_sixty_four_bit_numbers_are_strings_where_triton_leaves_them_so() -> None:
-    text = """
-instance_group { secondary_devices { device_id: 7 } }
+_LONG_NUMBERS = """
+input { name: "x" data_type: TYPE_FP32 dims: 1 reshape { shape: 2 } }
+output { name: "y" data_type: TYPE_FP32 dims: 3 reshape { shape: 4 } }
+version_policy { specific { versions: 5 } }
+model_warmup { name: "w" inputs { key: "x" value { data_type: TYPE_FP32 dims: 6 } } }
+"""
+_NUMBERS = {
+    "input.0.dims.0": 1,
+    "input.0.reshape.shape.0": 2,
+    "output.0.dims.0": 3,
+    "output.0.reshape.shape.0": 4,
+    "version_policy.specific.versions.0": 5,
+    "model_warmup.0.inputs.x.dims.0": 6,
+}
+_DYNAMIC = """
 dynamic_batching {
-  default_queue_policy { default_timeout_microseconds: 5 }
-  priority_queue_policy { key: 2 value { default_timeout_microseconds: 6 } }
+  max_queue_delay_microseconds: 7 priority_levels: 8 default_priority_level: 9
+  default_queue_policy { default_timeout_microseconds: 10 }
+  priority_queue_policy { key: 2 value { default_timeout_microseconds: 11 } }
 }
 """
+_DYNAMIC_NUMBERS = {
+    "dynamic_batching.max_queue_delay_microseconds": 7,
+    "dynamic_batching.priority_levels": 8,
+    "dynamic_batching.default_priority_level": 9,
+    "dynamic_batching.default_queue_policy.default_timeout_microseconds": 10,
+    "dynamic_batching.priority_queue_policy.2.default_timeout_microseconds": 11,
+}
+_SEQUENCE = """
+sequence_batching {
+  max_sequence_idle_microseconds: 12
+  state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 13
+    initial_state { name: "i" data_type: TYPE_FP32 dims: 14 zero_data: true } }
+  %s { max_queue_delay_microseconds: 15 }
+}
+"""
+_SEQUENCE_NUMBERS = {
+    "sequence_batching.max_sequence_idle_microseconds": 12,
+    "sequence_batching.state.0.dims.0": 13,
+    "sequence_batching.state.0.initial_state.0.dims.0": "14",
+}
+_ENSEMBLE = 'ensemble_scheduling { step { model_name: "a" model_version: 16 } }'
+_DEVICES = """
+instance_group { secondary_devices { device_id: 17 } }
+optimization { cuda { graph_spec { batch_size: 1 input { key: "x" value { dim: 18 } } } } }
+"""
+_DEVICE_NUMBERS = {
+    "instance_group.0.secondary_devices.0.device_id": "17",
+    "optimization.cuda.graph_spec.0.input.x.dim.0": "18",
+}
+
+
+@pytest.mark.triton("2.15")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (_LONG_NUMBERS, _NUMBERS),
+        (_DYNAMIC, _DYNAMIC_NUMBERS),
+        (
+            _SEQUENCE % "oldest",
+            {**_SEQUENCE_NUMBERS, "sequence_batching.oldest.max_queue_delay_microseconds": 15},
+        ),
+        (
+            _SEQUENCE % "direct",
+            {**_SEQUENCE_NUMBERS, "sequence_batching.direct.max_queue_delay_microseconds": 15},
+        ),
+        (_ENSEMBLE, {"ensemble_scheduling.step.0.model_version": 16}),
+        (_DEVICES, _DEVICE_NUMBERS),
+    ],
+)
+def test_sixty_four_bit_numbers_are_numbers_where_triton_makes_them_so(
+    text: str, expected: dict[str, int | str]
+) -> None:
     plain = convert.to_json(convert.loads(text, "c"))
-    assert plain["instance_group"][0]["secondary_devices"][0]["device_id"] == "7"
-    batching = plain["dynamic_batching"]
-    assert batching["default_queue_policy"]["default_timeout_microseconds"] == 5
-    assert batching["priority_queue_policy"]["2"]["default_timeout_microseconds"] == 6
+    for path, value in expected.items():
+        found: Any = plain
+        for step in path.split("."):
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        assert found == value, path
+    # Both forms are read again.
+    assert convert.from_json(plain, "c") == convert.loads(text, "c")
+    assert convert.from_json(_as_strings(plain), "c") == convert.loads(text, "c")
 
 
+def _as_strings(plain: Any) -> Any:
+    """Write every whole number as protobuf's own JSON writes long ones."""
+    if isinstance(plain, dict):
+        return {key: _as_strings(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_as_strings(one) for one in plain]
+    return str(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
+
+
+@pytest.mark.triton("2.16")
 def test_json_is_read_with_any_case_of_enums_and_both_styles_of_names() -> None:
     config = convert.from_json(
         {
@@ -254,6 +338,7 @@ def test_json_is_read_with_any_case_of_enums_and_both_styles_of_names() -> None:
     )
 
 
+@pytest.mark.triton("2.16")
 def test_every_mistake_in_json_is_reported_at_once_with_its_path() -> None:
     with pytest.raises(ConfigError) as caught:
         convert.from_json(
