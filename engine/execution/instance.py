@@ -192,10 +192,6 @@ class Instance:
             outcome = self._batch.run(requests, slots)
             self._residence.ran_inline(outcome.timings.total_ns)
             return outcome
-        if self._unwanted:
-            # Only now: the thread may have ended the last run before it could be interrupted.
-            self._unwanted.clear()
-            self._batch.interrupt(on=False)
         self._running = len(requests)
         self._hand.give(lambda: self._run_here(requests, finished, slots))
         return None
@@ -224,6 +220,10 @@ class Instance:
 
     def _tell(self, outcome: Outcome, cpu_ns: int, finished: Callable[[Outcome], None]) -> None:
         self._residence.ran_on_thread(outcome.timings.total_ns, cpu_ns)
+        if self._unwanted:
+            # Only now: the thread may have ended the run before it could be interrupted.
+            self._unwanted.clear()
+            self._batch.interrupt(on=False)
         finished(outcome)
 
     def _close_here(self, closed: Callable[[], None]) -> None:

@@ -135,11 +135,9 @@ class _Session:
         self._texts_out = [name for name, dtype in self._dtypes.items() if dtype is DType.BYTES]
         self._bits_in = {name for name, dtype in inputs.items() if dtype is DType.BF16}
         self._by_value = bool(self._bits_in) or DType.BF16 in self._dtypes.values()
-        self._run_options = None
-        if settings.run_entries:
-            self._run_options = ort.RunOptions()
-            for key, value in settings.run_entries.items():
-                self._run_options.add_run_config_entry(key, value)
+        self._run_options = ort.RunOptions()
+        for key, value in settings.run_entries.items():
+            self._run_options.add_run_config_entry(key, value)
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
         """Compute ``outputs``.
@@ -164,6 +162,10 @@ class _Session:
             if name in results:
                 results[name] = _to_bytes(results[name])
         return results
+
+    def interrupt(self, *, on: bool) -> None:
+        """Have a run end between two nodes of the graph; any thread may call this."""
+        self._run_options.terminate = on
 
     def describe(self) -> Mapping[str, str]:
         """Say what really runs the model."""

@@ -14,7 +14,7 @@ import pytest
 from kits.backend_kit import BackendKit
 from onnx import TensorProto, helper
 
-from engine.backend import Configurable, Placement, Signature, find
+from engine.backend import Configurable, Interruptible, Placement, Signature, find
 from engine.errors import ConfigError, EngineError, Internal, InvalidArgument, NotFound, Unsupported
 from engine.modelconfig.schema import (
     Accelerator,
@@ -278,3 +278,15 @@ def test_sessions_share_one_pool_of_threads_if_the_command_line_says_so(tmp_path
         InvalidArgument, match="onnxruntime,intra_op_thread_count: expected a whole"
     ):
         BACKEND.configured({"enable-global-threadpool": "1", "intra_op_thread_count": "two"})
+
+
+def test_a_session_that_is_interrupted_ends_its_run_and_runs_again_when_let(tmp_path: Path) -> None:
+    identity(tmp_path / "model.onnx")
+    runnable = BACKEND.load(tmp_path, config(), Placement())
+    assert isinstance(runnable, Interruptible)
+    array = np.ones((2, 4), np.float32)
+    runnable.interrupt(on=True)
+    with pytest.raises(Internal, match="terminate flag"):
+        runnable.run({"X": array}, ["Y"])
+    runnable.interrupt(on=False)
+    np.testing.assert_array_equal(runnable.run({"X": array}, ["Y"])["Y"], array)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -13,7 +13,7 @@ from support.fake_backend import FakeRunnable, Function, config
 
 from engine.backend import Placement
 from engine.clock import SystemClock
-from engine.errors import EngineError, Internal, InvalidArgument
+from engine.errors import Cancelled, EngineError, Internal, InvalidArgument
 from engine.execution.batch import layout
 from engine.execution.instance import Batch, Instance, Mailbox, Outcome
 from engine.execution.residence import PROBATION
@@ -44,9 +44,9 @@ class ThreadLoop:
 class Rig:
     """One instance on a real thread."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, runnable: FakeRunnable | None = None) -> None:
         self.loop = ThreadLoop()
-        self.runnable = FakeRunnable(function, Placement())
+        self.runnable = runnable or FakeRunnable(function, Placement())
         batch = Batch("model_0", self.runnable, layout("model", 1, config()), SystemClock())
         self.instance = Instance("model_0", batch, Mailbox(self.loop))
         self.outcomes: list[Outcome] = []
@@ -222,3 +222,60 @@ def test_posting_from_many_threads_loses_nothing() -> None:
     for thread in threads:
         thread.join()
     assert [n for thread, n in seen if thread == 2] == list(range(500))
+
+
+class Patient(FakeRunnable):
+    """Runs until it is interrupted, or told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__(double, Placement())
+        self.running = threading.Event()
+        self.go_on = threading.Event()
+        self.interrupted = False
+
+    def interrupt(self, *, on: bool) -> None:
+        self.interrupted = on
+        if on:
+            self.go_on.set()
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+        self.running.set()
+        assert self.go_on.wait(_PATIENCE_S)
+        self.go_on.clear()
+        if self.interrupted:
+            raise RuntimeError("interrupted")
+        return super().run(inputs, outputs)
+
+
+def test_a_run_nobody_waits_for_is_cut_short_and_one_that_somebody_waits_for_is_not() -> None:
+    patient = Patient()
+    one = Rig(double, patient)
+    finished: list[Outcome] = []
+
+    def start() -> None:
+        patient.running.clear()
+        one.instance.run([request(1), request(1)], finished.append)
+        assert patient.running.wait(_PATIENCE_S)
+
+    start()
+    one.instance.cancel(0)
+    assert not patient.interrupted
+    patient.go_on.set()
+    one.loop.run_until(lambda: len(finished) == 1)
+    assert len(_responses(finished[0])) == 2
+
+    start()
+    one.instance.cancel(0)
+    one.instance.cancel(0)
+    assert not patient.interrupted
+    one.instance.cancel(1)
+    one.loop.run_until(lambda: len(finished) == 2)
+    assert isinstance(finished[1].result, list)
+    assert all(isinstance(answer, Cancelled) for answer in finished[1].result)
+    assert patient.batches == [2], "what was cut short is not run again one by one"
+
+    start()
+    patient.go_on.set()
+    one.loop.run_until(lambda: len(finished) == 3)
+    assert len(_responses(finished[2])) == 2
+    one.close()
