@@ -1,0 +1,217 @@
+"""One instance of a Python model, run in the engine's process.
+
+Owns the way between the engine's requests and the model's: conversion both ways, and the rules of
+``execute``, in Triton's words. Does not own how a model is loaded (``backend``). Rules:
+
+1. a model that is not decoupled returns one response for each request, in their order, or None for
+   one that it answered through its sender;
+2. a decoupled model returns None, and answers through senders, also after ``execute`` returned.
+   When nobody holds a request's sender any more, and it has no final response, the request fails;
+3. what ``execute`` raises fails the requests that have no answer yet, with the traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from engine.backend import Replies, Work
+from engine.backends.python.api import (
+    TRITONSERVER_REQUEST_FLAG_SEQUENCE_END,
+    TRITONSERVER_REQUEST_FLAG_SEQUENCE_START,
+    TRITONSERVER_RESPONSE_COMPLETE_FINAL,
+    InferenceRequest,
+    InferenceResponse,
+    InferenceResponseSender,
+    Tensor,
+    TritonError,
+    TritonModelException,
+)
+from engine.backends.python.imports import Modules
+from engine.backends.python.tensors import BF16, TYPES
+from engine.backends.python.trace import told
+from engine.errors import (
+    AlreadyExists,
+    Cancelled,
+    EngineError,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
+from engine.types import DType, InferRequest
+from engine.types import Tensor as EngineTensor
+
+_ERRORS: Mapping[int, type[EngineError]] = {
+    TritonError.UNKNOWN: EngineError,
+    TritonError.INTERNAL: Internal,
+    TritonError.NOT_FOUND: NotFound,
+    TritonError.INVALID_ARG: InvalidArgument,
+    TritonError.UNAVAILABLE: Unavailable,
+    TritonError.UNSUPPORTED: Unsupported,
+    TritonError.ALREADY_EXISTS: AlreadyExists,
+    TritonError.CANCELLED: Cancelled,
+}
+_DTYPES = {
+    **{
+        number: next(one for one in DType if one is not DType.BF16 and one.numpy == kind)
+        for number, kind in TYPES.items()
+    },
+    BF16: DType.BF16,
+}
+_NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
+
+
+class _Way:
+    """A request's way out, as a sender uses it."""
+
+    def __init__(self, replies: Replies, model: str) -> None:
+        self._replies = replies
+        self._model = model
+
+    @property
+    def cancelled(self) -> bool:
+        return self._replies.cancelled
+
+    def send(self, response: InferenceResponse | None, *, final: bool) -> None:
+        if response is None:
+            self._replies.send(None, final=final)
+            return
+        error = response.error()
+        if error is not None:
+            kind = _ERRORS[error.code()]
+            self._replies.send(kind(error.message()), final=final)
+            return
+        outputs = tuple(
+            EngineTensor(one.name(), _DTYPES[one.triton_dtype()], one.carried)
+            for one in response.output_tensors()
+        )
+        self._replies.send(outputs, final=final, parameters=response.given)
+
+    def lost(self) -> None:
+        text = (
+            f"model '{self._model}' let go of the response sender of a request without sending its"
+            " final response: send with flags=TRITONSERVER_RESPONSE_COMPLETE_FINAL"
+        )
+        with suppress(EngineError):  # execute may have failed, and with it the request
+            self._replies.send(Internal(text), final=True)
+
+
+class PythonExecutor:
+    """An initialised ``TritonPythonModel``."""
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - the user's class
+        modules: Modules,
+        name: str,
+        outputs: Sequence[str],
+        *,
+        decoupled: bool,
+    ) -> None:
+        self._model = model
+        self._modules = modules
+        self._name = name
+        self._outputs = outputs
+        self._decoupled = decoupled
+
+    def execute(self, batch: Sequence[Work]) -> None:
+        """Have the model execute a batch.
+
+        Raises:
+            Internal: it raised, or broke a rule.
+        """
+        requests = [self._request(work) for work in batch]
+        try:
+            returned = self._model.execute(requests)
+            if self._decoupled:
+                self._check_nothing(returned)
+            else:
+                self._answer(requests, returned)
+        except Exception as fault:  # noqa: BLE001 - a model may raise anything
+            raise Internal(
+                f"Failed to process the request(s) for model '{self._name}', message: {told(fault)}"
+            ) from None
+
+    def describe(self) -> Mapping[str, str]:
+        """Say what runs."""
+        return {"runtime": "python", "process": "the engine's own"}
+
+    def close(self) -> None:
+        """Let the model finalize, and forget its modules."""
+        finalize = getattr(self._model, "finalize", None)
+        try:
+            if finalize is not None:
+                finalize()
+        finally:
+            self._model = None
+            self._modules.forget()
+
+    def _request(self, work: Work) -> InferenceRequest:
+        request = work.request
+        sender = InferenceResponseSender(_Way(work.replies, self._name), decoupled=self._decoupled)
+        return InferenceRequest(
+            request_id=request.id,
+            correlation_id=request.sequence_id,
+            requested_output_names=[one.name for one in request.outputs] or self._outputs,
+            inputs=[_input(one) for one in request.inputs],
+            model_name=self._name,
+            flags=_flags(request),
+            timeout=request.timeout_us,
+            parameters=request.parameters,
+            sender=sender,
+        )
+
+    def _check_nothing(self, returned: object) -> None:
+        if returned is not None:
+            raise _Broken(
+                f"Python model '{self._name}' is using the decoupled mode and the execute function"
+                " must return None."
+            )
+
+    def _answer(self, requests: Sequence[InferenceRequest], returned: object) -> None:
+        senders = [request.get_response_sender() for request in requests]
+        if returned is None and all(sender.used for sender in senders):
+            returned = [None] * len(senders)
+        if not isinstance(returned, list):
+            raise _Broken(
+                f"Expected a list in the execute return, found type '{type(returned).__name__}'."
+            )
+        if len(returned) != len(requests):
+            raise _Broken(
+                "Number of InferenceResponse objects do not match the number of InferenceRequest"
+                f" objects. InferenceRequest(s) size is:{len(requests)}, and InferenceResponse(s)"
+                f" size is:{len(returned)}\n"
+            )
+        for sender, response in zip(senders, returned, strict=True):
+            if response is None and sender.used:
+                continue
+            if not isinstance(response, InferenceResponse):
+                raise _Broken(
+                    "Expected an 'InferenceResponse' object in the execute function return list,"
+                    f" found type '{type(response).__name__}'."
+                )
+            sender.send(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+class _Broken(TritonModelException):
+    """The model broke a rule of ``execute``; told without a traceback, which would be ours."""
+
+
+def _input(tensor: EngineTensor) -> Tensor:
+    array = tensor.array
+    if array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = False
+    return Tensor.of(tensor.name, _NUMBERS[tensor.dtype], array)
+
+
+def _flags(request: InferRequest) -> int:
+    flags = 0
+    if request.sequence_start:
+        flags |= TRITONSERVER_REQUEST_FLAG_SEQUENCE_START
+    if request.sequence_end:
+        flags |= TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
+    return flags
