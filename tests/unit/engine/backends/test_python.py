@@ -126,7 +126,7 @@ def test_each_request_of_a_batch_keeps_its_own_batch_dimension(load: Load) -> No
     assert outputs(second)["Y"].tolist() == [[2, 3, 4]]
 
 
-@pytest.mark.triton("15.2")
+@pytest.mark.triton("15.1", "15.2")
 def test_initialize_is_told_everything_as_texts_and_finalize_is_called(
     load: Load, tmp_path: Path
 ) -> None:
@@ -275,7 +275,8 @@ def test_a_triton_error_answers_one_request_with_its_code(
     load: Load, code: str, kind: type[EngineError]
 ) -> None:
     model = load(f"""
-        bad = pb_utils.InferenceResponse(error=pb_utils.TritonError("bad", pb_utils.TritonError.{code}))
+        {code} = pb_utils.TritonError.{code}
+        bad = pb_utils.InferenceResponse([], pb_utils.TritonError("bad", {code}))
         good = pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.zeros(1))])
         assert bad.has_error() and not good.has_error() and bad.error().message() == "bad"
         return [bad, good]
@@ -417,9 +418,10 @@ def test_tensors_leave_and_come_by_dlpack_bf16_by_nothing_else(load: Load) -> No
     assert "BF16" in str(asked.kept.parameters[0]["said"])
 
 
-@pytest.mark.triton("15.10")
+@pytest.mark.triton("15.6", "15.10")
 def test_types_are_known_by_all_their_names(load: Load) -> None:
     model = load("""
+        import json
         assert pb_utils.triton_to_numpy_type(11) is np.float32
         assert pb_utils.numpy_to_triton_type(np.float32) == 11
         assert pb_utils.numpy_to_triton_type(np.object_) == 13
@@ -432,7 +434,10 @@ def test_types_are_known_by_all_their_names(load: Load) -> None:
         pb_utils.Logger.log("a", pb_utils.Logger.VERBOSE)
         pb_utils.Logger.log_info("b")
         pb_utils.Logger.log_warn("c")
-        response = pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.zeros(1))], None, {"a": said})
+        tensor = pb_utils.Tensor("Y", np.zeros(1))
+        response = pb_utils.InferenceResponse([tensor], None, {"a": said})
+        assert response.output_tensors() == [tensor] and not response.has_error()
+        assert response.parameters() == json.dumps({"a": said})
         assert pb_utils.get_output_tensor_by_name(response, "Y").name() == "Y"
         assert pb_utils.get_output_tensor_by_name(response, "Z") is None
         return [response]
