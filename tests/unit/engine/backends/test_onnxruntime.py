@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-import psutil
 import pytest
 from kits.backend_kit import BackendKit
 from onnx import TensorProto, helper
@@ -20,8 +21,6 @@ from engine.modelconfig.schema import (
     Accelerator,
     Dims,
     ExecutionAccelerators,
-    InstanceGroup,
-    InstanceKind,
     ModelConfig,
     ModelInput,
     ModelOutput,
@@ -219,60 +218,42 @@ def test_an_accelerator_that_is_not_installed_stops_the_load(tmp_path: Path) -> 
         BACKEND.load(tmp_path, asked, Placement())
 
 
-@pytest.mark.triton("2c.11")
-def test_it_says_what_it_was_set_up_with(tmp_path: Path) -> None:
-    identity(tmp_path / "model.onnx")
-    parameters = {"intra_op_thread_count": "2", "enable_mem_arena": "0"}
-    groups = (InstanceGroup(kind=InstanceKind.KIND_CPU, count=2),)
-    asked = config(parameters=parameters, instance_group=groups)
-    described = BACKEND.load(tmp_path, asked, Placement(threads=4)).describe()
-    assert described["runtime"] == f"onnxruntime {ort.__version__}"
-    assert described["providers"] == "CPUExecutionProvider"
-    assert described["intra_op_threads"] == "2"
-    assert described["spinning"] == "off"
-
-
-@pytest.mark.parametrize("shrink", [{}, {"memory.enable_memory_arena_shrinkage": "cpu:0"}])
-def test_run_options_do_not_change_results(tmp_path: Path, shrink: dict[str, str]) -> None:
-    identity(tmp_path / "model.onnx")
-    runnable = BACKEND.load(tmp_path, config(parameters=shrink), Placement())
-    array = np.ones((2, 4), np.float32)
-    np.testing.assert_array_equal(runnable.run({"X": array}, ["Y"])["Y"], array)
-
-
-def test_a_model_without_inputs_says_so_and_does_not_batch(tmp_path: Path) -> None:
-    value = helper.make_tensor("value", TensorProto.FLOAT, [1, 2], [1.0, 2.0])
-    node = helper.make_node("Identity", ["value"], ["Y"])
-    outputs: dict[str, tuple[int, Shape]] = {"Y": (TensorProto.FLOAT, ("batch", 2))}
-    write(tmp_path / "model.onnx", [node], {}, outputs, [value])
-    signature = BACKEND.inspect(tmp_path, ModelConfig(name="model", backend="onnxruntime"))
-    assert signature is not None
-    assert signature.inputs == ()
-    assert not signature.batchable
-
-
-def test_a_parameter_that_is_wrong_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
-    identity(tmp_path / "model.onnx")
-    config = ModelConfig(
-        name="model", backend="onnxruntime", parameters={"intra_op_thread_count": "many"}
-    )
-    with pytest.raises(InvalidArgument, match=r"\['intra_op_thread_count'\]: expected a whole"):
-        BACKEND.inspect(tmp_path, config)
+SHARED = """
+import sys
+from pathlib import Path
+import numpy as np, psutil
+from engine.backend import Placement, find
+from engine.modelconfig.schema import ModelConfig, ModelInput, ModelOutput
+from engine.types import DType
+directory, config = Path(sys.argv[1]), ModelConfig(
+    name="model",
+    backend="onnxruntime",
+    max_batch_size=8,
+    input=(ModelInput(name="X", data_type=DType.FP32, dims=(4,)),),
+    output=(ModelOutput(name="Y", data_type=DType.FP32, dims=(4,)),),
+)
+shared = find("onnxruntime").configured(
+    {"enable-global-threadpool": "1", "intra_op_thread_count": "2"}
+)
+first = shared.load(directory, config, Placement(threads=4))
+before = psutil.Process().num_threads()
+loaded = [shared.load(directory, config, Placement(threads=4)) for _ in range(3)]
+assert psutil.Process().num_threads() == before
+array = np.ones((2, 4), np.float32)
+for one in (first, *loaded):
+    np.testing.assert_array_equal(one.run({"X": array}, ["Y"])["Y"], array)
+    assert one.describe()["intra_op_threads"] == "2, shared by all models"
+"""
 
 
 @pytest.mark.triton("2c.11")
 def test_sessions_share_one_pool_of_threads_if_the_command_line_says_so(tmp_path: Path) -> None:
     identity(tmp_path / "model.onnx")
+    # In a process of its own: once there is a pool, no session of the process may do without it.
+    run = [sys.executable, "-c", SHARED, str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
     assert isinstance(BACKEND, Configurable)
-    shared = BACKEND.configured({"enable-global-threadpool": "1", "intra_op_thread_count": "2"})
-    first = shared.load(tmp_path, config(), Placement(threads=4))
-    before = psutil.Process().num_threads()
-    loaded = [shared.load(tmp_path, config(), Placement(threads=4)) for _ in range(3)]
-    assert psutil.Process().num_threads() == before
-    array = np.ones((2, 4), np.float32)
-    for one in (first, *loaded):
-        np.testing.assert_array_equal(one.run({"X": array}, ["Y"])["Y"], array)
-        assert one.describe()["intra_op_threads"] == "2, shared by all models"
     assert BACKEND.configured({}) == BACKEND
     with pytest.raises(
         InvalidArgument, match="onnxruntime,intra_op_thread_count: expected a whole"
