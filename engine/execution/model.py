@@ -31,6 +31,8 @@ from engine.execution.ordering import Done, Emit, Ordering
 from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
 from engine.execution.pump import Pump, Worker
+from engine.execution.samples import Sample, read_samples
+from engine.execution.warmup import Stage, warm_up
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.ratelimit import Seat
@@ -152,6 +154,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     sys.setswitchinterval(_SWITCH_S)
     planned = plan(config, host)
     labels = read_labels(directory.parent, config)
+    samples = read_samples(directory.parent, config)
     with ExitStack() as undo:
         seat = _sit_down(planned, host)
         if seat is not None:
@@ -161,13 +164,15 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     arrangement = layout(name, version, config)
     mailbox = Mailbox(loop)
     ledger = Ledger(name, version, [one.placement.device for one in planned])
+    workers = _instances(loaded, config, arrangement, mailbox, clock)
+    admit = Admission(config).ticket
+    if samples:
+        stage = Stage(
+            workers=workers, sequenced=workers, ledger=ledger, admit=admit, clock=clock, loop=loop
+        )
+        _warm_up(samples, stage, planned, seat)
     pump = Pump(
-        _scheduler(config, planned, seat),
-        _instances(loaded, config, arrangement, mailbox, clock),
-        ledger,
-        admit=Admission(config).ticket,
-        clock=clock,
-        loop=loop,
+        _scheduler(config, planned, seat), workers, ledger, admit=admit, clock=clock, loop=loop
     )
     if seat is not None:
         seat.listen(lambda: mailbox.post(pump.nudge))
@@ -186,6 +191,19 @@ def _keys(model: ServedModel, directory: Path, loaded: Runnable | Executor) -> K
         identity(directory, model.config),
         parameters=isinstance(loaded, Executor),
     )
+
+
+def _warm_up(
+    samples: Sequence[Sample], stage: Stage, planned: Sequence[Planned], seat: Seat | None
+) -> None:
+    """Run the warm-up; if it fails, nothing stays loaded."""
+    with ExitStack() as undo:
+        if seat is not None:
+            undo.callback(seat.leave)
+        for worker in stage.workers:
+            undo.callback(worker.close, lambda: None)
+        warm_up(samples, stage, sum(not one.passive for one in planned), seat)
+        undo.pop_all()
 
 
 def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
