@@ -155,22 +155,16 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     planned = plan(config, host)
     labels = read_labels(directory.parent, config)
     samples = read_samples(directory.parent, config)
-    with ExitStack() as undo:
-        seat = _sit_down(planned, host)
-        if seat is not None:
-            undo.callback(seat.leave)
-        loaded = [(one, _load_one(one, directory, config, backend, undo)) for one in planned]
-        undo.pop_all()
+    seat, loaded = _load_all(planned, directory, config, backend, host)
     arrangement = layout(name, version, config)
     mailbox = Mailbox(loop)
     ledger = Ledger(name, version, [one.placement.device for one in planned])
     workers = _instances(loaded, config, arrangement, mailbox, clock)
     admit = Admission(config).ticket
-    if samples:
-        stage = Stage(
-            workers=workers, sequenced=workers, ledger=ledger, admit=admit, clock=clock, loop=loop
-        )
-        _warm_up(samples, stage, planned, seat)
+    stage = Stage(
+        workers=workers, sequenced=workers, ledger=ledger, admit=admit, clock=clock, loop=loop
+    )
+    _warm_up(samples, stage, planned, seat)
     pump = Pump(
         _scheduler(config, planned, seat), workers, ledger, admit=admit, clock=clock, loop=loop
     )
@@ -204,6 +198,19 @@ def _warm_up(
             undo.callback(worker.close, lambda: None)
         warm_up(samples, stage, sum(not one.passive for one in planned), seat)
         undo.pop_all()
+
+
+def _load_all(
+    planned: Sequence[Planned], directory: Path, config: ModelConfig, backend: Backend, host: Host
+) -> tuple[Seat | None, list[tuple[Planned, Runnable | Executor]]]:
+    """Load every instance, with a place at the rate limiter; all of it, or nothing."""
+    with ExitStack() as undo:
+        seat = _sit_down(planned, host)
+        if seat is not None:
+            undo.callback(seat.leave)
+        loaded = [(one, _load_one(one, directory, config, backend, undo)) for one in planned]
+        undo.pop_all()
+    return seat, loaded
 
 
 def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
