@@ -1,6 +1,5 @@
 """NVIDIA's own clients against this server, its real registry and real ONNX models."""
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
@@ -11,64 +10,17 @@ import numpy as np
 import onnxruntime
 import pytest
 import tritonclient.http
-from onnx import TensorProto, helper
-from support.in_thread import Ports, listening
+from support.in_thread import Ports
+from support.onnx_identity import KINDS, write_identity
 from support.oracle_clients import Asked, Oracle, same_arrays
+from support.real_engine import serving_repository
 from tritonclient.utils import InferenceServerException
 
 import engine.examples
-from engine.clock import SystemClock
-from engine.execution.host import Host
-from engine.options import ModelControlMode, ServeOptions
-from engine.repository.registry import Registry
 
 CLIENTS = ("http", "grpc", "http.aio", "grpc.aio")
 RNG = np.random.default_rng(0)
-KINDS: dict[str, tuple[int, str, Any]] = {
-    "BOOL": (TensorProto.BOOL, "TYPE_BOOL", np.array([[True, False, True]])),
-    "UINT8": (TensorProto.UINT8, "TYPE_UINT8", np.array([[0, 255, 3]], np.uint8)),
-    "UINT16": (TensorProto.UINT16, "TYPE_UINT16", np.array([[0, 65535, 3]], np.uint16)),
-    "UINT32": (TensorProto.UINT32, "TYPE_UINT32", np.array([[0, 2**32 - 1, 3]], np.uint32)),
-    "UINT64": (TensorProto.UINT64, "TYPE_UINT64", np.array([[0, 2**64 - 1, 3]], np.uint64)),
-    "INT8": (TensorProto.INT8, "TYPE_INT8", np.array([[-128, 127, 3]], np.int8)),
-    "INT16": (TensorProto.INT16, "TYPE_INT16", np.array([[-(2**15), 5, 3]], np.int16)),
-    "INT32": (TensorProto.INT32, "TYPE_INT32", np.array([[-(2**31), 5, 3]], np.int32)),
-    "INT64": (TensorProto.INT64, "TYPE_INT64", np.array([[-(2**63), 2**63 - 1, 3]], np.int64)),
-    "FP32": (TensorProto.FLOAT, "TYPE_FP32", np.array([[0.1, np.inf, -3.25e38]], np.float32)),
-    "FP64": (TensorProto.DOUBLE, "TYPE_FP64", np.array([[0.1, -np.inf, 1e300]])),
-    "BYTES": (
-        TensorProto.STRING,
-        "TYPE_STRING",
-        np.array([[b"a", "\u00e4".encode(), b""]], object),
-    ),
-    "FP16": (TensorProto.FLOAT16, "TYPE_FP16", np.array([[0.5, np.inf, 3]], np.float16)),
-}
 IN_JSON = [kind for kind in KINDS if kind != "FP16"]
-
-
-def write_model(folder: Path, name: str, config: str, kinds: list[str]) -> None:
-    """Write an ONNX model that hands each IN_<kind> on as OUT_<kind>."""
-    dims = ["rows", "columns"]
-    given = [helper.make_tensor_value_info(f"IN_{kind}", KINDS[kind][0], dims) for kind in kinds]
-    made = [helper.make_tensor_value_info(f"OUT_{kind}", KINDS[kind][0], dims) for kind in kinds]
-    nodes = [helper.make_node("Identity", [f"IN_{kind}"], [f"OUT_{kind}"]) for kind in kinds]
-    model = helper.make_model(
-        helper.make_graph(nodes, name, given, made), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    model.ir_version = 8
-    (folder / name / "1").mkdir(parents=True)
-    (folder / name / "1" / "model.onnx").write_bytes(model.SerializeToString())
-    (folder / name / "config.pbtxt").write_text(config)
-
-
-def ports_of(kinds: list[str], dims: str) -> str:
-    lines = []
-    for side, field in (("IN", "input"), ("OUT", "output")):
-        lines += [
-            f'{field} [{{ name: "{side}_{kind}" data_type: {KINDS[kind][1]} dims: {dims} }}]'
-            for kind in kinds
-        ]
-    return "\n".join(lines)
 
 
 @pytest.fixture(scope="module")
@@ -77,28 +29,9 @@ def server() -> Iterator[Ports]:
         folder = Path(place)
         for name in ("add_sub", "identity"):
             engine.examples.build(name, folder)
-        every = list(KINDS)
-        config = 'backend: "onnxruntime"\nmax_batch_size: 0\n' + ports_of(every, "[ -1, -1 ]")
-        write_model(folder, "every", config, every)
-        config = 'backend: "onnxruntime"\nmax_batch_size: 8\n' + ports_of(["FP32"], "[ -1 ]")
-        write_model(folder, "any_width", config, ["FP32"])
-        options = ServeOptions(
-            model_repository=(folder,),
-            model_control_mode=ModelControlMode.EXPLICIT,
-            load_model=("*",),
-        )
-        registries: list[Registry] = []
-
-        async def opened(loop: asyncio.AbstractEventLoop) -> Registry:
-            registry = Registry(options, clock=SystemClock(), loop=loop, host=Host(cores=2))
-            await registry.start()
-            registries.append(registry)
-            return registry
-
-        async def closed() -> None:
-            await registries[0].stop(10)
-
-        with listening(opened, closed) as ports:
+        write_identity(folder, "every", list(KINDS), max_batch_size=0)
+        write_identity(folder, "any_width", ["FP32"])
+        with serving_repository(folder) as ports:
             yield ports
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from engine.memory.table import RegionTable
 from engine.options import ServeOptions
 from engine.service import Control, Service
 from engine.transports.grpc import GrpcListener, serve_grpc
@@ -51,8 +52,10 @@ class Ports:
         return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(PATIENCE_S)
 
 
-async def _open(registry: Control, max_input_size: int) -> tuple[Any, ...]:
-    service = Service(registry, ServeOptions(model_repository=(Path(),)))
+async def _open(
+    registry: Control, max_input_size: int, regions: RegionTable | None
+) -> tuple[Any, ...]:
+    service = Service(registry, ServeOptions(model_repository=(Path(),)), regions)
     return (
         await serve_http(service, address="127.0.0.1", port=0, max_input_size=max_input_size),
         await serve_grpc(service, address="127.0.0.1", port=0),
@@ -63,7 +66,10 @@ async def _open(registry: Control, max_input_size: int) -> tuple[Any, ...]:
 
 @contextmanager
 def listening(
-    open_registry: Open, close_registry: Close, max_input_size: int = 1 << 20
+    open_registry: Open,
+    close_registry: Close,
+    max_input_size: int = 1 << 20,
+    regions: RegionTable | None = None,
 ) -> Iterator[Ports]:
     """Serve a registry; it is opened and closed on the server's loop."""
     started: Future[Ports] = Future()
@@ -73,7 +79,7 @@ def listening(
         loop = asyncio.get_running_loop()
         try:
             registry = await open_registry(loop)
-            http, grpc, metrics, service = await _open(registry, max_input_size)
+            http, grpc, metrics, service = await _open(registry, max_input_size, regions)
         except BaseException as error:
             started.set_exception(error)
             raise
@@ -104,7 +110,9 @@ def listening(
 
 
 @contextmanager
-def serving_fakes(*models: FakeModel, max_input_size: int = 1 << 20) -> Iterator[Ports]:
+def serving_fakes(
+    *models: FakeModel, max_input_size: int = 1 << 20, regions: RegionTable | None = None
+) -> Iterator[Ports]:
     """Serve models that stand for real ones."""
     registry = FakeRegistry(*models)
 
@@ -115,6 +123,6 @@ def serving_fakes(*models: FakeModel, max_input_size: int = 1 << 20) -> Iterator
     async def closed() -> None:
         return None
 
-    with listening(opened, closed, max_input_size) as ports:
+    with listening(opened, closed, max_input_size, regions) as ports:
         ports.registry = registry
         yield ports

@@ -32,9 +32,9 @@ class Oracle:
     def __init__(self, kind: str, http: int, grpc: int) -> None:
         protocol, _, aio = kind.partition(".")
         self.is_http = protocol == "http"
-        self._module = getattr(tritonclient, protocol)
-        self._make = self._module.aio.InferenceServerClient if aio else (
-            self._module.InferenceServerClient
+        self.module = getattr(tritonclient, protocol)
+        self._make = self.module.aio.InferenceServerClient if aio else (
+            self.module.InferenceServerClient
         )  # fmt: skip
         self._aio = bool(aio)
         self._address = f"127.0.0.1:{http if self.is_http else grpc}"
@@ -74,7 +74,7 @@ class Oracle:
         inputs = []
         for name, array in asked.inputs.items():
             dtype = "BF16" if name.endswith("BF16") else np_to_triton_dtype(array.dtype)
-            one = self._module.InferInput(name, list(array.shape), dtype)
+            one = self.module.InferInput(name, list(array.shape), dtype)
             form = {"binary_data": asked.binary} if self.is_http else {}
             one.set_data_from_numpy(array, **form)
             inputs.append(one)
@@ -83,7 +83,7 @@ class Oracle:
     def _more(self, asked: Asked) -> dict[str, Any]:
         if not asked.outputs:
             return asked.more
-        make: Callable[..., Any] = self._module.InferRequestedOutput
+        make: Callable[..., Any] = self.module.InferRequestedOutput
         form = {"binary_data": asked.binary} if self.is_http else {}
         return {**asked.more, "outputs": [make(name, **form) for name in asked.outputs]}
 
