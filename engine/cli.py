@@ -95,6 +95,15 @@ NoAutoComplete = Annotated[
 StrictConfig = Annotated[
     str | None, _flag("--strict-model-config", "Models", "Triton's old name for it.", hidden=True)
 ]
+ConfigName = Annotated[
+    str | None,
+    _flag(
+        "--model-config-name",
+        "Models",
+        "Read configs/NAME.pbtxt of the models that have it.",
+        metavar="NAME",
+    ),
+]
 StrictReadiness = Annotated[
     str, _switch("--strict-readiness", "Models", "Ready only if every model is.")
 ]
@@ -220,6 +229,7 @@ def serve(
     load_model: LoadModel = None,
     exit_on_error: ExitOnError = "true",
     strict_readiness: StrictReadiness = "true",
+    model_config_name: ConfigName = None,
     disable_auto_complete_config: NoAutoComplete = False,
     strict_model_config: StrictConfig = None,
     model_load_thread_count: LoadThreads = 4,
@@ -286,11 +296,15 @@ def check(
     form: Annotated[
         Format, typer.Option("--format", help="How problems are shown.")
     ] = Format.TABLE,
+    model_config_name: Annotated[
+        str | None,
+        typer.Option(help="Check configs/NAME.pbtxt of the models that have it.", metavar="NAME"),
+    ] = None,
 ) -> None:
     """Say everything that is wrong with model repositories, and what to do about it."""
     from engine.repository.lint import lint  # noqa: PLC0415 - see above
 
-    problems = lint(paths)
+    problems = lint(paths, config_name=model_config_name or "")
     errors = sum(not problem.warning for problem in problems)
     rows = [
         {

@@ -61,6 +61,7 @@ class ServeOptions:
     load_model: tuple[str, ...] = ()
     exit_on_error: bool = True
     strict_readiness: bool = True
+    model_config_name: str = ""
     disable_auto_complete_config: bool = False
     exit_timeout_secs: int = 30
     model_load_thread_count: int = 4
@@ -102,7 +103,6 @@ _SWITCHES = tuple(one.name for one in fields(ServeOptions) if one.type == "bool"
 #: What changes a server's behaviour and comes later: the flag, the values that ask for
 #: nothing (Triton's default), and what it is about.
 LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "model-config-name": (("",), "alternative configuration names"),
     "model-load-gpu-limit": ((), "limiting a GPU's memory"),
     "model-namespacing": (("false",), "model namespaces"),
     "http-header-forward-pattern": (("",), "forwarding headers to models"),
@@ -195,6 +195,20 @@ def verbosity(text: str) -> int:
     except InvalidArgument:
         message = f"--log-verbose: expected 0, 1 or more, found {text!r}"
         raise InvalidArgument(message) from None
+
+
+def config_name(text: str) -> str:
+    """Read ``--model-config-name``: the name of a file in the models' ``configs`` folders.
+
+    Raises:
+        InvalidArgument: it is empty, or no name of a file.
+    """
+    if not text or any(letter.isspace() for letter in text) or "/" in text:
+        raise InvalidArgument(
+            "--model-config-name: expected the name of a file in configs/, without .pbtxt, spaces "
+            f"and folders, found {text!r}"
+        )
+    return text
 
 
 def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
@@ -324,6 +338,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "host_policy": host_policies,
     "metrics_config": metrics_config,
     "cache_config": cache_config,
+    "model_config_name": config_name,
 }
 
 

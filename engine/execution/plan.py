@@ -90,8 +90,11 @@ def _lacking(config: ModelConfig) -> Iterator[str]:
         yield "ensemble_scheduling: ensembles are not served yet"
     if config.sequence_batching is not None:
         yield "sequence_batching: the sequence batcher is not there yet"
-    if "model_operations" in config.other:
-        yield "model_operations: not served yet; remove it if the model can do without"
+    for field in ("model_operations", "model_repository_agents"):
+        if field in config.other:
+            yield f"{field}: not served yet; remove it if the model can do without"
+    if config.cc_model_filenames and any(group.gpus for group in config.instance_group):
+        yield "cc_model_filenames: not served yet; name the file in default_model_filename"
     yield from (
         f"instance_group[{place}]: KIND_GPU, but no GPU was found; use KIND_CPU, or make the GPU"
         " visible"

@@ -91,6 +91,10 @@ def _whole(config: ModelConfig) -> Iterator[Finding]:
                 f"got:{config.platform}, {config.backend}",
                 hint if matching else "leave one of them out",
             )
+    if config.runtime:
+        what = f"runtime '{config.runtime}' has no effect for {config.name}"
+        hint = "backends are Python packages here; backend: names one"
+        yield Finding(("runtime",), what, hint, warning=True)
     if config.decoupled and config.response_cache:
         yield Finding(
             ("response_cache",),

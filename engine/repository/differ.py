@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine.modelconfig.schema import ModelConfig
-from engine.repository.scan import CONFIG, ModelFolder, Snapshot, Stamp
+from engine.repository.scan import ModelFolder, Snapshot, Stamp
 
 _Value = TypeVar("_Value")
 
@@ -86,4 +86,4 @@ def _essence(config: ModelConfig) -> ModelConfig:
 
 def _outside(folder: ModelFolder) -> frozenset[Stamp]:
     """Give the stamps of the files beside the versions: labels, warm-up data ..."""
-    return frozenset(stamp for stamp in folder.stamps if stamp[0] != CONFIG)
+    return frozenset(stamp for stamp in folder.stamps if stamp[0] != folder.config_file)

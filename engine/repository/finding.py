@@ -24,11 +24,14 @@ _AS_IT_IS = Asked()
 class Finding:
     """Looks into the repositories, on the threads that read."""
 
-    def __init__(self, loading: Loading, repositories: Sequence[Path]) -> None:
+    def __init__(
+        self, loading: Loading, repositories: Sequence[Path], config_name: str = ""
+    ) -> None:
         self._read = loading.read
         # An ensemble that is refused anyway brings nothing along.
         self._follows = loading.composes
         self._repositories = repositories
+        self._config_name = config_name
 
     async def names(self) -> tuple[str, ...]:
         """List the models that there are.
@@ -44,7 +47,7 @@ class Finding:
         Raises:
             NotFound: a repository is not there.
         """
-        return await self._read(scan, self._repositories)
+        return await self._read(scan, self._repositories, self._config_name)
 
     async def sightings(self, snapshot: Snapshot, names: Iterable[str]) -> dict[str, Sighting]:
         """Read the configurations of models in a snapshot; those that lie twice have a fault."""
@@ -71,7 +74,7 @@ class Finding:
         while left:
             found = await asyncio.gather(
                 *(
-                    self._read(look, name, places.get(name, ()), one.config)
+                    self._read(look, name, places.get(name, ()), one.config, self._config_name)
                     for name, one in left.items()
                 )
             )
@@ -90,7 +93,7 @@ class Finding:
             NotFound: a repository is not there.
         """
         if sent is not None:
-            folder = await self._read(scan_model, sent.directory)
+            folder = await self._read(scan_model, sent.directory, self._config_name)
             mine = await self._read(read, folder, asked.config, sent)
             return {**await self.look(dict.fromkeys(mine.needs, _AS_IT_IS)), name: mine}
         there = await self.names()

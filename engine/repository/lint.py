@@ -79,13 +79,16 @@ def lint(
     *,
     find: Callable[[str], Backend] = engine.backend.find,
     cores: int | None = None,
+    config_name: str = "",
 ) -> tuple[Problem, ...]:
     """Check repositories, or single models: folders with a config.pbtxt or a version in them.
 
     Problems stand in the order of models and lines. ``cores`` are this machine's, or those of
-    the machine that is to serve; which GPUs that has is not judged.
+    the machine that is to serve; which GPUs that has is not judged. ``config_name`` is that of
+    ``--model-config-name``.
     """
-    return tuple(_Linter(Terms(find=find, gpus=None), cores or machine.cores()).lint(paths))
+    terms = Terms(find=find, gpus=None)
+    return tuple(_Linter(terms, cores or machine.cores(), config_name).lint(paths))
 
 
 def is_model(path: Path) -> bool:
@@ -96,9 +99,10 @@ def is_model(path: Path) -> bool:
 
 
 class _Linter:
-    def __init__(self, terms: Terms, cores: int) -> None:
+    def __init__(self, terms: Terms, cores: int, config_name: str) -> None:
         self._terms = terms
         self._cores = cores
+        self._config_name = config_name
         self._problems: list[Problem] = []
 
     def lint(self, paths: Iterable[Path]) -> list[Problem]:
@@ -106,7 +110,7 @@ class _Linter:
         single: list[Path] = []
         for path in dict.fromkeys(paths):
             (single if is_model(path) else repositories).append(path)
-        folders = [scan_model(path if path.name else path.absolute()) for path in single]
+        folders = [self._scan(path if path.name else path.absolute()) for path in single]
         folders += self._walk(repositories)
         known: dict[str, _Checked] = {}
         distinct = {folder.directory.absolute(): folder for folder in folders}
@@ -117,6 +121,9 @@ class _Linter:
             if config.is_ensemble:
                 self._add(_located(checked.declared, _steps(config, known)))
         return self._problems
+
+    def _scan(self, folder: Path) -> ModelFolder:
+        return scan_model(folder, self._config_name)
 
     def _walk(self, repositories: Sequence[Path]) -> Iterator[ModelFolder]:
         readable: list[Path] = []
@@ -136,7 +143,7 @@ class _Linter:
                 what = "model appears in two or more repositories"
                 self._say(", ".join(map(str, places)), what, f"keep one of the folders {name!r}")
             for place in places:
-                yield scan_model(place)
+                yield self._scan(place)
 
     def _say(self, source: str, what: str, hint: str = "", *, warning: bool = False) -> None:
         self._problems.append(Problem(source, what, hint=hint, warning=warning))

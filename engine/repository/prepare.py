@@ -7,6 +7,7 @@ rules of each step, nor loading (``execution.model``).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from engine.modelconfig.locate import Places
 from engine.modelconfig.schema import ModelConfig, VersionPolicy
 from engine.repository.recognise import recognise
 from engine.repository.scan import ModelFolder
+
+logger = logging.getLogger(__name__)
 
 #: what a model says of itself: its file's signature, the configuration it completed, or nothing
 Said = Signature | ModelConfig | None
@@ -187,8 +190,11 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
     said = ask(backend, directory, named, terms)
     config = fill(declared, said, terms)
     _keep_labels_inside(config)
-    if wrong := [one for one in judge(declared, config, said, terms) if not one.warning]:
+    found = judge(declared, config, said, terms)
+    if wrong := [one for one in found if not one.warning]:
         raise ConfigError(wrong)
+    for warning in found:
+        logger.warning("%s", warning)
     return Prepared(config, backend, directory)
 
 

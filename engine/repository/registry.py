@@ -79,7 +79,7 @@ class Registry:
         )
         self._models: dict[str, Held] = {}
         self._rollout = Rollout(self._models, self._loading)
-        self._finding = Finding(self._loading, options.model_repository)
+        self._finding = Finding(self._loading, options.model_repository, options.model_config_name)
         self._turns = Turns()
         steps = Steps(graph=self._rollout.graph, apply=self._apply)
         self._polling = Polling(self._finding, self._turns, steps)

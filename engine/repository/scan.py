@@ -6,7 +6,9 @@ which a change is seen. Does not own: what the configurations say, nor what is d
 1. Every folder of a repository is a model; hidden ones, and files, are not.
 2. A version is a folder whose name is a whole number without leading zeros. Other folders of
    a model are named in ``ignored``, but for those that Triton has a use for.
-3. A model that lies in two repositories is in neither: ``duplicates`` names it.
+3. A server that was given the name of a configuration reads ``configs/<name>.pbtxt`` of the models
+   that have it, and config.pbtxt of the others.
+4. A model that lies in two repositories is in neither: ``duplicates`` names it.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from pathlib import Path
 from engine.errors import NotFound
 
 CONFIG = "config.pbtxt"
+CONFIGS = "configs"
 _VERSION = re.compile(r"0|[1-9]\d*")
-_NO_VERSIONS = {"warmup", "initial_state", "configs"}
+_NO_VERSIONS = {"warmup", "initial_state", CONFIGS}
 
 #: name, time of the last change (ns) and size of a file: equal stamps, equal contents
 Stamp = tuple[str, int, int]
@@ -31,14 +34,16 @@ Stamp = tuple[str, int, int]
 class ModelFolder:
     """One model's folder.
 
-    ``config_text`` is None if there is no config.pbtxt; ``fault`` says why it could not be
-    read. ``versions`` ascend. ``stamps`` are of the files outside of the versions' folders.
+    ``config_file`` is the path of the configuration within the folder (rule 3); ``config_text``
+    is None if there is none, and ``fault`` says why it could not be read. ``versions`` ascend.
+    ``stamps`` are of the files outside of the versions' folders.
     """
 
     name: str
     directory: Path
     versions: tuple[int, ...] = ()
     ignored: tuple[str, ...] = ()
+    config_file: str = CONFIG
     config_text: str | None = None
     fault: str = ""
     stamps: frozenset[Stamp] = frozenset()
@@ -47,7 +52,7 @@ class ModelFolder:
     @property
     def config_path(self) -> Path:
         """Where the configuration is, or would be."""
-        return self.directory / CONFIG
+        return self.directory / self.config_file
 
     @property
     def source(self) -> str:
@@ -67,8 +72,8 @@ class Snapshot:
     duplicates: Mapping[str, tuple[Path, ...]]
 
 
-def scan(repositories: Sequence[Path]) -> Snapshot:
-    """Look at everything.
+def scan(repositories: Sequence[Path], config_name: str = "") -> Snapshot:
+    """Look at everything; ``config_name`` as for ``scan_model``.
 
     Raises:
         NotFound: a repository is not there, or is no folder.
@@ -76,7 +81,7 @@ def scan(repositories: Sequence[Path]) -> Snapshot:
     places = find_models(repositories)
     return Snapshot(
         {
-            name: scan_model(directories[0])
+            name: scan_model(directories[0], config_name)
             for name, directories in places.items()
             if len(directories) == 1
         },
@@ -85,7 +90,7 @@ def scan(repositories: Sequence[Path]) -> Snapshot:
 
 
 def find_models(repositories: Sequence[Path]) -> Mapping[str, Sequence[Path]]:
-    """List the models' folders by name, without looking into them (rules 1 and 3).
+    """List the models' folders by name, without looking into them (rules 1 and 4).
 
     Raises:
         NotFound: a repository is not there, or is no folder.
@@ -113,12 +118,18 @@ def _folders(repository: Path) -> Iterator[Path]:
         raise NotFound(message) from fault
 
 
-def scan_model(directory: Path) -> ModelFolder:
-    """Look at one model's folder; what cannot be read is said in ``fault``."""
+def scan_model(directory: Path, config_name: str = "") -> ModelFolder:
+    """Look at one model's folder; what cannot be read is said in ``fault``.
+
+    ``config_name`` is that of rule 3, "" for none.
+    """
+    config_file = CONFIG
     versions: list[int] = []
     ignored: list[str] = []
     stamps: list[Stamp] = []
     try:
+        if config_name and (directory / CONFIGS / f"{config_name}.pbtxt").exists():
+            config_file = f"{CONFIGS}/{config_name}.pbtxt"
         for entry in sorted(directory.iterdir()):
             if not entry.is_dir():
                 stamps.append(_stamp(entry, directory))
@@ -128,20 +139,21 @@ def scan_model(directory: Path) -> ModelFolder:
                 stamps.extend(_stamps(entry, directory))
             elif not entry.name.startswith("."):
                 ignored.append(entry.name)
-        text = _config_text(directory / CONFIG)
+        text = _config_text(directory / config_file)
         by_version = {
             version: frozenset(_stamps(directory / str(version), directory))
             for version in sorted(versions)
         }
     except (OSError, UnicodeDecodeError) as fault:
         said = fault.strerror if isinstance(fault, OSError) else f"not UTF-8 text: {fault}"
-        place = getattr(fault, "filename", None) or directory / CONFIG
+        place = getattr(fault, "filename", None) or directory / config_file
         return ModelFolder(name=directory.name, directory=directory, fault=f"{place}: {said}")
     return ModelFolder(
         name=directory.name,
         directory=directory,
         versions=tuple(by_version),
         ignored=tuple(ignored),
+        config_file=config_file,
         config_text=text,
         stamps=frozenset(stamps),
         version_stamps=by_version,

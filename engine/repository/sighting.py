@@ -48,15 +48,23 @@ class Sighting:
         return Made(self.folder, self.declared.config)
 
 
-def look(name: str, places: Sequence[Path], override: ModelConfig | None = None) -> Sighting:
-    """Look for a model in the folders that bear its name; one is what it should have."""
+def look(
+    name: str,
+    places: Sequence[Path],
+    override: ModelConfig | None = None,
+    config_name: str = "",
+) -> Sighting:
+    """Look for a model in the folders that bear its name; one is what it should have.
+
+    ``config_name`` is that of ``--model-config-name``.
+    """
     if len(places) > 1:
         listed = ", ".join(map(str, places))
         return Sighting(fault=InvalidArgument(f"{DUPLICATE}: {listed}"))
     if not places:
         return Sighting(fault=Internal(f"failed to load '{name}', failed to poll from model "
                                        "repository: no model of that name"))  # fmt: skip
-    return read(scan_model(places[0]), override)
+    return read(scan_model(places[0], config_name), override)
 
 
 def read(

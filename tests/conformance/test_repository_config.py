@@ -252,3 +252,27 @@ def test_the_default_max_batch_size_is_for_all_backends_or_one(
     with served(tmp_path, backend_config=settings) as ports:
         oracle = Oracle("grpc", ports.http.port, ports.grpc.port)
         assert config_of(oracle, "bare").max_batch_size == expected
+
+
+@pytest.mark.triton("1.8")
+def test_a_named_configuration_is_read_of_the_models_that_have_it(tmp_path: Path) -> None:
+    for model in ("tuned", "plain"):
+        onnx(tmp_path, model, "max_batch_size: 2")
+    named = tmp_path / "tuned/configs/h100.pbtxt"
+    named.parent.mkdir()
+    named.write_text("max_batch_size: 64")
+    with served(tmp_path, model_config_name="h100") as ports:
+        for client in CLIENTS:
+            oracle = Oracle(client, ports.http.port, ports.grpc.port)
+            assert config_of(oracle, "tuned").max_batch_size == 64
+            assert config_of(oracle, "plain").max_batch_size == 2
+        named.write_text("max_batch_size: 32")
+        oracle = Oracle("http", ports.http.port, ports.grpc.port)
+        oracle.does("load_model", "tuned")
+        assert config_of(oracle, "tuned").max_batch_size == 32
+        named.write_text("max_batch: 32")
+        with pytest.raises(InferenceServerException, match=r"configs/h100\.pbtxt:1:1: max_batch"):
+            oracle.does("load_model", "tuned")
+    with served(tmp_path) as ports:
+        oracle = Oracle("http", ports.http.port, ports.grpc.port)
+        assert config_of(oracle, "tuned").max_batch_size == 2

@@ -212,3 +212,12 @@ def test_no_flag_is_both_ours_and_refused() -> None:
     assert ours.isdisjoint(LATER)
     assert ours.isdisjoint(IDLE)
     assert set(LATER).isdisjoint(IDLE)
+
+
+@pytest.mark.triton("1.8")
+@pytest.mark.parametrize("name", ["", "two words", "../other"])
+def test_a_configurations_name_is_a_files_name(name: str) -> None:
+    assert "--model-config-name: expected the name of a file in configs/" in wrong(
+        model_config_name=name
+    )
+    assert from_flags(flags(model_config_name="h100")).model_config_name == "h100"

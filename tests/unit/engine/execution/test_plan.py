@@ -80,6 +80,14 @@ def test_there_is_always_somebody_to_run() -> None:
         (replace(config(), ensemble_scheduling=(EnsembleStep(model_name="a"),)), "ensemble"),
         (replace(config(), sequence_batching=SequenceBatching()), "sequence_batching"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
+        (replace(config(), other={"model_repository_agents": ""}), "model_repository_agents"),
+        (
+            replace(
+                config(groups=(InstanceGroup(kind=GPU, gpus=(0,)),)),
+                cc_model_filenames={"8.0": "a.onnx"},
+            ),
+            "cc_model_filenames",
+        ),
         (config(groups=(InstanceGroup(kind=GPU, count=1),)), "no GPU was found"),
     ],
 )

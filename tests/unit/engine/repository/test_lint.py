@@ -185,3 +185,30 @@ def test_a_text_that_is_no_text_is_told_with_its_file_and_once(tmp_path: Path) -
     (folder / "config.pbtxt").write_bytes(b"\xff")
     (found,) = check(tmp_path, root=tmp_path)
     assert found.startswith("model/config.pbtxt: not UTF-8 text")
+
+
+def test_a_sequence_model_is_checked_like_any_other(tmp_path: Path) -> None:
+    control = 'control_input { name: "S" control { kind: CONTROL_SEQUENCE_START %s } }'
+    tensors = (
+        'input { name: "x" data_type: TYPE_FP32 dims: 3 }\n'
+        'output { name: "y" data_type: TYPE_FP32 dims: 2 }\n'
+    )
+    text = tensors + "max_batch_size: 4\nsequence_batching {\n" + control + "\n}"
+    write_model(tmp_path, "filled", text % "fp32_false_true: [ 0 ]")
+    assert check(tmp_path, root=tmp_path) == [
+        ("filled/config.pbtxt:5:17: model 'filled': the model file has no input 'S'; there are: x"),
+        (
+            "filled/config.pbtxt:5:73: sequence batching control 'fp32_false_true' must have "
+            "exactly 2 entries for CONTROL_SEQUENCE_START for filled; the value of false, then of "
+            "true"
+        ),
+    ]
+
+
+def test_a_named_configuration_is_checked_in_the_place_of_the_usual_one(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "m", "max_batch_size: 4")
+    (folder / "configs").mkdir()
+    (folder / "configs" / "h100.pbtxt").write_text("max_batch: 4")
+    assert check(tmp_path, root=tmp_path) == []
+    (problem,) = lint([tmp_path], find=find, cores=4, config_name="h100")
+    assert str(problem).startswith(f"{folder}/configs/h100.pbtxt:1:1: max_batch: no such field")
