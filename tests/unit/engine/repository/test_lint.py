@@ -198,7 +198,7 @@ def test_a_sequence_model_is_checked_like_any_other(tmp_path: Path) -> None:
     assert check(tmp_path, root=tmp_path) == [
         ("filled/config.pbtxt:5:17: model 'filled': the model file has no input 'S'; there are: x"),
         (
-            "filled/config.pbtxt:5:73: sequence batching control 'fp32_false_true' must have "
+            "filled/config.pbtxt:5:66: sequence batching control 'fp32_false_true' must have "
             "exactly 2 entries for CONTROL_SEQUENCE_START for filled; the value of false, then of "
             "true"
         ),
