@@ -68,7 +68,7 @@ class Ticket:
 class Dispatch:
     """Run these tickets, together, on that instance.
 
-    ``slots`` are the tickets' sequence slots, in rising order and none twice; () where the
+    ``slots`` are the tickets' sequence slots, none of them twice; () where the
     model keeps no sequences.
     """
 
@@ -127,4 +127,8 @@ class Limitable(Scheduler, Protocol):
 
     def hold(self, instance: int, now_ns: int) -> None:
         """Take back an instance that is idle, until ``free`` gives it again."""
+        ...
+
+    def rest(self, instance: int, now_ns: int) -> Step:
+        """Learn that an instance has finished what it ran; it is held until ``free`` gives it."""
         ...

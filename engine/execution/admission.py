@@ -1,7 +1,7 @@
-"""Write the ticket of a request: all that a scheduler will know of it.
+"""What a request must be, and its ticket: all that a scheduler will know of it.
 
-Owns what a model's configuration makes of a request: rows, shape key, level, deadline. Does not
-check the request; the service did. Rules, from Triton:
+Owns what a model's configuration makes of a request (rows, shape key, level, deadline), and what a
+model that keeps sequences asks of one. Everything else the service checked. Rules, from Triton:
 
 1. rows are the first dimension where the model batches, and at least 1;
 2. requests share a batch only if the inputs whose dimensions may vary agree in them (ragged ones
@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from engine.errors import InvalidArgument
+from engine.execution.controls import correlation_id
 from engine.modelconfig.schema import DynamicBatching, ModelConfig
 from engine.queueing import deadline_ns, level_of
 from engine.scheduler import SequenceMark, Ticket
-from engine.types import InferRequest
+from engine.types import DType, InferRequest
+from engine.v2.binary import tag
 
 
 class Admission:
@@ -70,3 +73,39 @@ class Admission:
         if len(parts) > 1:
             parts.sort()
         return tuple(parts)
+
+
+class SequenceTerms:
+    """What a request must be for a model that keeps sequences, whatever its sequence is.
+
+    Rules, from Triton: it names its sequence; it has one row; its correlation id is of the type
+    that the model's control input has, if it has one.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        batching = config.sequence_batching
+        assert batching is not None
+        self._model = config.name
+        self._batched = config.max_batch_size > 0
+        self._id = correlation_id(batching)
+
+    def check(self, request: InferRequest) -> None:
+        """Let a request pass.
+
+        Raises:
+            InvalidArgument: it cannot belong to a sequence of the model.
+        """
+        start = f"{tag(request.id)}inference request to model '{self._model}' must specify "
+        if request.sequence_id in {0, ""}:
+            raise InvalidArgument(start + "a non-zero or non-empty correlation ID")
+        if self._batched and request.inputs and request.inputs[0].array.shape[0] != 1:
+            raise InvalidArgument(start + "batch-size 1 due to requirements of sequence batcher")
+        if self._id is None:
+            return
+        text = isinstance(request.sequence_id, str)
+        if text is not (self._id.dtype is DType.BYTES):
+            given = DType.BYTES if text else DType.UINT64
+            raise InvalidArgument(
+                f"{tag(request.id)}sequence batching control '{self._id.name}' data-type is"
+                f" '{given.value}', but model '{self._model}' expects '{self._id.dtype.value}'"
+            )

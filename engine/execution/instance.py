@@ -48,12 +48,14 @@ class Outcome:
     """What became of one batch: an answer for each request, or the error they all get.
 
     ``apart`` says that the batch failed, and its requests were then run one by one, so that
-    some of the answers may be errors.
+    some of the answers may be errors. ``rows`` is how many rows the model ran, where these are not
+    the requests' own; else 0.
     """
 
     result: list[InferResponse] | list[InferResponse | EngineError] | EngineError
     timings: Timings
     apart: bool = False
+    rows: int = 0
 
 
 class Mailbox:
@@ -103,19 +105,27 @@ class Hand:
 
 
 class Batch:
-    """What turns requests into responses: a runnable and the layout of its tensors."""
+    """What turns requests into responses: a runnable and the layout of its tensors.
 
-    __slots__ = ("_interruptible", "_layout", "_name", "_now_ns", "_runnable", "interrupted")
+    ``again`` says that a batch that failed may be run again request by request.
+    """
 
-    def __init__(self, name: str, runnable: Runnable, layout: Layout, clock: Clock) -> None:
+    __slots__ = (
+        "_again", "_interruptible", "_layout", "_name", "_now_ns", "_runnable", "interrupted",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, runnable: Runnable, layout: Layout, clock: Clock, *, again: bool = True
+    ) -> None:
         self._name = name
         self._runnable = runnable
         self._interruptible = runnable if isinstance(runnable, Interruptible) else None
         self._layout = layout
         self._now_ns = clock.now_ns
+        self._again = again
         self.interrupted = False
 
-    def run(self, requests: Sequence[InferRequest], slots: tuple[int, ...] = ()) -> Outcome:  # noqa: ARG002 - for runners of sequences
+    def run(self, requests: Sequence[InferRequest]) -> Outcome:
         """Compute the responses; a fault of any kind becomes the outcome.
 
         A runtime that fails with several requests may have failed for what one of them holds
@@ -141,7 +151,7 @@ class Batch:
         if self.interrupted and ran is None:
             gone: list[InferResponse | EngineError] = [cancelled(request) for request in requests]
             apart, result = True, gone
-        elif joined is not None and ran is None and len(requests) > 1:
+        elif self._again and joined is not None and ran is None and len(requests) > 1:
             apart, result = True, [self._alone(request) for request in requests]
         ended = now_ns()
         joined = ended if joined is None else joined
@@ -185,15 +195,15 @@ class Instance:
         self,
         requests: Sequence[InferRequest],
         finished: Callable[[Outcome], None],
-        slots: tuple[int, ...] = (),
+        slots: tuple[int, ...] = (),  # noqa: ARG002 - execution.sequences has seen to them
     ) -> Outcome | None:
         """Run a batch: at once, and give its outcome; or on the thread, and tell ``finished``."""
         if self._residence.inline:
-            outcome = self._batch.run(requests, slots)
+            outcome = self._batch.run(requests)
             self._residence.ran_inline(outcome.timings.total_ns)
             return outcome
         self._running = len(requests)
-        self._hand.give(lambda: self._run_here(requests, finished, slots))
+        self._hand.give(lambda: self._run_here(requests, finished))
         return None
 
     def cancel(self, place: int) -> None:
@@ -208,13 +218,10 @@ class Instance:
         self._hand.end()
 
     def _run_here(
-        self,
-        requests: Sequence[InferRequest],
-        finished: Callable[[Outcome], None],
-        slots: tuple[int, ...],
+        self, requests: Sequence[InferRequest], finished: Callable[[Outcome], None]
     ) -> None:
         cpu_ns = time.thread_time_ns()
-        outcome = self._batch.run(requests, slots)
+        outcome = self._batch.run(requests)
         cpu_ns = time.thread_time_ns() - cpu_ns
         self._mailbox.post(lambda: self._tell(outcome, cpu_ns, finished))
 

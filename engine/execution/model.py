@@ -19,8 +19,8 @@ from pathlib import Path
 from engine.backend import Backend, Executor, Runnable
 from engine.cache import Cache, Keys
 from engine.clock import Clock
-from engine.errors import EngineError, Internal, Unsupported
-from engine.execution.admission import Admission
+from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsupported
+from engine.execution.admission import Admission, SequenceTerms
 from engine.execution.batch import Layout, layout
 from engine.execution.caching import Caching, cached, identity
 from engine.execution.executing import DecoupledInstance, ExecutorInstance
@@ -32,6 +32,8 @@ from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
 from engine.execution.pump import Pump, Worker
 from engine.execution.samples import Sample, read_samples
+from engine.execution.sequences import sequenced, with_states
+from engine.execution.states import state_tensors
 from engine.execution.warmup import Stage, warm_up
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
@@ -49,6 +51,8 @@ __all__ = ["Done", "Emit", "ServedModel", "load"]
 _SWITCH_S = 0.0005
 #: so many requests have to wait before a dynamic batcher lets the first batch leave; for tests
 START_AT = "TRITONSERVER_DELAY_SCHEDULER"
+#: and so many more for a slot, before a sequence batcher does
+BACKLOG_AT = "TRITONSERVER_BACKLOG_DELAY_SCHEDULER"
 
 
 class ServedModel:
@@ -81,6 +85,7 @@ class ServedModel:
         batching = config.dynamic_batching
         ordered = batching is not None and batching.preserve_ordering
         self._ordering = Ordering() if ordered else None
+        self._terms = SequenceTerms(config) if config.sequence_batching is not None else None
 
     def keep_responses(
         self, cache: Cache, keys: Keys, clock: Clock, loop: asyncio.AbstractEventLoop
@@ -98,7 +103,13 @@ class ServedModel:
 
         ``done`` is called exactly once, on the loop, after this has returned. ``emit`` gets, before
         that, what a decoupled model answers before its final answer.
+
+        Raises:
+            InvalidArgument: the model keeps sequences, and the request cannot belong to one;
+                ``done`` is not called then.
         """
+        if self._terms is not None:
+            self._terms.check(request)
         if self._ordering is not None:
             done, emit = self._ordering.wrap(done, emit)
         if self._caching is not None:
@@ -155,18 +166,20 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     planned = plan(config, host)
     labels = read_labels(directory.parent, config)
     samples = read_samples(directory.parent, config)
+    states = state_tensors(config, _reader(directory.parent / "initial_state"))
     seat, loaded = _load_all(planned, directory, config, backend, host)
-    arrangement = layout(name, version, config)
+    arrangement = with_states(layout(name, version, config), states)
     mailbox = Mailbox(loop)
     ledger = Ledger(name, version, [one.placement.device for one in planned])
     workers = _instances(loaded, config, arrangement, mailbox, clock)
+    behind = sequenced(workers, config, states)
     admit = Admission(config).ticket
     stage = Stage(
-        workers=workers, sequenced=workers, ledger=ledger, admit=admit, clock=clock, loop=loop
+        workers=workers, sequenced=behind, ledger=ledger, admit=admit, clock=clock, loop=loop
     )
     _warm_up(samples, stage, planned, seat)
     pump = Pump(
-        _scheduler(config, planned, seat), workers, ledger, admit=admit, clock=clock, loop=loop
+        _scheduler(config, planned, seat), behind, ledger, admit=admit, clock=clock, loop=loop
     )
     if seat is not None:
         seat.listen(lambda: mailbox.post(pump.nudge))
@@ -221,9 +234,9 @@ def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
 
 
 def _scheduler(config: ModelConfig, planned: Sequence[Planned], seat: Seat | None) -> Scheduler:
-    until = os.environ.get(START_AT, "")
     computing = sum(not one.passive for one in planned)
-    scheduler = make(config, computing, start_at=int(until) if until.isdecimal() else 0)
+    start_at, backlog_at = (_number(os.environ.get(name, "")) for name in (START_AT, BACKLOG_AT))
+    scheduler = make(config, computing, start_at=start_at, backlog_at=backlog_at)
     return scheduler if seat is None else Limited(scheduler, seat)
 
 
@@ -238,6 +251,26 @@ def _instances(
         _instance(one, runnable, config, layout, mailbox=mailbox, clock=clock)
         for one, runnable in loaded
     ]
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _reader(folder: Path) -> Callable[[str], bytes]:
+    """Make what reads the files of initial states."""
+
+    def read(name: str) -> bytes:
+        if Path(name).name != name or name == "..":
+            raise InvalidArgument(f"initial_state: data_file '{name}' must be a file of {folder}")
+        try:
+            return (folder / name).read_bytes()
+        except OSError as fault:
+            raise NotFound(
+                f"{folder / name}: cannot read this initial state: {fault.strerror or fault}"
+            ) from fault
+
+    return read
 
 
 def _instance(
@@ -255,7 +288,8 @@ def _instance(
             make = DecoupledInstance if config.decoupled else ExecutorInstance
             return make(planned.name, loaded, layout, mailbox, clock)
         # Also in a model that calls itself decoupled: it gives one answer to each request.
-        batch = Batch(planned.name, loaded, layout, clock)
+        again = config.sequence_batching is None
+        batch = Batch(planned.name, loaded, layout, clock, again=again)
         return Instance(planned.name, batch, mailbox, stays=planned.cores is not None)
 
 

@@ -319,7 +319,7 @@ class Pump:
         """Count a batch and answer its requests."""
         ledger, timings, now_ns = self._ledger, outcome.timings, self._now_ns()
         rows = sum(entry.ticket.rows for entry in entries)
-        ledger.executed(rows, timings, self._clock.wall_ms(), instance)
+        ledger.executed(outcome.rows or rows, timings, self._clock.wall_ms(), instance)
         result = outcome.result
         self._running -= len(entries)
         if isinstance(result, EngineError):

@@ -134,17 +134,12 @@ def refuse_unserved(config: ModelConfig) -> None:
     """Refuse what later versions of this engine will serve.
 
     Raises:
-        Unsupported: it is an ensemble, or keeps sequences.
+        Unsupported: it is an ensemble.
     """
     if config.is_ensemble:
         raise Unsupported(
             f"model '{config.name}' is an ensemble, which this version does not serve yet; "
             "its models can be called one by one"
-        )
-    if config.sequence_batching is not None:
-        raise Unsupported(
-            f"model '{config.name}' asks for sequence_batching, which this version does not serve "
-            "yet; without it the model is served as one that keeps no state"
         )
 
 

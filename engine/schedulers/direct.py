@@ -61,3 +61,7 @@ class Direct:
     def hold(self, instance: int, now_ns: int) -> None:  # noqa: ARG002 - protocol
         """Take back an instance that is idle, until ``free`` gives it again."""
         self._idle.remove(instance)
+
+    def rest(self, instance: int, now_ns: int) -> Step:  # noqa: ARG002 - protocol
+        """Learn that an instance has finished what it ran; it is held until ``free`` gives it."""
+        return _NOTHING

@@ -121,6 +121,10 @@ class Dynamic:
         """Take back an instance that is idle, until ``free`` gives it again."""
         (self._kept if instance in self._kept else self._idle).remove(instance)
 
+    def rest(self, instance: int, now_ns: int) -> Step:  # noqa: ARG002 - protocol
+        """Learn that an instance has finished what it ran; it is held until ``free`` gives it."""
+        return _NOTHING
+
     def _offer_bounded(self, tickets: Sequence[Ticket], now_ns: int) -> Step:
         """Take those for whom there is room, and refuse the others.
 

@@ -37,7 +37,7 @@ class Limited:
     def free(self, instance: int, now_ns: int) -> Step:
         """Learn that an instance has finished what it ran."""
         self._seat.release(instance)
-        return self._go_on(Step(), now_ns)
+        return self._go_on(self._inside.rest(instance, now_ns), now_ns)
 
     def cancel(self, ticket_id: int, now_ns: int) -> Step:
         """Take a queued request back; one that runs already, or is unknown, is left alone."""

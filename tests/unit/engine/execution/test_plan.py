@@ -19,6 +19,7 @@ from engine.modelconfig.schema import (
 )
 
 CPU, GPU, AUTO = InstanceKind.KIND_CPU, InstanceKind.KIND_GPU, InstanceKind.KIND_AUTO
+ITERATIVE = SequenceBatching(iterative_sequence=True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_there_is_always_somebody_to_run() -> None:
     ("asked", "named"),
     [
         (replace(config(), ensemble_scheduling=(EnsembleStep(model_name="a"),)), "ensemble"),
-        (replace(config(), sequence_batching=SequenceBatching()), "sequence_batching"),
+        (replace(config(), sequence_batching=ITERATIVE), "iterative_sequence"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
         (replace(config(), other={"model_repository_agents": ""}), "model_repository_agents"),
         (
@@ -97,9 +98,10 @@ def test_what_cannot_be_served_is_named(asked: ModelConfig, named: str) -> None:
 
 
 def test_everything_is_named_at_once_and_nothing_without_cause() -> None:
-    many = replace(config(), sequence_batching=SequenceBatching(), other={"model_operations": ""})
+    many = replace(config(), sequence_batching=ITERATIVE, other={"model_operations": ""})
     assert len(unsupported(many)) == 2
     assert unsupported(config(batching=DynamicBatching(preserve_ordering=True))) == ()
+    assert unsupported(replace(config(), sequence_batching=SequenceBatching())) == ()
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 7, 64])

@@ -218,7 +218,6 @@ def test_exit_on_error_ends_the_start_with_every_reason(tmp_path: Path) -> None:
 
 def test_what_a_later_version_will_serve_stops_nobody_else(tmp_path: Path) -> None:
     write_model(tmp_path, "e", 'platform: "ensemble" ensemble_scheduling { }')
-    write_model(tmp_path, "s", "sequence_batching { direct { } }")
     write_model(tmp_path, "ok")
 
     async def scene(registry: Registry) -> dict[str, IndexEntry]:
@@ -227,9 +226,8 @@ def test_what_a_later_version_will_serve_stops_nobody_else(tmp_path: Path) -> No
 
     entries = serve(tmp_path, scene, exit_on_error=True)
     assert entries["ok"].state is ModelState.READY
-    for name in ("e", "s"):
-        assert entries[name].state is ModelState.UNAVAILABLE
-        assert "does not serve" in entries[name].reason
+    assert entries["e"].state is ModelState.UNAVAILABLE
+    assert "does not serve" in entries["e"].reason
 
 
 def test_a_model_in_two_repositories_is_in_neither(tmp_path: Path) -> None:

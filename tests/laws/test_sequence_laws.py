@@ -1,0 +1,188 @@
+"""The laws of sequences, on thousands of random traffics in virtual time, and faults they find."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support.sequence_traffic import SequenceSimulation, SequenceWorld, random_traffic
+
+import engine.schedulers.sequence_direct
+import engine.schedulers.sequence_oldest
+import engine.sequencing
+from engine.schedulers.dynamic import BatchRules, Dynamic
+from engine.schedulers.sequence_direct import DirectRules
+
+TRAFFICS = 1500
+Modules = Mapping[str, ModuleType]
+REAL: Modules = {
+    "sequencing": engine.sequencing,
+    "direct": engine.schedulers.sequence_direct,
+    "oldest": engine.schedulers.sequence_oldest,
+}
+
+
+def direct_world(modules: Modules, dice: random.Random) -> SequenceWorld:
+    instances, slots = dice.randint(1, 3), dice.choice((1, 1, 2, 4))
+    rules = DirectRules(
+        slots=slots,
+        idle_ns=dice.choice((20, 60)),
+        delay_ns=dice.choice((0, 0, 7)),
+        utilization=dice.choice((0.0, 0.5, 1.0)),
+    )
+    make: Callable[..., Any] = modules["direct"].SequenceDirect
+    return SequenceWorld(
+        make=lambda: make(rules, instances),
+        instances=instances,
+        slots=slots,
+        idle_ns=rules.idle_ns,
+        max_rows=slots,
+        delay_ns=rules.delay_ns if rules.utilization else 0,
+        aligned=True,
+        text=f"{rules}, {instances}",
+    )
+
+
+def oldest_world(modules: Modules, dice: random.Random) -> SequenceWorld:
+    instances, slots, rows = dice.randint(1, 3), dice.choice((1, 2, 4)), dice.choice((1, 2, 4))
+    inner = BatchRules(
+        max_rows=rows,
+        max_delay_ns=dice.choice((0, 0, 7)),
+        preferred=frozenset(range(1, rows + 1) if dice.random() < 0.3 else ()),
+    )
+    idle_ns = dice.choice((20, 60))
+    make: Callable[..., Any] = modules["oldest"].SequenceOldest
+    return SequenceWorld(
+        make=lambda: make(slots, idle_ns, [Dynamic(inner, 1) for _ in range(instances)]),
+        instances=instances,
+        slots=slots,
+        idle_ns=idle_ns,
+        max_rows=rows,
+        delay_ns=inner.max_delay_ns,
+        text=f"{slots} {idle_ns} {inner}, {instances}",
+    )
+
+
+WORLDS = {"direct": direct_world, "oldest": oldest_world}
+
+
+def breach(strategy: str, modules: Modules, traffics: int) -> str:
+    """Run so many random traffics; tell the first breach of a law, "" if there is none."""
+    for seed in range(traffics):
+        dice = random.Random(seed)
+        world = WORLDS[strategy](modules, dice)
+        traffic, service_ns = random_traffic(dice), dice.choice((1, 4, 30))
+        try:
+            faults = SequenceSimulation(world, traffic, service_ns).run()
+        except Exception as fault:  # noqa: BLE001 - a planted fault may break anything
+            faults = [f"{type(fault).__name__}: {fault}"]
+        if faults:
+            return f"seed {seed}, {world.text}, service {service_ns}: {faults[0]}"
+    return ""
+
+
+@pytest.mark.triton("8.1", "8.3", "8.4", "8.6", "8.7", "8.8")
+@pytest.mark.parametrize("strategy", list(WORLDS))
+def test_every_law_of_sequences_holds_on_random_traffic(strategy: str) -> None:
+    """Ends once, in order, one at a time, in one slot that is nobody else's, in time."""
+    assert breach(strategy, REAL, TRAFFICS) == ""
+
+
+@pytest.mark.parametrize("strategy", list(WORLDS))
+def test_the_same_events_give_the_same_answers(strategy: str) -> None:
+    for seed in range(50):
+        dice = random.Random(seed)
+        world, traffic = WORLDS[strategy](REAL, dice), random_traffic(dice)
+        one, other = (SequenceSimulation(world, traffic, 4) for _ in range(2))
+        one.run()
+        other.run()
+        assert one.steps == other.steps
+
+
+#: what is planted: strategy, module, a line of it, and what stands there instead
+FAULTS = {
+    "the backlog is last come, first served": (
+        "direct", "sequencing", "popitem(last=False)", "popitem(last=True)",
+    ),
+    "a slot is given away while its sequence is open": (
+        "direct", "sequencing", "self._silent[live] = now_ns + self._idle_ns", "self._vacate(live)",
+    ),
+    "END does not close a sequence": (
+        "oldest", "sequencing", "if mark.end:", "if mark.end and mark.start:",
+    ),
+    "a silent sequence is kept for ever": (
+        "direct", "sequencing", "if over_ns > now_ns:", "if over_ns > 0:",
+    ),
+    "a sequence is closed a moment too soon": (
+        "oldest", "sequencing", "= now_ns + self._idle_ns", "= now_ns + self._idle_ns - 1",
+    ),
+    "a request does not interrupt the silence": (
+        "direct", "sequencing", "self._silent.pop(live, None)", "pass",
+    ),
+    "who waits for a slot never expires": (
+        "oldest", "sequencing", "if first is not None:", "if first is None:",
+    ),
+    "the second request runs beside the first": (
+        "oldest", "sequencing", "if len(live.line) == 1 and not live.running:", "if live.line:",
+    ),
+    "a cancelled request leaves those behind it": (
+        "oldest", "sequencing", "self._cut(live, at, at + 1)", "self._cut(live, at, at)",
+    ),
+    "a stopped scheduler starts sequences": (
+        "direct", "sequencing", "if mark.start and self._stopping:", "if self._stopping and 0:",
+    ),
+    "the newest request of a batch decides how long it waits": (
+        "direct", "direct", "oldest = min(", "oldest = max(",
+    ),
+    "a batch mixes shapes": (
+        "direct", "direct", "if live.line[0].shape == oldest.shape", "if live.line",
+    ),
+    "a busy instance is given a batch": (
+        "direct", "direct", "self._idle.remove(instance)\n        return", "return",
+    ),
+    "nobody wakes for the delay": ("direct", "direct", "wakes.append(due_ns)", "pass"),
+    "a queued request that is lost keeps its sequence waiting": (
+        "oldest", "oldest", "self._roster.lose(self._queued.pop(reject.ticket.id), now_ns)", "()",
+    ),
+    "the batcher forms a batch before its sequences go on": (
+        "oldest", "oldest", "self._roster.finish(live, now_ns)", "live.running = False",
+    ),
+    "the timeout goes on in the batcher": (
+        "oldest", "oldest", "if ticket.deadline_ns is not None:", "if ticket is None:",
+    ),
+}  # fmt: skip
+
+
+def mutant(module: str, line: str, instead: str) -> dict[str, ModuleType]:
+    """Build the three modules anew, with one line of one of them changed."""
+    built: dict[str, ModuleType] = {}
+    for name, real in REAL.items():
+        source = Path(str(real.__file__)).read_text()
+        if name == module:
+            assert line in source, f"{line!r} is not in {name} any more"
+            source = source.replace(line, instead)
+        made = ModuleType(real.__name__)
+        made.__dict__.update({"__file__": real.__file__})
+        code = compile(source, str(real.__file__), "exec")
+        made.__dict__.update(_names(code, made, built))
+        built[name] = made
+    return built
+
+
+def _names(code: Any, made: ModuleType, built: Mapping[str, ModuleType]) -> dict[str, Any]:
+    """Run a module's code; it gets its roster from the modules built before it."""
+    names = made.__dict__
+    exec(code, names)
+    if "sequencing" in built:
+        names["Roster"] = built["sequencing"].Roster
+    return {}
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_the_laws_find(fault: str) -> None:
+    strategy, module, line, instead = FAULTS[fault]
+    assert breach(strategy, mutant(module, line, instead), TRAFFICS)
