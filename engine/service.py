@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 #: Triton's extensions, in its order, as far as this version serves them.
 EXTENSIONS = (
     "classification",
+    "sequence",
     "model_repository",
     "model_repository(unload_dependents)",
     "schedule_policy",
@@ -218,7 +219,10 @@ class Service:
         }
 
     def exit(self) -> None:
-        """From now on answer health with ``Server exiting`` and refuse new inferences."""
+        """From now on answer health with ``Server exiting`` and refuse new inferences.
+
+        Sequences in flight may go on.
+        """
         self._exiting = True
 
     def answer(self, call: Call) -> Reply:
@@ -251,7 +255,7 @@ class Service:
             EngineError: the request is refused, and ``done`` will not be called.
         """
         request = call.request
-        if self._exiting:
+        if self._exiting and not self._goes_on(call):
             raise Unavailable(tag(request.id) + Refusal.STOPPING.value)
         model = self._model(call.model, call.version)
         fit = self._fits.get(model)
@@ -286,6 +290,12 @@ class Service:
         if self._regions is None:
             raise Unsupported(SHARED_MEMORY_IS_OFF)
         return self._regions
+    def _goes_on(self, call: Infer) -> bool:
+        """Say whether a request may belong to a sequence in flight; the model knows for sure."""
+        request = call.request
+        if request.sequence_start or request.sequence_id in {0, ""}:
+            return False
+        return self._model(call.model, call.version).config.sequence_batching is not None
 
     def _learn(self, model: Served) -> Fit:
         here = set(self._registry.models())
