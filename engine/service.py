@@ -290,6 +290,7 @@ class Service:
         if self._regions is None:
             raise Unsupported(SHARED_MEMORY_IS_OFF)
         return self._regions
+
     def _goes_on(self, call: Infer) -> bool:
         """Say whether a request may belong to a sequence in flight; the model knows for sure."""
         request = call.request
