@@ -24,7 +24,7 @@ import numpy as np
 from engine.errors import EngineError
 from engine.execution.batch import Layout, OutputLayout
 from engine.execution.controls import Controls
-from engine.execution.executing import Course, Reply
+from engine.execution.executing import Course, ExecutorInstance, Reply
 from engine.execution.instance import Outcome
 from engine.execution.pump import OpenWorker, Worker
 from engine.execution.states import States, StateTensor
@@ -53,7 +53,6 @@ class Feed:
         self._states = States(tensors)
         self._aligned = batching.oldest is None and config.max_batch_size > 0
         self._shown = frozenset(output.name for output in config.output)
-
 
     def enter(
         self, requests: Sequence[InferRequest], slots: Sequence[int], *, joined: bool
@@ -124,6 +123,7 @@ class SequenceInstance:
     def __init__(self, inside: Worker, feed: Feed) -> None:
         self._inside = inside
         self._feed = feed
+        self._joined = not isinstance(inside, ExecutorInstance)
         self._group: Group | None = None
         self._unwanted: set[int] = set()
 
@@ -135,7 +135,7 @@ class SequenceInstance:
     ) -> Outcome | None:
         """Run a batch at once and give its outcome, or later and call ``finished``."""
         self._unwanted.clear()
-        groups = deque(self._feed.enter(requests, slots, joined=True))
+        groups = deque(self._feed.enter(requests, slots, joined=self._joined))
         return self._next(_Batch(requests, slots, finished, groups))
 
     def cancel(self, place: int) -> None:
