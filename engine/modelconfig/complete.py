@@ -70,7 +70,13 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
 
 def adopt(config: ModelConfig, completed: ModelConfig) -> ModelConfig:
     """Take from a model's own completion what a model may say (rule 2)."""
-    return replace(config, **{name: getattr(completed, name) for name in SELF_COMPLETED})
+    said = {name: getattr(completed, name) for name in SELF_COMPLETED}
+    policy = "model_transaction_policy"  # said, though it says no more than saying nothing
+    other = {
+        **config.other,
+        **{key: completed.other[key] for key in completed.other if key == policy},
+    }
+    return replace(config, other=other, **said)
 
 
 def _from_file(

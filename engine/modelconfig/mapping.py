@@ -172,12 +172,18 @@ def enum(kind: type[Enum]) -> Codec:
 
 
 def inside(inner: str, codec: Codec, absent: Value = None) -> Codec:
-    """Correspond to the one field ``inner`` of a message; ``absent`` if there is none."""
+    """Correspond to the one field ``inner`` of a message; ``absent`` if there is none.
+
+    A message that is there and says what ``absent`` says is kept apart (rule 2).
+    """
 
     def read(message: Message, name: str, path: Path, gathered: Gathered) -> Value:
         if not message.HasField(name):
             return absent
-        return codec.read(getattr(message, name), inner, (*path, inner), gathered)
+        value = codec.read(getattr(message, name), inner, (*path, inner), gathered)
+        if value == absent:
+            gathered.other[written(path)] = f"{name} {{\n}}\n"
+        return value
 
     def write(message: Message, name: str, value: Value) -> None:
         if value != absent:

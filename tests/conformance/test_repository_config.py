@@ -33,6 +33,8 @@ parameters { key: "a" value { string_value: "b c" } }
 parameters { key: "d" value { string_value: "e" } }
 instance_group { kind: KIND_CPU count: 2 }
 dynamic_batching { preferred_batch_size: 4 preferred_batch_size: 8 }
+model_transaction_policy { decoupled: False }
+response_cache { }
 """
 DRESSED = """
 # a comment
@@ -47,6 +49,8 @@ parameters: { key: "d", value: { string_value: "e" } }
 parameters [ { key: "a" value: { string_value: "b" " c" } } ]
 instance_group: { kind: KIND_CPU, count: 0x2 }
 dynamic_batching { preferred_batch_size: [ 4, 8 ] }
+model_transaction_policy: < decoupled: f >
+response_cache: { enable: 0 }
 """
 
 
@@ -124,6 +128,8 @@ def reason(oracle: Oracle, model: str) -> str:
 def test_all_ways_of_writing_mean_the_same(oracle: Oracle) -> None:
     plain, dressed = config_of(oracle, "plain"), config_of(oracle, "dressed")
     assert [one.name for one in plain.instance_group] == ["plain_0"]
+    assert plain.HasField("model_transaction_policy")  # said, though it is what nothing says
+    assert plain.HasField("response_cache")
     dressed.name = plain.name
     dressed.instance_group[0].name = "plain_0"
     assert dressed == plain
@@ -276,3 +282,51 @@ def test_a_named_configuration_is_read_of_the_models_that_have_it(tmp_path: Path
     with served(tmp_path) as ports:
         oracle = Oracle("http", ports.http.port, ports.grpc.port)
         assert config_of(oracle, "tuned").max_batch_size == 2
+
+
+CODE = """
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "x", "data_type": "TYPE_INT32", "dims": [-1], "optional": True})
+        config.add_output({"name": "y", "data_type": "TYPE_INT32", "dims": [-1]})
+        config.set_max_batch_size(16)
+        config.set_dynamic_batching()
+        config.set_model_transaction_policy({"decoupled": False})
+        return config
+
+    def execute(self, requests):
+        return []
+"""
+
+
+def code(repository: Path, name: str, config: str | None) -> None:
+    (write(repository, name, config) / "1/model.py").write_text(CODE)
+
+
+@pytest.mark.triton("2a.1", "2a.8")
+def test_a_python_model_completes_its_own_configuration(tmp_path: Path) -> None:
+    code(tmp_path, "bare", None)
+    code(
+        tmp_path,
+        "agreeing",
+        "max_batch_size: 2\n" + 'input { name: "x" data_type: TYPE_INT32 dims: -1 optional: true }',
+    )
+    code(tmp_path, "differing", 'input { name: "x" data_type: TYPE_FP32 dims: -1 }')
+    code(tmp_path, "larger", "max_batch_size: 32")
+    with served(tmp_path, exit_on_error=False) as ports:
+        for client in CLIENTS:
+            oracle = Oracle(client, ports.http.port, ports.grpc.port)
+            config = config_of(oracle, "bare")
+            assert (config.backend, config.default_model_filename) == ("python", "model.py")
+            assert config.max_batch_size == 16
+            assert config.dynamic_batching.preferred_batch_size == [16]
+            assert config.HasField("model_transaction_policy")
+            assert config.input[0].optional
+            assert list(config.output[0].dims) == [-1]
+        assert config_of(oracle, "agreeing").max_batch_size == 16
+        assert "differing" in reason(oracle, "differing")
+        assert "configuration specified max_batch_size 32" in reason(oracle, "larger")
+    with served(tmp_path, disable_auto_complete_config=True, exit_on_error=False) as ports:
+        oracle = Oracle("http", ports.http.port, ports.grpc.port)
+        assert config_of(oracle, "bare").max_batch_size == 0

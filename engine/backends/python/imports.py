@@ -63,7 +63,7 @@ class Modules:
     def forget(self) -> None:
         """Remove them; what still refers to one keeps it alive."""
         _instances.pop(self._name, None)
-        for name in [one for one in sys.modules if one.split(".", 1)[0] == self._name]:
+        for name in [one for one in list(sys.modules) if one.split(".", 1)[0] == self._name]:
             del sys.modules[name]
 
     def _import(
