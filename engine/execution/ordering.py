@@ -1,8 +1,9 @@
 """Release responses in the order in which their requests arrived (``preserve_ordering``).
 
 Owns the order, and nothing else: it wraps the callback of each request, so neither scheduler
-nor pump knows of it. An error is passed on at once: a request that never ran, or whose run
-failed, keeps nobody waiting. Only behind answers of the same request it waits for its turn.
+nor pump knows of it. A run that failed is answered in its turn, as any other. Who is refused or
+taken back (``Unavailable``, ``Cancelled``) never ran and had no place among the answers, so he
+learns of it at once; only behind answers of the same request that waits for its turn, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from engine.errors import EngineError
+from engine.errors import Cancelled, EngineError, Unavailable
 from engine.types import InferResponse
 
 #: gets a request's last answer, once
@@ -43,7 +44,7 @@ class Ordering:
 
         def wrapped_done(answer: InferResponse | EngineError) -> None:
             slot.over = True
-            if isinstance(answer, EngineError) and not slot.kept:
+            if isinstance(answer, Unavailable | Cancelled) and not slot.kept:
                 done(answer)
             else:
                 slot.kept.append(partial(done, answer))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import engine.backend
 from engine.backend import Backend, Executor, Placement, Runnable, Signature, Work
 from engine.clock import SystemClock
 from engine.errors import Internal
@@ -20,6 +21,7 @@ from engine.types import Array, DType, Tensor
 from support.in_thread import Ports, listening
 
 PATIENCE_S = 20.0
+Inputs = Mapping[str, Array]
 CONFIG = """
 name: "%(name)s" backend: "recorder" max_batch_size: %(batch)d
 %(tensors)s
@@ -46,6 +48,10 @@ def write(
     return folder
 
 
+def _nobody(_: Inputs) -> bool:
+    return False
+
+
 class Recorder:
     """The backend. While ``doors`` are closed, whoever runs waits inside.
 
@@ -63,6 +69,7 @@ class Recorder:
         self.fails: set[str] = set()
         self._changed = threading.Condition()
         self._open = True
+        self._lets_by = _nobody
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         del directory, config
@@ -86,16 +93,16 @@ class Recorder:
                 self.inside[key] += 1
                 self.most[key] = max(self.most[key], self.inside[key])
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._open, PATIENCE_S)
+            self._changed.wait_for(lambda: self._open or self._lets_by(inputs), PATIENCE_S)
             self.inside.subtract((name, ""))
         if name in self.fails:
             message = f"{name} fails"
             raise Internal(message)
 
     @contextmanager
-    def doors_closed(self) -> Iterator[None]:
-        """Keep whoever runs inside."""
-        self._open = False
+    def doors_closed(self, lets_by: Callable[[Inputs], bool] = _nobody) -> Iterator[None]:
+        """Keep whoever runs inside, but for runs that are let by for what they were given."""
+        self._open, self._lets_by = False, lets_by
         try:
             yield
         finally:
@@ -155,12 +162,11 @@ class _Executed(_Recorded):
 def recording(
     options: ServeOptions, host: Host, recorder: Recorder
 ) -> Iterator[tuple[Ports, Registry]]:
-    """Serve a repository of recorded models over HTTP and gRPC."""
+    """Serve a repository over HTTP and gRPC; its recorded models report to ``recorder``."""
     opened: list[Registry] = []
 
     def find(name: str) -> Backend:
-        assert name == "recorder"
-        return recorder
+        return recorder if name == "recorder" else engine.backend.find(name)
 
     async def open_registry(loop: asyncio.AbstractEventLoop) -> Registry:
         registry = Registry(options, clock=SystemClock(), loop=loop, host=host, find=find)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,14 @@ class Server:
 
 
 @contextmanager
-def serving(*flags: str, folder: Path) -> Iterator[Server]:
+def serving(
+    *flags: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Serve with these flags on free ports; ``folder`` takes the log. Stopped afterwards."""
     ports, log = folder / "ports.json", folder / "server.log"
     ports.unlink(missing_ok=True)
-    spawned = start(*LOCAL, "--ports-file", str(ports), *flags, log=log)
+    told = ("--ports-file", str(ports))
+    spawned = start(*LOCAL, *told, *flags, log=log, environment=environment)
     try:
         until(lambda: ports.exists() or spawned.poll() is not None, f"ports in {log.read_text()}")
         assert ports.exists(), log.read_text()
@@ -67,11 +71,19 @@ def serving(*flags: str, folder: Path) -> Iterator[Server]:
             spawned.wait()
 
 
-def start(*flags: str, log: Path) -> subprocess.Popen[bytes]:
-    """Start ``engine serve`` and wait for nothing; what it says goes to ``log``."""
+def start(
+    *flags: str, log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start ``engine serve`` and wait for nothing; what it says goes to ``log``.
+
+    ``environment`` comes on top of the test's own.
+    """
     with log.open("wb") as sink:
         return subprocess.Popen(
-            [sys.executable, "-m", "engine", "serve", *flags], stdout=sink, stderr=sink
+            [sys.executable, "-m", "engine", "serve", *flags],
+            stdout=sink,
+            stderr=sink,
+            env={**os.environ, **(environment or {})},
         )
 
 

@@ -5,31 +5,38 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import EngineError, Internal
-from engine.execution.ordering import Ordering
+from engine.errors import Cancelled, EngineError, Internal, Unavailable
+from engine.execution.ordering import Done, Ordering
 from engine.types import InferResponse
 
+RESPONSE = InferResponse(model="m", version="1", outputs=())
+REFUSALS = (Unavailable("refused"), Cancelled("taken back"))
 
-@given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
-def test_responses_leave_in_order_and_errors_at_once(finish: list[int], fail: set[int]) -> None:
+
+@given(
+    st.permutations(range(6)),
+    st.lists(
+        st.sampled_from((RESPONSE, RESPONSE, Internal("x"), *REFUSALS)), min_size=6, max_size=6
+    ),
+)
+def test_answers_leave_in_order_and_refusals_at_once(
+    finish: list[int], answers: list[InferResponse | EngineError]
+) -> None:
     ordering = Ordering()
     left: list[int] = []
-    errors: list[int] = []
+    refused: list[int] = []
 
-    def done(number: int) -> object:
+    def waiting(number: int) -> Done:
         def tell(answer: InferResponse | EngineError) -> None:
-            (errors if isinstance(answer, EngineError) else left).append(number)
+            assert answer is answers[number]
+            (refused if answer in REFUSALS else left).append(number)
 
         return ordering.wrap(tell)[0]
 
-    waiting = [done(number) for number in range(6)]
+    dones = [waiting(number) for number in range(6)]
     for count, number in enumerate(finish, 1):
-        failing = number in fail
-        answer = Internal("x") if failing else InferResponse(model="m", version="1", outputs=())
-        waiting[number](answer)  # type: ignore[operator]
-        if failing:
-            assert errors[-1] == number
+        dones[number](answers[number])
         finished = set(finish[:count])
         ready = next(one for one in range(7) if one not in finished)
-        assert left == [one for one in range(ready) if one not in fail]
-    assert errors == [number for number in finish if number in fail]
+        assert left == [one for one in range(ready) if answers[one] not in REFUSALS]
+        assert refused == [one for one in finish[:count] if answers[one] in REFUSALS]
