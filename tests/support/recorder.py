@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +57,8 @@ class Recorder:
     """The backend. While ``doors`` are closed, whoever runs waits inside.
 
     ``order`` names the model of every run, ``most`` how many ran at once, of each model and ""
-    of all; ``seen`` is what every run was given, ``placed`` where every instance was loaded.
+    of all; ``seen`` is what every run was given, ``placed`` where every instance was loaded,
+    ``threads`` and ``cores`` where a model ran last.
     """
 
     def __init__(self) -> None:
@@ -66,6 +68,7 @@ class Recorder:
         self.seen: list[tuple[str, Mapping[str, Array]]] = []
         self.placed: list[tuple[str, Placement]] = []
         self.threads: dict[str, str] = {}
+        self.cores: dict[str, set[int]] = {}
         self.fails: set[str] = set()
         self._changed = threading.Condition()
         self._open = True
@@ -89,6 +92,7 @@ class Recorder:
             self.order.append(name)
             self.seen.append((name, inputs))
             self.threads[name] = threading.current_thread().name
+            self.cores[name] = os.sched_getaffinity(0)
             for key in (name, ""):
                 self.inside[key] += 1
                 self.most[key] = max(self.most[key], self.inside[key])
