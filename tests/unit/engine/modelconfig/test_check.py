@@ -226,6 +226,51 @@ def test_a_fixed_first_dimension_does_not_batch() -> None:
     assert "set max_batch_size: 0 and dims: [1,3]" in found
 
 
+_SEQUENCE = """
+max_batch_size: 8 input { name: "x" data_type: TYPE_FP32 dims: 3 }
+output { name: "x" data_type: TYPE_FP32 dims: 3 }
+sequence_batching {
+  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START %s: [ 0, 1 ] } }
+  state { input_name: "s" output_name: "t" data_type: TYPE_INT64 dims: [ %s ] }
+}
+"""
+
+
+def _sequence_file(*outputs: TensorSpec) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    x, state = TensorSpec("x", DType.FP32, (-1, 3)), TensorSpec("s", DType.INT64, (-1, 4))
+    return (x, TensorSpec("START", DType.INT32, (-1, 1)), state), (x, *outputs)
+
+
+def test_what_a_sequence_batcher_fills_and_keeps_is_the_files_too() -> None:
+    good = convert.loads(_SEQUENCE % ("int32_false_true", "4"), "c")
+    assert disagreements(good, *_sequence_file(TensorSpec("t", DType.INT64, (-1, 4)))) == ()
+    bad = convert.loads(_SEQUENCE % ("fp32_false_true", "5"), "c")
+    assert [
+        finding.what.partition(": ")[2] for finding in disagreements(bad, *_sequence_file())
+    ] == [
+        "the model file has type TYPE_INT32, the configuration TYPE_FP32",
+        (
+            "the model file has 2 dimensions (shape [-1,4]), the configuration 2 (shape [-1,5], "
+            "batch dimension included)"
+        ),
+        "the model file has no output 't'",
+    ]
+
+
+def test_a_ragged_input_is_one_row_of_all_requests_and_a_batch_input_any_shape() -> None:
+    text = """
+max_batch_size: 8 input { name: "r" data_type: TYPE_FP32 dims: -1 allow_ragged_batch: true }
+batch_input { kind: BATCH_ELEMENT_COUNT target_name: "n" data_type: TYPE_INT32 source_input: "r" }
+"""
+    config = convert.loads(text, "c")
+    count = TensorSpec("n", DType.INT32, (-1,))
+    assert disagreements(config, (TensorSpec("r", DType.FP32, (-1,)), count), ()) == ()
+    (found,) = disagreements(config, (TensorSpec("r", DType.FP32, (-1, -1)), count), ())
+    assert "the configuration 1 (shape [-1]" in found.what
+    (found,) = disagreements(config, (TensorSpec("r", DType.FP32, (-1,)),), ())
+    assert "the model file has no input 'n'" in found.what
+
+
 def test_a_reshape_is_what_the_model_file_must_fit() -> None:
     text = 'input { name: "x" data_type: TYPE_FP32 dims: 6 reshape { shape: [ 2, 3 ] } }'
     assert _agree(text, TensorSpec("x", DType.FP32, (2, -1))) == []

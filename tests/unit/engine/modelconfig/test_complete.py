@@ -102,6 +102,36 @@ def test_a_sequence_model_gets_no_dynamic_batcher() -> None:
     assert config.dynamic_batching is None
 
 
+def test_what_a_batcher_fills_or_keeps_is_not_completed_as_the_requests() -> None:
+    text = """
+sequence_batching {
+  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
+  state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 3 }
+}
+"""
+    config = complete(
+        recognise(convert.loads(text, "c"), "m", ("model.onnx",)),
+        inputs=(
+            _BATCHED,
+            TensorSpec("START", DType.INT32, (-1, 1)),
+            TensorSpec("s", DType.FP32, (-1, 3)),
+        ),
+        outputs=(_BATCHED, TensorSpec("t", DType.FP32, (-1, 3))),
+        batchable=True,
+    )
+    assert [tensor.name for tensor in config.input] == ["x"]
+    assert [tensor.name for tensor in config.output] == ["x"]
+    assert config.max_batch_size == 4
+
+
+def test_batch_inputs_count_as_inputs() -> None:
+    config = _complete(
+        'batch_input { target_name: "x" data_type: TYPE_INT32 source_input: "x" }\n'
+        'output { name: "x" data_type: TYPE_FP32 dims: 3 }'
+    )
+    assert (config.input, config.max_batch_size) == ((), 0)
+
+
 def test_a_fixed_batch_dimension_refuses_a_batch_size() -> None:
     expected = (
         "autofill failed for model 'm': model does not support batching while non-zero "

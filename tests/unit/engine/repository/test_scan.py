@@ -117,6 +117,8 @@ def test_a_linked_version_is_seen_through_its_link(tmp_path: Path) -> None:
         ("", "m", ("model.py",), "python"),
         ("", "m", ("model.xml", "model.bin"), "openvino"),
         ("", "simple.identity", (), "identity"),
+        ('default_model_filename: "net.bin"', "a.mine", (), "mine"),
+        ('platform: "mine"', "a.b.c", ("model.onnx",), "b.c"),
         ('platform: "ensemble"', "m", (), ""),
     ],
 )
@@ -124,6 +126,37 @@ def test_a_backend_is_told_in_tritons_order(
     text: str, name: str, files: tuple[str, ...], backend: str
 ) -> None:
     assert recognise(convert.loads(text, "c"), name, files).backend == backend
+
+
+@pytest.mark.triton("1.6", "2a.1")
+@pytest.mark.parametrize(
+    ("text", "file", "expected"),
+    [
+        ("", "model.savedmodel", ("tensorflow", "tensorflow_savedmodel", "model.savedmodel")),
+        ("", "model.graphdef", ("tensorflow", "tensorflow_graphdef", "model.graphdef")),
+        ("", "model.plan", ("tensorrt", "tensorrt_plan", "model.plan")),
+        ("", "model.onnx", ("onnxruntime", "onnxruntime_onnx", "model.onnx")),
+        ("", "model.xml", ("openvino", "", "model.xml")),
+        ("", "model.pt", ("pytorch", "pytorch_libtorch", "model.pt")),
+        ("", "model.pt2", ("pytorch", "torch_aoti", "model.pt2")),
+        ("", "model.py", ("python", "", "model.py")),
+        ('backend: "pytorch"', "", ("pytorch", "pytorch_libtorch", "model.pt")),
+        ('backend: "pytorch"', "model.pt2", ("pytorch", "torch_aoti", "model.pt2")),
+        ('platform: "torch_aoti"', "", ("pytorch", "torch_aoti", "model.pt2")),
+        ('platform: "libtorch"', "", ("pytorch", "libtorch", "model.pt")),
+        ('backend: "tensorflow"', "", ("tensorflow", "tensorflow_savedmodel", "model.savedmodel")),
+        (
+            'backend: "onnxruntime" default_model_filename: "net.onnx"',
+            "model.plan",
+            ("onnxruntime", "onnxruntime_onnx", "net.onnx"),
+        ),
+    ],
+)
+def test_a_model_file_has_a_usual_name_and_its_backend_a_platform(
+    text: str, file: str, expected: tuple[str, str, str]
+) -> None:
+    config = recognise(convert.loads(text, "c"), "m", (file, "model.bin"))
+    assert (config.backend, config.platform, config.default_model_filename) == expected
 
 
 @pytest.mark.triton("2a.2")
