@@ -105,7 +105,8 @@ def test_a_sequence_model_gets_no_dynamic_batcher() -> None:
 def test_what_a_batcher_fills_or_keeps_is_not_completed_as_the_requests() -> None:
     text = """
 sequence_batching {
-  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
+  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: 0
+    int32_false_true: 1 } }
   state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 3 }
 }
 """
