@@ -14,7 +14,7 @@ from engine.errors import Cancelled, EngineError, NotFound, Unavailable
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig, ModelInput, ModelOutput
 from engine.telemetry.stats import Ledger, ModelStatistics, Timings
-from engine.types import DType, InferRequest, InferResponse, Tensor
+from engine.types import DType, InferRequest, InferResponse, Parameter, Tensor
 
 Compute = Callable[[InferRequest], tuple[Tensor, ...]]
 Done = Callable[[InferResponse | EngineError], None]
@@ -66,7 +66,11 @@ def echo_config(
 
 class FakeModel:
     def __init__(
-        self, config: ModelConfig | None = None, version: int = 1, compute: Compute = echo
+        self,
+        config: ModelConfig | None = None,
+        version: int = 1,
+        compute: Compute = echo,
+        parameters: Mapping[str, Parameter] | None = None,
     ) -> None:
         self.config = config or echo_config()
         self.name = self.config.name
@@ -78,6 +82,7 @@ class FakeModel:
         self.cancelled: list[int] = []
         self.requests: list[InferRequest] = []
         self._compute = compute
+        self._parameters = parameters or {}
         self._waiting: dict[int, tuple[InferRequest, Done]] = {}
         self._tickets = 0
         self._due = False
@@ -115,6 +120,7 @@ class FakeModel:
                     model=self.name,
                     version=str(self.version),
                     id=request.id,
+                    parameters=self._parameters,
                     outputs=tuple(
                         tensor for tensor in outputs if not wanted or tensor.name in wanted
                     ),
