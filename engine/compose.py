@@ -42,6 +42,8 @@ from engine.repository.scan import CONFIG
 from engine.service import Service
 from engine.sharing import RateLimit
 from engine.telemetry import log, machine
+from engine.telemetry.devices import Devices
+from engine.telemetry.page import MetricsPage
 from engine.transports.grpc import serve_grpc
 from engine.transports.http import serve_http
 from engine.transports.metrics import serve_metrics
@@ -98,20 +100,36 @@ async def _serve(options: ServeOptions) -> int:
     clock = SystemClock()
     with reserved(options):
         host = _host(options, clock)
+        devices = await _devices(options, loop)
         registry = Registry(options, clock=clock, loop=loop, host=host)
         try:
             await _load(options, registry, stop)
             regions = RegionTable(open_system, OpenCuda()) if options.allow_client_shm else None
-            listeners = await _listen(options, Service(registry, options, regions))
+            service = Service(registry, options, regions)
+            page = MetricsPage(registry.models, devices, options.metrics_config, clock)
+            listeners = await _listen(options, service, page)
         except EngineError:
             await registry.stop(options.exit_timeout_secs)
             raise
     await stop.wait()
     if not await _shut_down(options, registry, listeners, clock):
         _leave_at_once(FAILED, "Exit timeout expired. Exiting immediately.")
+    devices.stop()
     if host.cache is not None:
         await host.cache.close()
     return DONE
+
+
+async def _devices(options: ServeOptions, loop: asyncio.AbstractEventLoop) -> Devices:
+    """Begin to look at the machine's devices, if anybody may ask for them."""
+    devices = Devices(
+        gpus=options.allow_gpu_metrics,
+        cpu=options.allow_cpu_metrics,
+        interval_ms=options.metrics_interval_ms,
+    )
+    if options.allow_metrics:
+        await loop.run_in_executor(None, devices.start)
+    return devices
 
 
 def _host(options: ServeOptions, clock: Clock) -> Host:
@@ -176,11 +194,16 @@ def check_repository(repository: Path) -> None:
         )
 
 
-async def _listen(options: ServeOptions, service: Service) -> tuple[Listener, ...]:
+async def _listen(
+    options: ServeOptions, service: Service, page: MetricsPage
+) -> tuple[Listener, ...]:
     opened: dict[str, Listener] = {}
     try:
         for name, address, port in endpoints(options):
-            opened[name] = await _open(name, service, options, address, port)
+            if name == "metrics":
+                opened[name] = await serve_metrics(page.text, address=address, port=port)
+            else:
+                opened[name] = await _open(name, service, options, address, port)
             logger.info("Started %s at %s:%d", TITLES[name], address, opened[name].port)
         if options.ports_file:
             tell_ports(options.ports_file, {name: one.port for name, one in opened.items()})
@@ -198,8 +221,6 @@ async def _open(
         return await serve_grpc(
             service, address=address, port=port, reuse_port=options.reuse_grpc_port
         )
-    if name == "metrics":
-        return await serve_metrics(service, address=address, port=port)
     return await serve_http(
         service,
         address=address,

@@ -17,7 +17,6 @@ from engine.delivery import Delivery
 from engine.errors import InvalidArgument, NotFound, Unavailable, Unsupported
 from engine.memory.use import Use
 from engine.scheduler import Refusal
-from engine.telemetry import exposition
 from engine.v2 import message
 from engine.v2.binary import tag
 from engine.v2.call import (
@@ -319,12 +318,6 @@ class Service:
         shape = (1, *spec.shape[1:]) if model.config.max_batch_size else spec.shape
         request = message.raw_request(call.content, model.name, spec.name, spec.dtype, shape)
         return Infer(call.model, call.version, request)
-
-    def metrics(self) -> str:
-        """Write the metrics of every model, as Prometheus reads them."""
-        return exposition.render(
-            [(model.statistics(), model.config.metric_tags) for model in self._registry.models()]
-        )
 
     def _model(self, name: str, version: str) -> Served:
         if version:

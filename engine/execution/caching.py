@@ -146,10 +146,10 @@ class Caching:
                 self._ledger.spread.looked_up(taken_ns, self._now_ns(), hit=False)
 
 
-def cached(config: ModelConfig, cache: Cache | None) -> Cache | None:
-    """Give the cache that keeps a model's responses; one that asks for it in vain is warned."""
+def cached(config: ModelConfig, cache: Cache | None) -> bool:
+    """Say whether a model's responses are kept; one that asks for it in vain is warned."""
     if not config.response_cache:
-        return None
+        return False
     if cache is None:
         why = "this server has none; start it with --cache-config"
     elif config.sequence_batching is not None:
@@ -157,9 +157,9 @@ def cached(config: ModelConfig, cache: Cache | None) -> Cache | None:
     elif config.decoupled:
         why = "a decoupled model may answer a request any number of times"
     else:
-        return cache
+        return True
     logger.warning("model '%s' is served without the response cache: %s", config.name, why)
-    return None
+    return False
 
 
 def identity(directory: Path, config: ModelConfig) -> str:

@@ -41,7 +41,8 @@ from engine.ratelimit import Seat
 from engine.scheduler import Scheduler
 from engine.schedulers import make
 from engine.schedulers.limited import Limited
-from engine.telemetry.stats import Ledger, ModelStatistics
+from engine.telemetry.spread import spread
+from engine.telemetry.stats import Ledger, ModelStatistics, Spread
 from engine.types import InferRequest, TensorSpec
 
 __all__ = ["Done", "Emit", "ServedModel", "load"]
@@ -116,6 +117,11 @@ class ServedModel:
             return self._caching.submit(request, done)
         return self._pump.submit(request, done, emit)
 
+    @property
+    def spread(self) -> Spread | None:
+        """What is known of single requests' times, if somebody asked for it."""
+        return self._ledger.spread
+
     def cancel(self, ticket_id: int) -> None:
         """Take a request back; ``done`` gets Cancelled if it still waits, else what it gets."""
         if self._caching is not None:
@@ -170,7 +176,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     seat, loaded = _load_all(planned, directory, config, backend, host)
     arrangement = with_states(layout(name, version, config), states)
     mailbox = Mailbox(loop)
-    ledger = Ledger(name, version, [one.placement.device for one in planned])
+    ledger = _ledger(name, version, config, planned, host)
     workers = _instances(loaded, config, arrangement, mailbox, clock)
     behind = sequenced(workers, config, states)
     admit = Admission(config).ticket
@@ -185,10 +191,19 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         seat.listen(lambda: mailbox.post(pump.nudge))
     model = ServedModel(name, version, config, pump, ledger, seat)
     model.labels = labels
-    if (cache := cached(config, host.cache)) is not None:
-        model.keep_responses(cache, _keys(model, directory, loaded[0][1]), clock, loop)
+    if ledger.caches and host.cache is not None:
+        model.keep_responses(host.cache, _keys(model, directory, loaded[0][1]), clock, loop)
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
     return model
+
+
+def _ledger(
+    name: str, version: int, config: ModelConfig, planned: Sequence[Planned], host: Host
+) -> Ledger:
+    ledger = Ledger(name, version, [one.placement.device for one in planned if not one.passive])
+    ledger.caches = cached(config, host.cache)
+    ledger.spread = spread(config, host.metering, cached=ledger.caches)
+    return ledger
 
 
 def _keys(model: ServedModel, directory: Path, loaded: Runnable | Executor) -> Keys:

@@ -18,7 +18,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from engine.telemetry.pictures import SpreadPicture
 
 
 class FailureReason(Enum):
@@ -94,7 +97,8 @@ class ModelStatistics:
     ``last_inference`` is in ms since 1970-01-01 UTC, 0 before the first inference.
     ``batch_stats`` is in order of batch size, ``response_stats`` of index (decoupled models only).
     ``failures`` has a number for every reason, and they add up to ``fail.count``. ``devices`` are
-    those that its instances are on. ``pending`` requests wait for an instance at this moment.
+    those that its ``instances`` are on. ``pending`` requests wait for an instance at this moment.
+    ``caches`` says that a response cache is asked first.
     """
 
     name: str
@@ -117,6 +121,8 @@ class ModelStatistics:
     )
     devices: tuple[DeviceTally, ...] = (DeviceTally(device=None),)
     pending: int = 0
+    instances: int = 1
+    caches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,10 @@ class Spread(Protocol):
 
     def looked_up(self, ns: int, done_ns: int, *, hit: bool) -> None:
         """Learn how long the response cache was asked, and stored into."""
+        ...
+
+    def picture(self, now_ns: int) -> SpreadPicture:
+        """Freeze what was learnt as it is now."""
         ...
 
 
@@ -238,11 +248,13 @@ class _Device:
 class Ledger:
     """Counts what one model version does. Its cost grows with batches, not with requests.
 
-    ``devices`` says where each instance is, by its number: None is the CPU, and where an instance
-    is that is not listed. ``spread`` is told of each request, if it is set.
+    ``devices`` says where each instance that gets requests is, by its number: None is the CPU,
+    and where an instance is that is not listed. ``spread`` is told of each request, if it is set;
+    ``caches`` says that a response cache is asked first.
     """
 
     spread: Spread | None = None
+    caches: bool = False
 
     def __init__(self, name: str, version: int, devices: Sequence[int | None] = (None,)) -> None:
         self.model: str = name
@@ -255,11 +267,13 @@ class Ledger:
         self._hits = _Count()
         self._misses = _Count()
         self._devices: dict[int | None, _Device] = {}
+        self._instances = 0
         self._on: dict[int, _Device] = defaultdict(lambda: self._device(None))
         self.place(devices)
 
     def place(self, devices: Sequence[int | None]) -> None:
         """Learn anew where each instance is; what was counted before stays."""
+        self._instances = len(devices)
         self._on.clear()
         self._on.update((number, self._device(device)) for number, device in enumerate(devices))
 
@@ -359,6 +373,8 @@ class Ledger:
             failures=dict(self._failures),
             devices=devices,
             pending=pending,
+            instances=self._instances,
+            caches=self.caches,
         )
 
 

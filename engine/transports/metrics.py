@@ -1,7 +1,7 @@
 """The metrics page over HTTP, on a port of its own.
 
 As Triton's does, it answers every GET: the metrics where they are asked for, nothing (and
-200) elsewhere. Does not own what the page says (``engine.telemetry.exposition``).
+200) elsewhere. Does not own what the page says (``engine.telemetry.page``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from engine.v2.http import HttpReply, render_error
 from engine.v2.routes import MethodNotAllowed
 
 if TYPE_CHECKING:
-    from engine.service import Service
+    from collections.abc import Callable
+
     from engine.transports.exchange import Exchange
     from engine.transports.listener import Listener
 
@@ -23,10 +24,10 @@ _PATHS = frozenset({"/metrics", "/metrics/"})
 
 
 class Page:
-    """The application that shows the metrics."""
+    """The application that shows the metrics; ``write`` gives them as they are now."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, write: Callable[[], str]) -> None:
+        self._write = write
 
     def begin(self, exchange: Exchange) -> None:
         """Answer a request."""
@@ -37,7 +38,7 @@ class Page:
             exchange.reply(HttpReply(200))
             return
         try:
-            page = self._service.metrics().encode()
+            page = self._write().encode()
         except Exception as error:  # noqa: BLE001 - one request's fault must not end the others
             exchange.reply(fault(exchange, error))
             return
@@ -52,10 +53,10 @@ class Page:
         """Go on until the connections are closed: the last figures are worth reading."""
 
 
-async def serve_metrics(service: Service, *, address: str, port: int) -> Listener:
+async def serve_metrics(write: Callable[[], str], *, address: str, port: int) -> Listener:
     """Serve the metrics page on the running loop; port 0 lets the system choose one.
 
     Raises:
         EngineError: the port cannot be had.
     """
-    return await listen(Page(service), "metrics", address=address, port=port)
+    return await listen(Page(write), "metrics", address=address, port=port)

@@ -13,7 +13,7 @@ from enum import Enum
 from engine.errors import Cancelled, EngineError, NotFound, Unavailable
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig, ModelInput, ModelOutput
-from engine.telemetry.stats import Ledger, ModelStatistics, Timings
+from engine.telemetry.stats import Ledger, ModelStatistics, Spread, Timings
 from engine.types import DType, InferRequest, InferResponse, Parameter, Tensor
 
 Compute = Callable[[InferRequest], tuple[Tensor, ...]]
@@ -77,6 +77,8 @@ class FakeModel:
         self.version = version
         self.inputs = input_specs(self.config)
         self.outputs = output_specs(self.config)
+        self.load_ns = 0
+        self.spread: Spread | None = None
         self.labels: dict[str, tuple[bytes, ...]] = {}
         self.held = False
         self.cancelled: list[int] = []

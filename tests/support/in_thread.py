@@ -11,9 +11,13 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from engine.clock import SystemClock
 from engine.memory.table import RegionTable
+from engine.metering import Metering
 from engine.options import ServeOptions
 from engine.service import Control, Service
+from engine.telemetry.devices import Devices
+from engine.telemetry.page import MetricsPage
 from engine.transports.grpc import GrpcListener, serve_grpc
 from engine.transports.http import serve_http
 from engine.transports.listener import Listener
@@ -52,14 +56,19 @@ class Ports:
         return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(PATIENCE_S)
 
 
+def _page(registry: Any, metering: Metering) -> Callable[[], str]:
+    devices = Devices(gpus=False, cpu=True, interval_ms=1000)
+    return MetricsPage(registry.models, devices, metering, SystemClock()).text
+
+
 async def _open(
-    registry: Control, max_input_size: int, regions: RegionTable | None
+    registry: Control, max_input_size: int, regions: RegionTable | None, metering: Metering
 ) -> tuple[Any, ...]:
     service = Service(registry, ServeOptions(model_repository=(Path(),)), regions)
     return (
         await serve_http(service, address="127.0.0.1", port=0, max_input_size=max_input_size),
         await serve_grpc(service, address="127.0.0.1", port=0),
-        await serve_metrics(service, address="127.0.0.1", port=0),
+        await serve_metrics(_page(registry, metering), address="127.0.0.1", port=0),
         service,
     )
 
@@ -70,6 +79,7 @@ def listening(
     close_registry: Close,
     max_input_size: int = 1 << 20,
     regions: RegionTable | None = None,
+    metering: Metering | None = None,
 ) -> Iterator[Ports]:
     """Serve a registry; it is opened and closed on the server's loop."""
     started: Future[Ports] = Future()
@@ -79,7 +89,9 @@ def listening(
         loop = asyncio.get_running_loop()
         try:
             registry = await open_registry(loop)
-            http, grpc, metrics, service = await _open(registry, max_input_size, regions)
+            http, grpc, metrics, service = await _open(
+                registry, max_input_size, regions, metering or Metering()
+            )
         except BaseException as error:
             started.set_exception(error)
             raise
