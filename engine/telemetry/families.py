@@ -11,6 +11,7 @@ to no instance (failures, waiting requests, the cache, the time to load) has no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -138,6 +139,7 @@ _CACHE_DURATIONS = (
         lambda model: model.statistics.cache_miss.ns // 1000,
     ),
 )
+_NO_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _FAILURES = "nv_inference_request_failure"
 _HISTOGRAMS = {
     FIRST_RESPONSE: "Times from a request's arrival to its first response, ms",
@@ -270,6 +272,11 @@ def _labels(model: Described, more: Labels | None = None) -> Labels:
     return {
         "model": model.statistics.name,
         "version": model.statistics.version,
-        **{f"_{name}": value for name, value in model.tags.items()},
+        **{_tag(name): value for name, value in model.tags.items()},
         **(more or {}),
     }
+
+
+def _tag(name: str) -> str:
+    """Name a tag's label: one character that no label has would make the whole page unreadable."""
+    return "_" + _NO_LABEL.sub("_", name).lstrip("_")

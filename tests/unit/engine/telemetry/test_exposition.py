@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.telemetry.exposition import Family, Kind, Sample, number, render
 
 LABELS = st.dictionaries(
-    st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True), st.text(), max_size=3
+    st.from_regex(r"_?[a-z][a-z0-9_]{0,5}", fullmatch=True), st.text(), max_size=3
 )
 NUMBERS = st.integers(0, 2**63) | st.floats(allow_nan=False)
 

@@ -70,8 +70,8 @@ def test_counts_are_the_ledgers_in_microseconds() -> None:
 @pytest.mark.triton("2.9")
 def test_tags_have_an_underscore_and_any_text_may_be_a_value() -> None:
     odd = ModelStatistics(name='a"b\\c\nd', version="1")
-    got = shown([Described(statistics=odd, tags={"team": 'x"y', "reason": "z"})])
-    labels = {"model": 'a"b\\c\nd', "version": "1", "_team": 'x"y', "_reason": "z"}
+    got = shown([Described(statistics=odd, tags={"team": 'x"y', "my-tag": "z"})])
+    labels = {"model": 'a"b\\c\nd', "version": "1", "_team": 'x"y', "_my_tag": "z"}
     assert got["nv_inference_count", frozenset(labels.items())] == 0
 
 
