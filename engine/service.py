@@ -94,6 +94,8 @@ class Served(Protocol):
     config: ModelConfig
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    #: what requests are held against; kept with the model, so that it goes with it
+    fit: Fit | None
     labels: Mapping[str, tuple[bytes, ...]]
 
     @property
@@ -202,7 +204,6 @@ class Service:
         self._regions = regions
         self._name = options.id
         self._exiting = False
-        self._fits: dict[Served, Fit] = {}
         self._verbs: Mapping[type, Callable[[Call], Reply]] = {
             ServerLive: self._live,
             ServerReady: self._ready,
@@ -257,9 +258,11 @@ class Service:
         if self._exiting and not self._goes_on(call):
             raise Unavailable(tag(request.id) + Refusal.STOPPING.value)
         model = self._model(call.model, call.version)
-        fit = self._fits.get(model)
+        fit = model.fit
         if fit is None:
-            fit = self._learn(model)
+            fit = model.fit = Fit(
+                model.name, model.config.max_batch_size, model.inputs, model.outputs
+            )
         if emit is None and model.config.decoupled:
             raise DecoupledModel(model.name)
         if call.shared or fit.check(request):
@@ -296,13 +299,6 @@ class Service:
         if request.sequence_start or request.sequence_id in {0, ""}:
             return False
         return self._model(call.model, call.version).config.sequence_batching is not None
-
-    def _learn(self, model: Served) -> Fit:
-        here = set(self._registry.models())
-        self._fits = {known: fit for known, fit in self._fits.items() if known in here}
-        fit = Fit(model.name, model.config.max_batch_size, model.inputs, model.outputs)
-        self._fits[model] = fit
-        return fit
 
     def with_head(self, call: InferRaw) -> Infer:
         """Give a request without a head the head that the model's one input allows.

@@ -44,6 +44,7 @@ from engine.schedulers.limited import Limited
 from engine.telemetry.spread import spread
 from engine.telemetry.stats import Ledger, ModelStatistics, Spread
 from engine.types import InferRequest, TensorSpec
+from engine.v2.fit import Fit
 
 __all__ = ["Done", "Emit", "ServedModel", "load"]
 
@@ -60,6 +61,7 @@ class ServedModel:
     """A loaded model version. ``runtime`` says what really runs: provider, threads ...
 
     ``load_ns`` is how long it took to be prepared and loaded; whoever loads it writes it down.
+    ``fit`` belongs to whoever checks requests.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class ServedModel:
         self.runtime: Mapping[str, str] = {}
         self.labels: Labels = {}
         self.load_ns: int = 0
+        self.fit: Fit | None = None
         self._caching: Caching | None = None
         self._pump = pump
         self._ledger = ledger

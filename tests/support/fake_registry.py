@@ -15,6 +15,7 @@ from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig, ModelInput, ModelOutput
 from engine.telemetry.stats import Ledger, ModelStatistics, Spread, Timings
 from engine.types import DType, InferRequest, InferResponse, Parameter, Tensor
+from engine.v2.fit import Fit
 
 Compute = Callable[[InferRequest], tuple[Tensor, ...]]
 Done = Callable[[InferResponse | EngineError], None]
@@ -80,6 +81,7 @@ class FakeModel:
         self.load_ns = 0
         self.spread: Spread | None = None
         self.labels: dict[str, tuple[bytes, ...]] = {}
+        self.fit: Fit | None = None
         self.held = False
         self.cancelled: list[int] = []
         self.requests: list[InferRequest] = []
