@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -56,6 +57,8 @@ class Rpcs:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._stopping = False
+        self._under_way = 0
+        self._none: asyncio.Event | None = None
 
     def stop(self) -> None:
         """Refuse what comes from now on."""
@@ -89,6 +92,14 @@ class Rpcs:
             refusal = _fault(message, error)
         return await _abort(context, refusal)
 
+    async def answered(self, timeout_s: float) -> None:
+        """Wait until no inference is under way, at most ``timeout_s``."""
+        self._none = asyncio.Event()
+        if self._under_way:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._none.wait()
+
     async def _result(self, call: Infer) -> InferResponse:
         outcome: asyncio.Future[InferResponse | EngineError]
         outcome = asyncio.get_running_loop().create_future()
@@ -98,11 +109,16 @@ class Rpcs:
                 outcome.set_result(result)
 
         running = self._service.infer(call, done)
+        self._under_way += 1
         try:
             result = await outcome
         except asyncio.CancelledError:
             running.cancel()
             raise
+        finally:
+            self._under_way -= 1
+            if self._none is not None and not self._under_way:
+                self._none.set()
         if isinstance(result, EngineError):
             raise result
         return result
@@ -181,13 +197,16 @@ class GrpcListener:
     async def drain(self, timeout_s: float) -> None:
         """Wait until what is in flight has been answered, then cancel the rest and stop.
 
-        Until the last call requests are answered, then refused in words, and then grpc stops.
+        Until the last call requests are answered, then refused in words as long as others are
+        being answered, and then grpc stops.
         """
-        pause_s = min(LAST_CALL_S, timeout_s / 2)
+        now_s = asyncio.get_running_loop().time
+        deadline_s, pause_s = now_s() + timeout_s, min(LAST_CALL_S, timeout_s / 2)
         await asyncio.sleep(pause_s)
         self._rpcs.stop()
         await asyncio.sleep(pause_s)
-        await self._server.stop(timeout_s - 2 * pause_s)
+        await self._rpcs.answered(deadline_s - now_s())
+        await self._server.stop(max(0.0, deadline_s - now_s()))
 
     def close(self) -> None:
         """Cancel whatever is in flight, and stop."""
