@@ -25,7 +25,7 @@ QUIET = 0.15
 def main() -> None:
     """Measure and write."""
     given = _arguments()
-    here = _machine()
+    here = described()
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
         models = given.models or Path(scratch, "models")
@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _machine() -> Mapping[str, str]:
+def described() -> Mapping[str, str]:
     """Describe what this runs on; a machine that is not quiet is called that."""
     found = machine.describe()
     load = os.getloadavg()[0] / found["cores"]

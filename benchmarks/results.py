@@ -39,7 +39,7 @@ def markdown(results: Results) -> str:
     """Lay the figures out: median of the repetitions, least and greatest in brackets."""
     parts = [
         f"# What the engine costs, {results.taken_at[:10]}",
-        _table(("", ""), results.machine.items()),
+        table(("", ""), results.machine.items()),
         (
             f"Median of {results.repetitions} repetitions of {results.seconds:g} s, least and "
             "greatest in brackets. The load client runs on the same machine. CPU is that of the "
@@ -67,7 +67,7 @@ def _costs(costs: Sequence[Cost]) -> str:
         "client cores",
         "mean batch",
     )
-    return _table(
+    return table(
         head,
         (
             (
@@ -101,7 +101,7 @@ def _batches(costs: Sequence[Cost]) -> str:
         "requests lost",
         f"more than {WANTED_BATCH}, none lost",
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _kept(kept: Sequence[Kept]) -> str:
@@ -114,7 +114,7 @@ def _kept(kept: Sequence[Kept]) -> str:
         "served / bare",
         f"at least {WANTED_RATIO:.0%}",
     )
-    return _table(
+    return table(
         head,
         (
             (
@@ -131,6 +131,7 @@ def _kept(kept: Sequence[Kept]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
