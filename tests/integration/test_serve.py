@@ -181,6 +181,7 @@ def test_an_unknown_model_is_answered_in_tritons_words(server: Server) -> None:
     )
 
 
+@pytest.mark.triton("3.16")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_answers_what_is_in_flight_and_takes_nothing_new(
     tmp_path: Path, number: signal.Signals
@@ -229,6 +230,7 @@ def _everything(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.triton("3.16")
 def test_idle_connections_do_not_delay_a_stop(tmp_path: Path) -> None:
     slow(tmp_path / "models", 1)
     with (
@@ -242,6 +244,7 @@ def test_idle_connections_do_not_delay_a_stop(tmp_path: Path) -> None:
         assert server.exit_code() == 0
 
 
+@pytest.mark.triton("3.16")
 def test_a_stop_that_takes_too_long_is_cut_short(tmp_path: Path) -> None:
     slow(tmp_path / "models", 25_000)
     with serving(
@@ -293,6 +296,7 @@ def test_a_port_in_use_is_told_before_models_load(tmp_path: Path) -> None:
     assert "READY" not in said
 
 
+@pytest.mark.triton("3.4")
 def test_a_broken_config_ends_the_start_with_its_place(tmp_path: Path) -> None:
     examples.build("identity", tmp_path)
     config = tmp_path / "identity" / "config.pbtxt"
@@ -318,6 +322,7 @@ def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "none") in said
 
 
+@pytest.mark.triton("3.4")
 def test_with_exit_on_error_off_the_rest_is_served(tmp_path: Path) -> None:
     repository = slow(tmp_path / "models", 1)
     for name in ("identity", "sequence", "ensemble"):
@@ -342,6 +347,7 @@ def test_with_exit_on_error_off_the_rest_is_served(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.triton("3.3")
 def test_explicit_mode_serves_what_it_is_told(tmp_path: Path) -> None:
     for name in ("identity", "add_sub"):
         examples.build(name, tmp_path / "models")

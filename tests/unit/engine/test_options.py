@@ -136,6 +136,7 @@ def test_everything_wrong_is_said_at_once() -> None:
     ]
 
 
+@pytest.mark.triton("3.3")
 def test_models_are_named_only_in_explicit_mode() -> None:
     assert "requires --model-control-mode=explicit" in wrong(load_model=["a"])
     explicit = ModelControlMode.EXPLICIT

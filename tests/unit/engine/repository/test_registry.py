@@ -203,6 +203,7 @@ def test_a_missing_model_file_is_named_with_what_is_there(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.triton("3.4")
 def test_exit_on_error_ends_the_start_with_every_reason(tmp_path: Path) -> None:
     write_model(tmp_path, "a", "max_batch_size: x")
     write_model(tmp_path, "b", 'name: "c"')

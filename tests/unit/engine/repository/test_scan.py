@@ -11,10 +11,13 @@ from support.model_folders import write_model
 
 from engine.errors import InvalidArgument, NotFound
 from engine.modelconfig import convert
+from engine.modelconfig.schema import ModelConfig
+from engine.repository.prepare import contents, missing_file
 from engine.repository.recognise import recognise
 from engine.repository.scan import ModelFolder, scan, scan_model
 
 
+@pytest.mark.triton("1.3")
 def test_versions_are_folders_named_by_whole_numbers(tmp_path: Path) -> None:
     names = ("10", "2", "0", "03", "-1", "1.0", "latest", "warmup", "configs", ".cache")
     write_model(tmp_path, "m", versions=names)
@@ -34,6 +37,7 @@ def test_what_is_not_a_model_is_left_out(tmp_path: Path) -> None:
     assert snapshot.models["m"].source == str(tmp_path / "m")
 
 
+@pytest.mark.triton("1.2")
 def test_a_model_in_two_repositories_is_a_duplicate(tmp_path: Path) -> None:
     first = write_model(tmp_path / "a", "m")
     second = write_model(tmp_path / "b", "m")
@@ -102,6 +106,34 @@ def test_a_linked_version_is_seen_through_its_link(tmp_path: Path) -> None:
     assert before.versions == (1,)
     os.utime(source / "1" / "model.onnx", ns=(1, 1))
     assert scan_model(variant) != before
+
+
+@pytest.mark.triton("1.6")
+@pytest.mark.parametrize(
+    ("filename", "backend"),
+    [
+        ("model.onnx", "onnxruntime"),
+        ("model.plan", "tensorrt"),
+        ("model.pt", "pytorch"),
+        ("model.pt2", "pytorch"),
+        ("model.xml", "openvino"),
+        ("model.savedmodel", "tensorflow"),
+        ("model.graphdef", "tensorflow"),
+        ("model.py", "python"),
+    ],
+)
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_model_file_of_its_usual_name_is_found_be_it_a_file_or_a_folder(
+    tmp_path: Path, filename: str, backend: str, *, folder: bool
+) -> None:
+    file = write_model(tmp_path, "m", config=None, file="" if folder else filename) / "1" / filename
+    if folder:
+        file.mkdir()
+    config = recognise(ModelConfig(), "m", contents(file.parent))
+    assert (config.backend, config.default_model_filename) == (backend, filename)
+    assert missing_file(config, file.parent) == ""
+    file.rename(file.with_name("other"))
+    assert missing_file(config, file.parent).startswith(f"{file}: the model file is missing")
 
 
 @pytest.mark.triton("2a.1", "2a.2")
