@@ -63,6 +63,29 @@ def _dynamic(batching: DynamicBatching, config: ModelConfig) -> Iterator[Finding
         )
     if batching.preserve_ordering:
         yield from _ordering(batching, config)
+    if batching.default_queue_policy is not None:
+        path = (root, "default_queue_policy")
+        yield from _without_timeout(batching.default_queue_policy, path, config)
+    for policy in batching.priority_queue_policy.values():
+        yield from _without_timeout(policy, (root, "priority_queue_policy"), config)
+
+
+def _without_timeout(policy: QueuePolicy, path: Path, config: ModelConfig) -> Iterator[Finding]:
+    """Warn of what means nothing while no request has a timeout by default."""
+    if policy.default_timeout_microseconds:
+        return
+    hint = "set default_timeout_microseconds"
+    if policy.allow_timeout_override:
+        what = (
+            "allow_timeout_override has no effect without default_timeout_microseconds, which a "
+            f"request's own timeout only shortens, for {config.name}"
+        )
+        yield Finding((*path, "allow_timeout_override"), what, hint, warning=True)
+    if policy.timeout_action is TimeoutAction.DELAY:
+        what = (
+            f"timeout_action has no effect without default_timeout_microseconds for {config.name}"
+        )
+        yield Finding((*path, "timeout_action"), what, hint, warning=True)
 
 
 def _ordering(batching: DynamicBatching, config: ModelConfig) -> Iterator[Finding]:

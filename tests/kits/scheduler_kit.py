@@ -23,7 +23,7 @@ def _what_holds_at_every_moment_held(_: World, history: History) -> None:
     a level than may, and nobody is refused while there is room. Who is taken back leaves at
     once. A wake is never in the past, and never missing.
     """
-    assert history.faults == []
+    assert history.faults == [], history.faults
 
 
 def _every_request_ends_exactly_once(_: World, history: History) -> None:

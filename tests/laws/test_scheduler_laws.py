@@ -17,6 +17,8 @@ PLANTED_RUNS = 300
 
 
 class TestDirect(SchedulerKit):
+    RUNS = 400
+
     @staticmethod
     def worlds(dice: Random) -> World:
         return worlds.any_direct(dice)

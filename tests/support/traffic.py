@@ -180,9 +180,14 @@ class Simulation:
 
     def _come(self, turn: Turn, now: int) -> Step:
         scheduler, history = self._scheduler, self.history
+        before = [one for one in self._waiting.values() if not self._is_over(one, now)]
         tickets = [self._ticket(request, now) for request in turn.requests]
         if tickets:
-            self._carry_out(scheduler.offer(tickets, now), now)
+            step = scheduler.offer(tickets, now)
+            full = [one.ticket.id for one in step.rejects if one.reason is Refusal.FULL]
+            if history.stopped_before is None and full != self._too_many(before, tickets, now):
+                history.faults.append(f"{now}: {full} were refused as too many")
+            self._carry_out(step, now)
         for number in turn.cancel:
             queued = number in self._waiting
             step = scheduler.cancel(number, now)
@@ -195,6 +200,29 @@ class Simulation:
             self._started = True
             return scheduler.stop(now)
         return scheduler.tick(now)
+
+    def _is_over(self, ticket: Ticket, now: int) -> bool:
+        return self._world.refuses(ticket) and (ticket.deadline_ns or 0) <= now
+
+    def _too_many(self, waiting: list[Ticket], tickets: list[Ticket], now: int) -> list[int]:
+        """Name those who find no room in their level, when whoever can has left it to make some."""
+        world = self._world
+        refused: list[int] = []
+        idle = world.instances - len(self._busy) if self._started else 0
+
+        def full(ticket: Ticket) -> bool:
+            most = world.level(ticket).most
+            return 0 < most <= sum(one.priority == ticket.priority for one in waiting)
+
+        for ticket in tickets:
+            room = not full(ticket)
+            while not room and idle and (leaving := self._leave(waiting, now)):
+                waiting, idle = [one for one in waiting if one not in leaving], idle - 1
+            if full(ticket):
+                refused.append(ticket.id)
+            else:
+                waiting = [*waiting, ticket]
+        return refused
 
     def _ticket(self, request: Request, now: int) -> Ticket:
         rows, shape, patience, level = request
@@ -231,7 +259,7 @@ class Simulation:
                 lambda at, instance=dispatch.instance: self._free(instance, at),  # type: ignore[misc]
             )
         self._wake = step.wake_ns
-        self._look(now, full, stayed=not step.dispatches)
+        self._look(now)
 
     def _free(self, instance: int, now: int) -> Step:
         self._busy.discard(instance)
@@ -260,7 +288,7 @@ class Simulation:
             if tuple(expected) != dispatch.tickets:
                 faults.append(f"{now}: {dispatch.tickets} left instead of {expected}")
 
-    def _look(self, now: int, full: list[Ticket], *, stayed: bool) -> None:
+    def _look(self, now: int) -> None:
         """Note what must not be: now, when everything the step asked for is done."""
         world, history, waiting = self._world, self.history, [*self._waiting.values()]
         idle = self._started and len(self._busy) < world.instances
@@ -275,29 +303,20 @@ class Simulation:
             history.faults.append(f"{now}: due at {min(due)}, but asked to wake at {self._wake}")
         if self._wake is not None and self._wake <= now:
             history.faults.append(f"{now}: asked to wake at {self._wake}: a busy loop")
-        self._count_up(now, waiting, full, stayed=stayed)
+        self._count_up(now, waiting)
 
-    def _leave(self, waiting: list[Ticket], now: int) -> bool:
+    def _leave(self, waiting: list[Ticket], now: int) -> list[Ticket]:
+        """Who leaves now for an idle instance, if there is one."""
         rules = self._world.rules
         if rules is None or self.history.stopped_before is not None:
-            return True
-        ranked = sorted(waiting, key=lambda ticket: self._world.rank(ticket, now))
-        return bool(batch(ranked, rules, now))
+            return waiting
+        return batch(sorted(waiting, key=lambda one: self._world.rank(one, now)), rules, now)
 
-    def _count_up(
-        self, now: int, waiting: list[Ticket], full: list[Ticket], *, stayed: bool
-    ) -> None:
-        """Note whether more wait than may, or somebody was refused though there was room.
-
-        Whether there was is known if nobody left in the same step.
-        """
+    def _count_up(self, now: int, waiting: list[Ticket]) -> None:
+        """Note whether more wait than may."""
         world, faults = self._world, self.history.faults
         counts = Counter(ticket.priority for ticket in waiting)
         for ticket in waiting:
             most = world.level(ticket).most
             if most and counts[ticket.priority] > most:
                 faults.append(f"{now}: {counts[ticket.priority]} wait at level {ticket.priority}")
-        for ticket in full:
-            most = world.level(ticket).most
-            if not most or (stayed and counts[ticket.priority] < most):
-                faults.append(f"{now}: {ticket} was refused as too many, with room")

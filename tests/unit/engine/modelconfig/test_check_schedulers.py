@@ -341,6 +341,19 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             "priority_queue_policy has no effect without priority_levels for m",
             "priority_queue_policy",
         ),
+        (
+            "dynamic_batching { default_queue_policy { allow_timeout_override: true } }",
+            (
+                "allow_timeout_override has no effect without default_timeout_microseconds, which "
+                "a request's own timeout only shortens, for m"
+            ),
+            "allow_timeout_override",
+        ),
+        (
+            "dynamic_batching { default_queue_policy { timeout_action: DELAY } }",
+            "timeout_action has no effect without default_timeout_microseconds for m",
+            "timeout_action",
+        ),
     ],
 )
 def test_a_rule_is_stated_in_tritons_words_at_the_fields_place(
