@@ -64,8 +64,8 @@ def _dynamic(batching: DynamicBatching, config: ModelConfig) -> Iterator[Finding
     if batching.preserve_ordering:
         yield from _ordering(batching, config)
     if batching.default_queue_policy is not None:
-        path = (root, "default_queue_policy")
-        yield from _without_timeout(batching.default_queue_policy, path, config)
+        policy = batching.default_queue_policy
+        yield from _without_timeout(policy, (root, "default_queue_policy"), config)
     for policy in batching.priority_queue_policy.values():
         yield from _without_timeout(policy, (root, "priority_queue_policy"), config)
 
