@@ -71,7 +71,6 @@ def _whole(config: ModelConfig) -> Iterator[Finding]:
             f"'max_batch_size' must be non-negative value for {config.name}",
             "0 switches batching off",
         )
-    expected = PLATFORMS.get(config.platform)
     if config.platform == _ENSEMBLE:
         if config.backend:
             yield Finding(
@@ -80,17 +79,8 @@ def _whole(config: ModelConfig) -> Iterator[Finding]:
                 "backend type",
                 "remove the backend",
             )
-    elif config.platform and config.backend and expected != config.backend:
-        known = set(PLATFORMS.values())
-        if config.backend in known or expected is not None:
-            matching = [name for name, backend in PLATFORMS.items() if backend == config.backend]
-            hint = f"write platform: {' or '.join(matching)!r}, or leave it out"
-            yield Finding(
-                ("platform",),
-                "unexpected 'platform' and 'backend' pair, "
-                f"got:{config.platform}, {config.backend}",
-                hint if matching else "leave one of them out",
-            )
+    elif config.platform and config.backend:
+        yield from _pair(config)
     if config.runtime:
         what = f"runtime '{config.runtime}' has no effect for {config.name}"
         hint = "backends are Python packages here; backend: names one"
@@ -107,6 +97,18 @@ def _whole(config: ModelConfig) -> Iterator[Finding]:
             f"Response Cache does not currently support model {config.name} with sequence batching "
             "scheduler. Please disable the response cache.",
         )
+
+
+def _pair(config: ModelConfig) -> Iterator[Finding]:
+    """A backend that Triton knows has platforms of its own; anybody else's may have any."""
+    matching = [name for name, backend in PLATFORMS.items() if backend == config.backend]
+    if matching and config.platform not in matching:
+        what = f"unexpected 'platform' and 'backend' pair, got:{config.platform}, {config.backend}"
+        hint = f"write platform: {' or '.join(map(repr, matching))}, or leave it out"
+        yield Finding(("platform",), what, hint)
+    elif not matching and config.platform in PLATFORMS:
+        what = f"platform '{config.platform}' is not that of backend '{config.backend}'"
+        yield Finding(("platform",), what, "it has no effect; remove it", warning=True)
 
 
 def _schedulers(config: ModelConfig) -> Iterator[Finding]:

@@ -69,9 +69,16 @@ def _input(name: str, given: WarmupInput, path: Path, model: str) -> Iterator[Fi
 
 
 def _metric(metric: MetricControl, path: Path, model: str) -> Iterator[Finding]:
-    if metric.family not in FAMILIES:
+    if not metric.family:
+        yield Finding(path, f"metric identifier must specify non-empty 'family' for {model}")
+    elif metric.family not in FAMILIES:
         what = f"model_metrics sets up '{metric.family}', which is no family of {model}'s own"
         yield Finding((*path, "metric_identifier"), what, near(metric.family, FAMILIES), True)
+    if metric.buckets is None:
+        yield Finding(path, f"metric control must specify 'histogram_options' for {model}")
+    elif not metric.buckets:
+        what = f"histogram options must specify non-empty 'buckets' for {model}"
+        yield Finding((*path, "histogram_options"), what)
     buckets = metric.buckets or ()
     if any(one >= other for one, other in pairwise(buckets)):
         what = f"histogram buckets must ascend for {metric.family} for {model}"

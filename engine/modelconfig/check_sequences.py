@@ -32,6 +32,7 @@ from engine.types import DType
 _ANY = -1
 _PAIR = 2  # a word for false and a word for true
 _ROOT = "sequence_batching"
+_STATE = "another state"
 _IDS = (DType.UINT64, DType.INT64, DType.UINT32, DType.INT32, DType.BYTES)
 
 
@@ -97,9 +98,16 @@ def _control(control: Control, path: Path, name: str) -> Iterator[Finding]:
             what = f"unexpected data type for control {kind} for {name}. Allowed data types are"
             yield Finding((*path, "data_type"), f"{what} {allowed}")
         return
-    if len(given) != 1:
+    if not given:
         what = f"sequence batching must specify {either} for {kind} for {name}"
-        yield Finding(path, what, "keep one of them" if given else "as int32_false_true: [ 0, 1 ]")
+        yield Finding(path, what, "as int32_false_true: [ 0, 1 ]")
+        return
+    if len(given) > 1:
+        what = (
+            "sequence batching specifies more than one from 'int32_false_true', 'fp32_false_true' "
+            f"and 'bool_false_true' for {kind} for {name}"
+        )
+        yield Finding((*path, given[1]), what, "keep one of them")
         return
     if pairs[given[0]] != _PAIR:
         what = f"sequence batching control '{given[0]}' must have exactly 2 entries for {kind}"
@@ -136,28 +144,45 @@ def _dims(dims: Dims, path: Path, which: str, name: str) -> Iterator[Finding]:
 
 def _initial(initial: InitialState, state: State, path: Path, name: str) -> Iterator[Finding]:
     """Apply rule 3."""
-    which = f"'initial_state' field for state input name '{state.input_name}'"
+    of = f"'{state.input_name}'"
     if not initial.name:
-        what = "Field 'name' must be set when using initial_state for state input"
-        yield Finding(path, f"{what} '{state.input_name}' for {name}")
+        what = f"Field 'name' must be set when using initial_state for state input {of}."
+        yield Finding(path, what, "any name will do")
     if initial.data_type is not state.data_type:
-        given = initial.data_type.config_name if initial.data_type is not None else "no type"
-        what = f"{which} has {given}, which is not the state's own type, for {name}"
+        what = (
+            f"The data type used for 'initial_state' field of state {of} does not match the state "
+            "data type."
+        )
         yield Finding((*path, "data_type"), what)
-    if any(dim < 1 for dim in initial.dims):
-        what = f"{which} contains variable dimensions for {name}"
-        yield Finding((*path, "dims"), what, "the first request needs a state of a known size")
-    elif len(initial.dims) != len(state.dims) or any(
-        _ANY != fixed != dim for dim, fixed in zip(initial.dims, state.dims, strict=True)
-    ):
-        what = f"{which} has dims {_text(initial.dims)}, but the state {_text(state.dims)}"
-        yield Finding((*path, "dims"), f"{what} for {name}")
+    yield from _initial_dims(initial.dims, state, path)
     if initial.zero_data is None and initial.data_file is None:
-        what = f"{which} must specify 'zero_data' or 'data_file' for {name}"
-        yield Finding(path, what)
+        what = f"initial_state setting expects state{of} to have state_data set"
+        yield Finding(path, what, "add zero_data: true, or data_file")
     if initial.data_file is not None and leaves_the_folder(initial.data_file):
-        what = f"{which} names a file outside of the model's initial_state folder for {name}"
-        yield Finding((*path, "data_file"), what)
+        what = f"the initial state of {of} is outside of the initial_state folder of {name}"
+        yield Finding((*path, "data_file"), what, "name a file in that folder")
+
+
+def _initial_dims(dims: Dims, state: State, path: Path) -> Iterator[Finding]:
+    of = f"'{state.input_name}'"
+    if len(dims) != len(state.dims):
+        what = (
+            "Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions "
+            f"for state input {of}. {len(dims)} != {len(state.dims)}"
+        )
+        yield Finding((*path, "dims"), what)
+        return
+    for index, (dim, fixed) in enumerate(zip(dims, state.dims, strict=True)):
+        if dim < 0:
+            what = f"'initial_state' field for state input name {of} contains variable dimensions."
+            hint = "the first request needs a state of a known size"
+            yield Finding((*path, "dims", index), what, hint)
+        elif fixed not in {_ANY, dim}:
+            what = (
+                f"'initial_state' dim for input name {of} doesn't match 'state' dim description. "
+                f"{dim} != {fixed}"
+            )
+            yield Finding((*path, "dims", index), what)
 
 
 def _taken(batching: SequenceBatching, config: ModelConfig) -> Iterator[Finding]:
@@ -170,14 +195,20 @@ def _taken(batching: SequenceBatching, config: ModelConfig) -> Iterator[Finding]
     taken |= dict.fromkeys((tensor.name for tensor in batching.control_input), "a control tensor")
     for place, state in enumerate(batching.state):
         if state.input_name in taken:
-            what = f"sequence batching state '{state.input_name}' is also {taken[state.input_name]}"
-            yield Finding((_ROOT, "state", place, "input_name"), f"{what} for {config.name}")
-        taken[state.input_name] = "another state"
+            path: Path = (_ROOT, "state", place, "input_name")
+            if taken[state.input_name] == _STATE:
+                yield Finding(
+                    path, f"State input name '{state.input_name}' specified more than once."
+                )
+            else:
+                what = f"sequence batching state '{state.input_name}' is also"
+                yield Finding(path, f"{what} {taken[state.input_name]} for {config.name}")
+        taken[state.input_name] = _STATE
 
 
 def _direct(direct: SequenceDirect, name: str) -> Iterator[Finding]:
     if not 0.0 <= direct.minimum_slot_utilization <= 1.0:
-        what = "sequence batching minimum slot utilization must be in range [0.0, 1.0] for"
+        what = "sequence batching minimum slot utilization must be in range (0.0, 1.0] for"
         yield Finding((_ROOT, "direct", "minimum_slot_utilization"), f"{what} {name}")
 
 
@@ -196,7 +227,3 @@ def _oldest(oldest: SequenceOldest, config: ModelConfig) -> Iterator[Finding]:
             what = "sequence batching preferred batch size must be <= max batch size for"
             hint = f"{size} is above max_batch_size: {config.max_batch_size}"
             yield Finding(place, f"{what} {config.name}", hint)
-
-
-def _text(dims: Dims) -> str:
-    return f"[{','.join(map(str, dims))}]"

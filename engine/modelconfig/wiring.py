@@ -25,6 +25,7 @@ def wiring(config: ModelConfig) -> Iterator[Finding]:
         )
         yield Finding(("platform",), what)
         return
+    yield from _alone(config)
     if not steps:
         what = f"must specify 'step' for ensemble '{config.name}'"
         yield Finding(("ensemble_scheduling",), what)
@@ -35,13 +36,28 @@ def wiring(config: ModelConfig) -> Iterator[Finding]:
     yield from _connected(config, steps)
 
 
+def _alone(config: ModelConfig) -> Iterator[Finding]:
+    """Say what an ensemble, which runs nothing itself, may not have."""
+    if config.platform not in {"", "ensemble"}:
+        what = (
+            f"ensemble scheduling cannot be set for model '{config.name}' whose platform is not "
+            "ensemble"
+        )
+        yield Finding(("platform",), what, 'write platform: "ensemble"')
+    if config.optimization is not None:
+        what = f"optimization should not be specified for ensemble '{config.name}'"
+        yield Finding(("optimization",), what, "its steps have their own")
+
+
 def _step(step: EnsembleStep, path: Path, ensemble: str) -> Iterator[Finding]:
-    if not step.model_name:
-        what = f"must specify 'model_name' in step of ensemble '{ensemble}'"
-        yield Finding(path, what)
-    for name, given in (("input_map", step.input_map), ("output_map", step.output_map)):
-        if not given:
-            what = f"must specify '{name}' in step of ensemble '{ensemble}'"
+    given = {
+        "model_name": step.model_name,
+        "input_map": step.input_map,
+        "output_map": step.output_map,
+    }
+    for name, value in given.items():
+        if not value:
+            what = f"must specify '{name}' in step {path[-1]} of ensemble '{ensemble}'"
             yield Finding(path, what)
 
 
@@ -53,8 +69,8 @@ def _written(config: ModelConfig, steps: tuple[EnsembleStep, ...]) -> Iterator[F
             if tensor in writer:
                 path: Path = ("ensemble_scheduling", "step", index, "output_map")
                 what = (
-                    f"tensor '{tensor}' can appear in an output map only once for ensemble "
-                    f"'{config.name}'"
+                    f"ensemble tensor '{tensor}' can appear in an output map only once for "
+                    f"ensemble '{config.name}' step {index}"
                 )
                 yield Finding(path, what, f"it is written by {writer[tensor]} already")
             else:
@@ -76,7 +92,13 @@ def _connected(config: ModelConfig, steps: tuple[EnsembleStep, ...]) -> Iterator
         yield Finding(path, what, f"nothing before it writes {', '.join(map(repr, missing))}")
     for position, output in enumerate(config.output):
         if output.name not in ready:
+            named = any(
+                output.name in {*step.input_map.values(), *step.output_map.values()}
+                for step in steps
+            )
             what = f"output '{output.name}' for ensemble '{config.name}' is not written"
+            if not named:
+                what = f"ensemble output '{output.name}' for ensemble {config.name}' is not used"
             hint = f"the tensors that are: {', '.join(sorted(ready))}"
             yield Finding(("output", position, "name"), what, hint)
     yield from _used(config, steps)

@@ -24,6 +24,7 @@ class _Kind:
     filename: str
 
 
+_PYTORCH = "pytorch"
 # In Triton's order (core/src/constants.h): the first that fits is the model's.
 _KINDS = (
     _Kind("tensorflow", "tensorflow_savedmodel", "model.savedmodel"),
@@ -31,9 +32,9 @@ _KINDS = (
     _Kind("tensorrt", "tensorrt_plan", "model.plan"),
     _Kind("onnxruntime", "onnxruntime_onnx", "model.onnx"),
     _Kind("openvino", "", "model.xml"),
-    _Kind("pytorch", "pytorch_libtorch", "model.pt"),
-    _Kind("pytorch", "libtorch", "model.pt"),
-    _Kind("pytorch", "torch_aoti", "model.pt2"),
+    _Kind(_PYTORCH, "pytorch_libtorch", "model.pt"),
+    _Kind(_PYTORCH, "libtorch", "model.pt"),
+    _Kind(_PYTORCH, "torch_aoti", "model.pt2"),
     _Kind("python", "", "model.py"),
 )
 _PLATFORMS = sorted({kind.platform for kind in _KINDS if kind.platform})
@@ -49,7 +50,7 @@ def recognise(config: ModelConfig, name: str, files: Collection[str]) -> ModelCo
     """
     config = replace(config, name=config.name or name)
     if config.is_ensemble:
-        return replace(config, platform="ensemble")
+        return replace(config, platform=config.platform or "ensemble")
     kind = next(_fitting(config, files), None)
     if kind is None:
         backend = config.backend or name.partition(".")[2]
@@ -72,7 +73,7 @@ def _fitting(config: ModelConfig, files: Collection[str]) -> Iterator[_Kind]:
         yield from (kind for kind in kinds if kind.platform == config.platform)
     elif filename:
         yield from (kind for kind in kinds if kind.filename == filename)
-    else:
+    elif config.backend != _PYTORCH:  # which is TorchScript's unless its platform says otherwise
         yield from (kind for kind in kinds if kind.filename in files)
     if config.backend:  # whatever its file is called
         yield from kinds

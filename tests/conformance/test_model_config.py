@@ -365,8 +365,8 @@ def test_onnx_refuses_an_optional_input_in_a_model_that_batches(http: Oracle) ->
     ("config", "said"),
     [
         (
-            {"platform": "onnxruntime_onnx"},
-            "unexpected 'platform' and 'backend' pair, got:onnxruntime_onnx, synthetic",
+            {"platform": "tensorrt_plan", "backend": "onnxruntime"},
+            "unexpected 'platform' and 'backend' pair, got:tensorrt_plan, onnxruntime",
         ),
         (
             {"platform": "torch_aoti", "backend": "onnxruntime"},
@@ -382,8 +382,10 @@ def test_platform_and_backend_fit_each_other(
     http: Oracle, config: dict[str, str], said: str
 ) -> None:
     assert said in problems_of(config)
-    if config.get("backend", "synthetic") == "synthetic":
-        assert said in refusal(http, **config)
+    whole = {**as_json(http, "bare"), **config}
+    with pytest.raises(InferenceServerException) as caught:
+        http.does("load_model", "bare", config=json.dumps(whole))
+    assert said in str(caught.value.message())
 
 
 def problems_of(config: dict[str, Any]) -> list[str]:

@@ -29,8 +29,8 @@ def check(text: str, gpus: tuple[int, ...] | None = None) -> tuple[Problem, ...]
             "max_batch_size: -1",
         ),
         (
-            'name: "m"\nplatform: "onnxruntime_onnx"\nbackend: "python"',
-            "unexpected 'platform' and 'backend' pair, got:onnxruntime_onnx, python",
+            'name: "m"\nplatform: "tensorrt_plan"\nbackend: "onnxruntime"',
+            "unexpected 'platform' and 'backend' pair, got:tensorrt_plan, onnxruntime",
             "platform",
         ),
         (
@@ -178,10 +178,15 @@ def test_an_ensemble_that_is_wired_has_no_problems() -> None:
     ("a_in", "b_out", "expected"),
     [
         ("inn", "out", "step 0 (a) of ensemble 'e' can never run"),
-        ("in", "outt", "output 'out' for ensemble 'e' is not written"),
+        ("in", "outt", "ensemble output 'out' for ensemble e' is not used"),
+        ("out", "out", "output 'out' for ensemble 'e' is not written"),
         ("in", "outt", "ensemble tensor 'outt' is unused in ensemble 'e'"),
         ("mid", "out", "step 1 (b) of ensemble 'e' can never run"),
-        ("in", "mid", "tensor 'mid' can appear in an output map only once for ensemble 'e'"),
+        (
+            "in",
+            "mid",
+            "ensemble tensor 'mid' can appear in an output map only once for ensemble 'e' step 1",
+        ),
         ("mid", "out", "ensemble input 'in' for ensemble e' is not used"),
     ],
 )
@@ -274,3 +279,23 @@ batch_input { kind: BATCH_ELEMENT_COUNT target_name: "n" data_type: TYPE_INT32 s
 def test_a_reshape_is_what_the_model_file_must_fit() -> None:
     text = 'input { name: "x" data_type: TYPE_FP32 dims: 6 reshape { shape: [ 2, 3 ] } }'
     assert _agree(text, TensorSpec("x", DType.FP32, (2, -1))) == []
+
+
+def test_an_ensemble_runs_nothing_itself() -> None:
+    text = _ENSEMBLE.format(a_in="in", b_out="out").replace('platform: "ensemble"', 'platform: "p"')
+    found = [one.what for one in check(text + "optimization { } instance_group { }")]
+    assert found == [
+        "ensemble scheduling cannot be set for model 'e' whose platform is not ensemble",
+        "optimization should not be specified for ensemble 'e'",
+        "instance group should not be specified for ensemble 'e'",
+    ]
+    step = 'ensemble_scheduling { step { model_name: "a" input_map { key: "i" value: "x" } } }'
+    told = [one.what for one in check(f'name: "e" platform: "ensemble" {step}')]
+    assert "must specify 'output_map' in step 0 of ensemble 'e'" in told
+
+
+def test_a_platform_that_means_nothing_to_a_backend_is_a_warning() -> None:
+    (found,) = check('name: "m" platform: "onnxruntime_onnx" backend: "python"')
+    assert found.warning
+    assert "platform 'onnxruntime_onnx' is not that of backend 'python'" in found.what
+    assert check('name: "m" platform: "mine" backend: "python"') == ()

@@ -30,6 +30,12 @@ def _state(state: str) -> str:
 
 
 _STATE = 'input_name: "s" output_name: "t" data_type: TYPE_INT32 dims: [ 2, -1 ] '
+
+
+def _initial(initial: str) -> str:
+    return f'{_STATE} initial_state {{ name: "i" {initial} }}'
+
+
 _START = "kind: CONTROL_SEQUENCE_START "
 _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
 
@@ -58,10 +64,10 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
         (
             _control(_START + "int32_false_true: [ 0, 1 ] bool_false_true: [ false, true ]"),
             (
-                "sequence batching must specify either 'int32_false_true', 'fp32_false_true' or "
-                "'bool_false_true' for CONTROL_SEQUENCE_START for m"
+                "sequence batching specifies more than one from 'int32_false_true', "
+                "'fp32_false_true' and 'bool_false_true' for CONTROL_SEQUENCE_START for m"
             ),
-            "control {",
+            "bool_false_true",
         ),
         (
             _control(_START + "fp32_false_true: [ 0, 1, 2 ]"),
@@ -114,7 +120,7 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
         ),
         (
             "sequence_batching { direct { minimum_slot_utilization: 1.5 } }",
-            "sequence batching minimum slot utilization must be in range [0.0, 1.0] for m",
+            "sequence batching minimum slot utilization must be in range (0.0, 1.0] for m",
             "minimum_slot_utilization",
         ),
         (
@@ -172,57 +178,52 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             _state(
                 _STATE + "initial_state { data_type: TYPE_INT32 dims: [ 2, 3 ] zero_data: true }"
             ),
-            "Field 'name' must be set when using initial_state for state input 's' for m",
+            "Field 'name' must be set when using initial_state for state input 's'.",
             "initial_state",
         ),
         (
-            _state(
-                _STATE
-                + 'initial_state { name: "i" data_type: TYPE_FP32 dims: [ 2, 3 ] zero_data: true }'
-            ),
+            _state(_initial("data_type: TYPE_FP32 dims: [ 2, 3 ] zero_data: true")),
             (
-                "'initial_state' field for state input name 's' has TYPE_FP32, which is not the "
-                "state's own type, for m"
+                "The data type used for 'initial_state' field of state 's' does not match the "
+                "state data type."
             ),
             "data_type: TYPE_FP32",
         ),
         (
-            _state(
-                _STATE + 'initial_state { name: "i" data_type: TYPE_INT32 dims: [ 2, -1 ] '
-                "zero_data: true }"
-            ),
-            "'initial_state' field for state input name 's' contains variable dimensions for m",
-            "dims: [ 2, -1 ] zero",
+            _state(_initial("data_type: TYPE_INT32 dims: [ 2, -1 ] zero_data: true")),
+            "'initial_state' field for state input name 's' contains variable dimensions.",
+            "-1 ] zero",
         ),
         (
-            _state(
-                _STATE
-                + 'initial_state { name: "i" data_type: TYPE_INT32 dims: [ 3, 3 ] zero_data: true }'
-            ),
+            _state(_initial("data_type: TYPE_INT32 dims: [ 3, 3 ] zero_data: true")),
             (
-                "'initial_state' field for state input name 's' has dims [3,3], but the state "
-                "[2,-1] for m"
+                "'initial_state' dim for input name 's' doesn't match 'state' dim description. "
+                "3 != 2"
             ),
-            "dims: [ 3, 3 ]",
+            "3, 3 ] zero",
         ),
         (
-            _state(_STATE + 'initial_state { name: "i" data_type: TYPE_INT32 dims: [ 2, 3 ] }'),
+            _state(_initial("data_type: TYPE_INT32 dims: [ 2 ] zero_data: true")),
             (
-                "'initial_state' field for state input name 's' must specify 'zero_data' or "
-                "'data_file' for m"
+                "Number of dimensions in 'initial_state' doesn't match the size of 'state' "
+                "dimensions for state input 's'. 1 != 2"
             ),
+            "dims: [ 2 ] zero",
+        ),
+        (
+            _state(_initial("data_type: TYPE_INT32 dims: [ 2, 3 ]")),
+            "initial_state setting expects state's' to have state_data set",
             "initial_state",
         ),
         (
-            _state(
-                _STATE + 'initial_state { name: "i" data_type: TYPE_INT32 dims: [ 2, 3 ] '
-                'data_file: "../../other" }'
-            ),
-            (
-                "'initial_state' field for state input name 's' names a file outside of the "
-                "model's initial_state folder for m"
-            ),
+            _state(_initial('data_type: TYPE_INT32 dims: [ 2, 3 ] data_file: "../../other"')),
+            "the initial state of 's' is outside of the initial_state folder of m",
             "data_file",
+        ),
+        (
+            f"sequence_batching {{ state {{ {_STATE} }} state {{ {_STATE} }} }}",
+            "State input name 's' specified more than once.",
+            'input_name: "s" output_name: "t" data_type: TYPE_INT32 dims: [ 2, -1 ]  } }',
         ),
         (
             _COUNT + 'target_name: "n" data_type: TYPE_FP32 }',
@@ -335,6 +336,24 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             ),
             "histogram buckets must ascend for f for m",
             "buckets",
+        ),
+        (
+            'model_metrics { metric_control { metric_identifier { family: "f" } } }',
+            "metric control must specify 'histogram_options' for m",
+            "metric_control",
+        ),
+        (
+            (
+                'model_metrics { metric_control { metric_identifier { family: "f" } '
+                "histogram_options { } } }"
+            ),
+            "histogram options must specify non-empty 'buckets' for m",
+            "histogram_options",
+        ),
+        (
+            "model_metrics { metric_control { histogram_options { buckets: 1 } } }",
+            "metric identifier must specify non-empty 'family' for m",
+            "metric_control",
         ),
         (
             "dynamic_batching { priority_queue_policy { key: 1 value { } } }",

@@ -173,7 +173,7 @@ def test_a_backend_is_told_in_tritons_order(
         ("", "model.pt2", ("pytorch", "torch_aoti", "model.pt2")),
         ("", "model.py", ("python", "", "model.py")),
         ('backend: "pytorch"', "", ("pytorch", "pytorch_libtorch", "model.pt")),
-        ('backend: "pytorch"', "model.pt2", ("pytorch", "torch_aoti", "model.pt2")),
+        ('backend: "pytorch"', "model.pt2", ("pytorch", "pytorch_libtorch", "model.pt")),
         ('platform: "torch_aoti"', "", ("pytorch", "torch_aoti", "model.pt2")),
         ('platform: "libtorch"', "", ("pytorch", "libtorch", "model.pt")),
         ('backend: "tensorflow"', "", ("tensorflow", "tensorflow_savedmodel", "model.savedmodel")),
