@@ -17,6 +17,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from engine.errors import EngineError, Internal, Unavailable, Unsupported
+from engine.transports.grpc_stream import STOPPING, Stream
 from engine.transports.listener import LAST_CALL_S
 from engine.transports.ports import refused
 from engine.v2.call import Health, Infer, Load, ServerReady, Unload, not_served
@@ -34,7 +35,6 @@ Context = Any
 logger = logging.getLogger(__name__)
 
 LARGEST_MESSAGE = (1 << 31) - 1
-STOPPING = "GRPC server is shutting down and has stopped accepting new requests."
 HEALTH = "grpc.health.v1.Health"
 # HealthCheckResponse has one field, an enum: 1 is SERVING, 2 is NOT_SERVING.
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
@@ -59,11 +59,14 @@ class Rpcs:
         self._stopping = False
         self._under_way = 0
         self._none: asyncio.Event | None = None
+        self._streams: set[Stream] = set()
 
     def stop(self) -> None:
         """Refuse what comes from now on."""
         self._stopping = True
         self._service.exit()
+        for stream in tuple(self._streams):
+            stream.stop()
 
     async def call(self, message: Message, context: Context) -> Message:
         """Answer any call but an inference."""
@@ -93,7 +96,7 @@ class Rpcs:
         return await _abort(context, refusal)
 
     async def answered(self, timeout_s: float) -> None:
-        """Wait until no inference is under way, at most ``timeout_s``."""
+        """Wait until no inference and no stream is under way, at most ``timeout_s``."""
         self._none = asyncio.Event()
         if self._under_way:
             with suppress(TimeoutError):
@@ -116,12 +119,30 @@ class Rpcs:
             running.cancel()
             raise
         finally:
-            self._under_way -= 1
-            if self._none is not None and not self._under_way:
-                self._none.set()
+            self._ended()
         if isinstance(result, EngineError):
             raise result
         return result
+
+    def _ended(self) -> None:
+        self._under_way -= 1
+        if self._none is not None and not self._under_way:
+            self._none.set()
+
+    async def stream(self, messages: AsyncIterator[Message], context: Context) -> None:
+        """Answer a stream of inferences."""
+        if self._stopping:
+            await _abort(context, Unavailable(STOPPING))
+        stream = Stream(self._service, context)
+        self._streams.add(stream)
+        self._under_way += 1
+        try:
+            refusal = await stream.run(messages)
+        finally:
+            self._streams.discard(stream)
+            self._ended()
+        if refusal is not None:
+            await _abort(context, refusal)
 
     async def check_health(self, message: bytes, context: Context) -> bytes:
         """Answer gRPC's own health check: serving if the server is ready."""
@@ -143,7 +164,7 @@ class Rpcs:
         for name, text in _LATER.items():
             table[name] = _unary(name, _refusal(Unsupported(text)))
         table["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-            _stream,
+            self.stream,
             service_pb2.ModelInferRequest.FromString,
             service_pb2.ModelStreamInferResponse.SerializeToString,
         )
@@ -166,11 +187,6 @@ def _refusal(error: EngineError) -> Callable[[Message, Context], Awaitable[Messa
         return await _abort(context, error)
 
     return refuse
-
-
-async def _stream(messages: AsyncIterator[Message], context: Context) -> None:
-    del messages
-    await _abort(context, not_served("ModelStreamInfer"))
 
 
 async def _abort(context: Context, error: EngineError) -> Message:

@@ -71,14 +71,6 @@ def test_shared_memory_is_off_without_its_flag(stub: Any, name: str) -> None:
     assert status(caught) == ("UNIMPLEMENTED", SHARED_MEMORY_IS_OFF)
 
 
-def test_streams_are_unimplemented_in_words(stub: Any) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        list(stub.ModelStreamInfer(iter([infer()])))
-    code, text = status(caught)
-    assert code == "UNIMPLEMENTED"
-    assert text.startswith("ModelStreamInfer is not served")
-
-
 @pytest.mark.parametrize("name", sorted(set(RPCS) - LATER - SHARING - {"ModelStreamInfer"}))
 def test_every_other_rpc_is_served(stub: Any, name: str) -> None:
     request = getattr(service_pb2, f"{name}Request")()
