@@ -25,17 +25,25 @@ from engine.errors import AlreadyExists, Internal, NotFound
 class Example:
     """One example model.
 
-    ``config`` is the text of its ``config.pbtxt``; ``model`` makes the bytes of its
-    ``model.onnx`` (None for a model that has no file: an ensemble). ``needs`` names the
-    examples that have to stand beside it. ``megabytes`` is about what it takes on disk,
-    without what it needs.
+    ``config`` is the text of its ``config.pbtxt``. ``model`` makes the bytes of its
+    ``model.onnx``, or ``code`` is the text of its ``model.py``; an ensemble has neither.
+    ``needs`` names the examples that have to stand beside it. ``megabytes`` is about what it
+    takes on disk, without what it needs.
     """
 
     summary: str
     megabytes: float
     config: str
-    model: Callable[[], bytes] | None
+    model: Callable[[], bytes] | None = None
+    code: str = ""
     needs: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """Name of the model's file, "" if it has none."""
+        if self.model is not None:
+            return "model.onnx"
+        return "model.py" if self.code else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +112,8 @@ def _put(name: str, example: Example, directory: Path, *, force: bool) -> Built:
 
 def _is_whole(target: Path, example: Example) -> bool:
     config, version = target / "config.pbtxt", target / "1"
-    model = version / "model.onnx"
-    return config.is_file() and (model.is_file() if example.model else version.is_dir())
+    model = version / example.file
+    return config.is_file() and (model.is_file() if example.file else version.is_dir())
 
 
 def _write(target: Path, example: Example) -> None:
@@ -115,7 +123,9 @@ def _write(target: Path, example: Example) -> None:
         (fresh / "1").mkdir(parents=True)
         (fresh / "config.pbtxt").write_text(example.config, encoding="utf-8")
         if example.model is not None:
-            (fresh / "1" / "model.onnx").write_bytes(example.model())
+            (fresh / "1" / example.file).write_bytes(example.model())
+        elif example.code:
+            (fresh / "1" / example.file).write_text(example.code, encoding="utf-8")
         if target.exists() or target.is_symlink():
             target.rename(old)
         fresh.rename(target)
