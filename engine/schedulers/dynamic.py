@@ -131,11 +131,12 @@ class Dynamic:
         Whoever is due to leave, one way or the other, makes room first: the bound is on waiting.
         """
         queue = self._queue
-        rejects = () if self._start_at else self._expire(now_ns)
+        rejects: tuple[Reject, ...] = ()
         full: list[Ticket] = []
         dispatches: list[Dispatch] = []
         for ticket in tickets:
-            if queue.full(ticket):
+            if queue.full(ticket) and not self._start_at:
+                rejects += self._expire(now_ns)
                 dispatches += self._dispatch(now_ns)
             if queue.full(ticket):
                 full.append(ticket)

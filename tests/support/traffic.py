@@ -109,7 +109,7 @@ def _turn(dice: Random) -> Turn:
 
 def _request(dice: Random) -> Request:
     rows, shape = dice.choice((1, 1, 1, 2, 3, 4)), dice.choice("aaab")
-    return rows, shape, dice.choice((None, None, 1, 20, 70)), dice.choice((1, 2, 2, 3))
+    return rows, shape, dice.choice((None, None, None, 0, 1, 20, 70)), dice.choice((1, 2, 2, 3))
 
 
 def batch(waiting: Sequence[Ticket], rules: BatchRules, now: int) -> list[Ticket]:
@@ -180,7 +180,7 @@ class Simulation:
 
     def _come(self, turn: Turn, now: int) -> Step:
         scheduler, history = self._scheduler, self.history
-        before = [one for one in self._waiting.values() if not self._is_over(one, now)]
+        before = [*self._waiting.values()]
         tickets = [self._ticket(request, now) for request in turn.requests]
         if tickets:
             step = scheduler.offer(tickets, now)
@@ -216,6 +216,7 @@ class Simulation:
 
         for ticket in tickets:
             room = not full(ticket)
+            waiting = [one for one in waiting if room or not self._is_over(one, now)]
             while not room and idle and (leaving := self._leave(waiting, now)):
                 waiting, idle = [one for one in waiting if one not in leaving], idle - 1
             if full(ticket):
