@@ -20,6 +20,7 @@ from support.onnx_identity import write_identity
 from support.oracle_clients import Oracle, same_arrays
 from support.raw_http import Raw, ask
 from support.real_engine import serving_repository
+from support.serving import serving
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 from engine.memory.cuda import OpenCuda
@@ -384,3 +385,63 @@ def test_regions_are_nobodys_without_the_flag(kind: str) -> None:
         wanted = [out_of(oracle, "OUTPUT0", "r", 96)]
         given = plain_input(oracle, "INPUT0", FLOATS)
         assert wrong(oracle, "infer", "identity", [given], outputs=wanted) == told
+
+
+@pytest.mark.triton("6.7", "6.8")
+def test_the_flag_lets_clients_share(tmp_path: Path) -> None:
+    write_identity(tmp_path / "models", "floats", ["FP32"])
+    repository = str(tmp_path / "models")
+    flags = ("--model-repository", repository, "--allow-client-shm=true")
+    with serving(*flags, folder=tmp_path) as up, shared(64) as (key, _):
+        port = int(up.http.split(":")[1])
+        body = json.dumps({"key": key, "byte_size": 64}).encode()
+        done = ask(port, "POST", "/v2/systemsharedmemory/region/r/register", body)
+        assert (done.status, done.body) == (200, b"")
+        if Path("/dev/nvidia0").exists():
+            return
+        handle = {"raw_handle": {"b64": "A" * 86 + "=="}, "device_id": 0, "byte_size": 64}
+        body = json.dumps(handle).encode()
+        done = ask(port, "POST", "/v2/cudasharedmemory/region/g/register", body)
+        assert done.status == 503
+        assert done.error.startswith("CUDA shared memory needs an NVIDIA GPU")
+
+
+@pytest.mark.triton("6.8", "4.11")
+@pytest.mark.parametrize(
+    ("plain", "text"),
+    [
+        ({}, "Shared memory register request has no 'raw_handle' field"),
+        (
+            {"raw_handle": {"b64": "AAAA"}, "device_id": 0, "byte_size": 4},
+            "'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t",
+        ),
+        ({"raw_handle": {"b64": "AAAA"}, "device_id": 0}, "Unable to parse 'byte_size'"),
+    ],
+)
+def test_a_cuda_region_that_is_none_is_told_why(
+    server: Ports, plain: dict[str, object], text: str
+) -> None:
+    target = "/v2/cudasharedmemory/region/g/register"
+    done = ask(server.http.port, "POST", target, json.dumps(plain).encode())
+    assert done.status == 400
+    assert done.error.startswith(text)
+
+
+@pytest.mark.triton("4.11")
+@pytest.mark.parametrize(
+    ("target", "plain", "text"),
+    [
+        ("region/r/register", {}, "Shared memory register request has no 'key' field"),
+        ("region/r/register", {"key": "k"}, "Shared memory register request has no 'byte_size'"),
+        ("region/r/register", {"key": 1, "byte_size": 1}, "Unable to parse 'key'"),
+        ("region/r/register", {"key": "k", "byte_size": -1}, "Unable to parse 'byte_size'"),
+        ("register", {"key": "k", "byte_size": 1}, "'region name' is necessary to register system"),
+    ],
+)
+def test_a_registration_that_is_none_is_told_why(
+    server: Ports, target: str, plain: dict[str, object], text: str
+) -> None:
+    body = json.dumps(plain).encode()
+    done = ask(server.http.port, "POST", f"/v2/systemsharedmemory/{target}", body)
+    assert done.status == 400
+    assert done.error.startswith(text)

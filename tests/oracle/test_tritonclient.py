@@ -55,6 +55,7 @@ def bare(inputs: dict[str, Any]) -> dict[str, Any]:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
 
+@pytest.mark.triton("4.8", "5.3", "4.31")
 @pytest.mark.parametrize("rows", [1, 8])
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("outputs", [(), ("OUTPUT1",), ("OUTPUT1", "OUTPUT0")])
@@ -73,6 +74,7 @@ def test_results_are_bare_onnxruntimes(
         assert result.as_numpy(name) is None
 
 
+@pytest.mark.triton("6.1", "5.3")
 @pytest.mark.parametrize(
     ("binary", "kinds"), [(True, list(KINDS)), (False, IN_JSON)], ids=["binary", "json"]
 )
@@ -121,6 +123,7 @@ def test_empty_tensors_stay_empty(oracle: Oracle, binary: bool) -> None:  # noqa
     assert result.as_numpy("OUT_FP32").shape == (3, 0)
 
 
+@pytest.mark.triton("4.29", "5.4")
 def test_ids_come_back(oracle: Oracle) -> None:
     result = oracle.infer(Asked("add_sub", operands(1), more={"request_id": "mine"}))
     answer = result.get_response()
@@ -128,11 +131,13 @@ def test_ids_come_back(oracle: Oracle) -> None:
     assert (answer["model_version"] if oracle.is_http else answer.model_version) == "1"
 
 
+@pytest.mark.triton("4.28", "5.7")
 def test_all_of_a_clients_parameters_are_taken(oracle: Oracle) -> None:
     more = {"priority": 1, "timeout": 5_000_000, "parameters": {"mine": "a", "n": 3, "b": True}}
     assert oracle.infer(Asked("add_sub", operands(1), more=more)).as_numpy("OUTPUT0") is not None
 
 
+@pytest.mark.triton("4.32")
 @pytest.mark.parametrize("name", ["gzip", "deflate"])
 def test_compression_changes_nothing(oracle: Oracle, name: str) -> None:
     more = (
@@ -189,6 +194,7 @@ WRONG: dict[str, tuple[Asked, str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.triton("4.18", "5.12")
 @pytest.mark.parametrize("case", WRONG)
 def test_errors_are_tritons(oracle: Oracle, case: str) -> None:
     asked, http_status, grpc_status, text = WRONG[case]
@@ -199,6 +205,7 @@ def test_errors_are_tritons(oracle: Oracle, case: str) -> None:
     assert text in caught.value.message()
 
 
+@pytest.mark.triton("4.2", "4.3", "4.4", "5.1")
 def test_health_is_told(oracle: Oracle) -> None:
     assert oracle.does("is_server_live") is True
     assert oracle.does("is_server_ready") is True
@@ -211,6 +218,7 @@ def test_health_is_told(oracle: Oracle) -> None:
             oracle.does("is_model_ready", "nobody")
 
 
+@pytest.mark.triton("4.1", "4.5", "5.2")
 def test_metadata_is_read(oracle: Oracle) -> None:
     said = oracle.plain("get_server_metadata")
     assert said["name"] == "triton"
@@ -222,6 +230,7 @@ def test_metadata_is_read(oracle: Oracle) -> None:
     assert model["inputs"][0] == {"name": "INPUT0", "datatype": "FP32", "shape": shape}
 
 
+@pytest.mark.triton("4.6", "5.2", "6.13")
 def test_configuration_is_read_as_model_analyzer_does(oracle: Oracle) -> None:
     config = oracle.plain("get_model_config", "identity")
     config = config if oracle.is_http else config["config"]
@@ -232,6 +241,7 @@ def test_configuration_is_read_as_model_analyzer_does(oracle: Oracle) -> None:
     assert "sequence_batching" not in config
 
 
+@pytest.mark.triton("4.7", "6.12")
 def test_statistics_count_each_request(oracle: Oracle) -> None:
     def counts() -> dict[str, int]:
         plain = oracle.plain("get_inference_statistics", "any_width", "1")["model_stats"][0]
@@ -258,6 +268,7 @@ def test_statistics_of_no_model_are_refused(oracle: Oracle) -> None:
     assert caught.value.message() == "requested model 'nobody' is not available"
 
 
+@pytest.mark.triton("4.10", "5.9", "6.13")
 def test_models_are_unloaded_and_loaded(oracle: Oracle) -> None:
     def states() -> dict[str, str]:
         index = oracle.plain("get_model_repository_index")
@@ -287,6 +298,7 @@ def test_a_load_that_fails_is_told_why(oracle: Oracle) -> None:
     assert caught.value.status() == ("500" if oracle.is_http else "StatusCode.INTERNAL")
 
 
+@pytest.mark.triton("6.7")
 def test_shared_memory_is_refused_in_words(oracle: Oracle) -> None:
     with pytest.raises(InferenceServerException, match=r"Client shared memory is disabled\."):
         oracle.does("get_system_shared_memory_status")
