@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analyzer.measure import machine
-from benchmarks import cost, overload, served
+from benchmarks import cost, served
 from benchmarks.results import Results, markdown, write
 from benchmarks.server import running
 from engine import examples
@@ -27,28 +27,6 @@ def main() -> None:
     given = _arguments()
     here = described()
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-    stem = given.output / f"{taken_at[:10]}-{name}"
-    if given.what == "overload":
-        _overload(given, here, taken_at, stem.with_name(f"{stem.name}-overload"))
-    else:
-        _cost(given, here, taken_at, stem)
-
-
-def _overload(
-    given: argparse.Namespace, here: Mapping[str, str], taken_at: str, stem: Path
-) -> None:
-    around = 1.0 if given.quick else 5.0
-    setting = overload.Setting(seconds=given.seconds, around_s=around)
-    with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
-        found = overload.measure(Path(scratch), setting, overload.PROTOCOLS)
-    sys.stdout.write(overload.markdown(found, here, taken_at))
-    if not given.quick:
-        for file in overload.write(found, here, taken_at, stem):
-            sys.stdout.write(f"written: {file}\n")
-
-
-def _cost(given: argparse.Namespace, here: Mapping[str, str], taken_at: str, stem: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
         models = given.models or Path(scratch, "models")
         for name in (*cost.MODELS, served.MODEL):
@@ -76,25 +54,21 @@ def _cost(given: argparse.Namespace, here: Mapping[str, str], taken_at: str, ste
     )
     sys.stdout.write(markdown(results))
     if not given.quick:
-        for file in write(results, stem):
+        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
+        for file in write(results, given.output / f"{taken_at[:10]}-{name}"):
             sys.stdout.write(f"written: {file}\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="What the engine costs.")
-    parser.add_argument(
-        "what", nargs="?", choices=("cost", "overload"), default="cost", help="what to measure"
-    )
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, help="length of one measurement, or overload")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--models", type=Path, help="where examples are, or are built")
     parser.add_argument("--quick", action="store_true", help="1 x 0.5 s; nothing is written")
     given = parser.parse_args()
-    usual, quick = (60.0, 2.0) if given.what == "overload" else (3.0, 0.5)
-    given.seconds = given.seconds or usual
     if given.quick:
-        given.repetitions, given.seconds = 1, quick
+        given.repetitions, given.seconds = 1, 0.5
     return given
 
 

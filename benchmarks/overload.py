@@ -1,4 +1,4 @@
-"""Three times more than a server can do, for a minute: who is refused, who is served, and after.
+"""``python -m benchmarks.overload``: three times more than a server can do, for a minute: who is refused, who is served, and after.
 
 The model waits, and computes nothing: so its capacity is known, and the machine is not what is
 measured. Its queue is bounded. Before and after the overload half the capacity is offered, to
@@ -7,11 +7,16 @@ see what is normal and how soon it is again.
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
+import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -21,6 +26,7 @@ import psutil
 from analyzer import v2client
 from analyzer.load.payload import concrete, make
 from analyzer.load.request import grpc_message, http_message
+from benchmarks.__main__ import RESULTS, described
 from benchmarks.openloop import Heard, Job, sending
 from benchmarks.results import table
 from benchmarks.server import Server, running
@@ -301,3 +307,27 @@ _LINES = (
         lambda one: "not seen" if one.recovered_s is None else f"{one.recovered_s:.1f} s",
     ),
 )
+
+
+def main() -> None:
+    """Measure both protocols and write the figures down."""
+    parser = argparse.ArgumentParser(prog="scripts/bench overload", description="Overload.")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each overload")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--quick", action="store_true", help="2 s; nothing is written")
+    given = parser.parse_args()
+    here = described()
+    taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    quick = Setting(seconds=2.0, around_s=1.0)
+    setting = quick if given.quick else Setting(seconds=given.seconds)
+    with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
+        found = measure(Path(scratch), setting, PROTOCOLS)
+    sys.stdout.write(markdown(found, here, taken_at))
+    if not given.quick:
+        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
+        for file in write(found, here, taken_at, given.output / f"{taken_at[:10]}-{name}-overload"):
+            sys.stdout.write(f"written: {file}\n")
+
+
+if __name__ == "__main__":
+    main()
