@@ -1,8 +1,8 @@
-"""``python -m benchmarks.overload``: three times more than a server can do, for a minute: who is refused, who is served, and after.
+"""``python -m benchmarks.overload``: three times what a server can do. Who is refused, and after?
 
-The model waits, and computes nothing: so its capacity is known, and the machine is not what is
-measured. Its queue is bounded. Before and after the overload half the capacity is offered, to
-see what is normal and how soon it is again.
+For a minute, over HTTP and over gRPC. The model waits, and computes nothing: so its capacity is
+known, and the machine is not what is measured. Its queue is bounded. Before and after the
+overload half the capacity is offered, to see what is normal and how soon it is again.
 """
 
 from __future__ import annotations
