@@ -20,8 +20,11 @@ Shape = Sequence[int | str]
 
 
 @contextmanager
-def served(repository: Path, *repositories: Path, **options: Any) -> Iterator[Ports]:
+def served(
+    repository: Path, *repositories: Path, host: Host | None = None, **options: Any
+) -> Iterator[Ports]:
     """Serve repositories in the explicit mode, every model loaded; ``options`` are the server's."""
+    here = host or Host(cores=2)
     given: dict[str, Any] = {
         "model_control_mode": ModelControlMode.EXPLICIT,
         "load_model": ("*",),
@@ -31,7 +34,7 @@ def served(repository: Path, *repositories: Path, **options: Any) -> Iterator[Po
     registries: list[Registry] = []
 
     async def opened(loop: asyncio.AbstractEventLoop) -> Registry:
-        registry = Registry(chosen, clock=SystemClock(), loop=loop, host=Host(cores=2))
+        registry = Registry(chosen, clock=SystemClock(), loop=loop, host=here)
         registries.append(registry)
         await registry.start()
         return registry
@@ -39,7 +42,7 @@ def served(repository: Path, *repositories: Path, **options: Any) -> Iterator[Po
     async def closed() -> None:
         await registries[0].stop(10)
 
-    with listening(opened, closed) as ports:
+    with listening(opened, closed, metering=here.metering) as ports:
         yield ports
 
 

@@ -5,9 +5,10 @@
    separated by spaces.
      count=N           so many GPUs (default 1)
      init=CODE         nvmlInit fails with that code
-     NAME=CODE         that question fails with that code: memory, utilization, power, energy,
-                       name
-   GPU i has uuid GPU-tiny-i, 1000 + i MiB of 80 GiB used, 40 + i % utilisation, 100 + i watts,
+     NAME=CODE         that question fails with that code: memory, utilization, power, limit,
+                       energy, name
+   GPU i has uuid GPU-tiny-i, 1000 + i MiB of 80 GiB used, 40 + i % utilisation, 100 + i of 300 + i
+   watts,
    and an energy counter that grows by 50 + i watts. */
 
 #include <stdio.h>
@@ -98,6 +99,11 @@ int nvmlDeviceGetUtilizationRates(struct device *device, struct rates *rates) {
 int nvmlDeviceGetPowerUsage(struct device *device, unsigned *milliwatts) {
   *milliwatts = 1000U * (100U + (unsigned)device->index);
   return (int)setting("power", SUCCESS);
+}
+
+int nvmlDeviceGetPowerManagementLimit(struct device *device, unsigned *milliwatts) {
+  *milliwatts = 1000U * (300U + (unsigned)device->index);
+  return (int)setting("limit", SUCCESS);
 }
 
 int nvmlDeviceGetTotalEnergyConsumption(struct device *device, unsigned long long *millijoules) {
