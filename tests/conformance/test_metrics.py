@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tritonclient.http
 from support import nvml
-from support.echoes import given, http, manner, rows, write_echo, write_repeat
+from support.echoes import given, http, manner, rows, stream, write_echo, write_repeat
 from support.in_thread import Ports
 from support.prometheus import Values, names, of, read
 from support.recorder import Recorder, recording, write
@@ -184,6 +184,10 @@ def test_only_decoupled_models_have_a_histogram_of_first_responses(server: Ports
     assert [series(got, f"{FIRST}_bucket", "repeat", le=bound) for bound in bounds] == [0] * 5
     assert series(got, f"{FIRST}_count", "repeat") == 0
     assert not any(name.startswith(FIRST) and ("model", "direct") in at for name, at in got)
+    stream(server, "repeat", 3)
+    got = scrape(server)
+    assert [series(got, f"{FIRST}_bucket", "repeat", le=bound) for bound in bounds][-1] == 1
+    assert 0 < series(got, f"{FIRST}_sum", "repeat") < 20_000
 
 
 @pytest.mark.triton("12.13")

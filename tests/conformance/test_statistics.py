@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tritonclient.grpc
 import tritonclient.http
-from support.echoes import given, grpc, http, manner, rows, write_echo, write_repeat
+from support.echoes import given, grpc, http, manner, rows, stream, write_echo, write_repeat
 from support.in_thread import Ports
 from support.served import served
 from tritonclient.utils import InferenceServerException
@@ -133,27 +131,6 @@ def test_what_fails_in_the_model_is_counted_and_what_never_reaches_it_is_not(
     assert figures["inference_stats"]["fail"]["ns"] > 0
     assert (figures["inference_count"], figures["execution_count"]) == (0, 1)
     assert figures["inference_stats"]["success"] == {"count": 0, "ns": 0}
-
-
-def stream(server: Ports, model: str, times: float) -> list[Any]:
-    """Ask for a stream of answers; give what came, up to the final one."""
-    answers: queue.Queue[Any] = queue.Queue()
-    with grpc(server) as client:
-        client.start_stream(lambda result, error: answers.put(error or result.get_response()))
-        client.async_stream_infer(
-            model, given(tritonclient.grpc, rows(1, times)), enable_empty_final_response=True
-        )
-        came = []
-        while not came or not _final(came[-1]):
-            came.append(answers.get(timeout=PATIENCE_S))
-        client.stop_stream()
-    return came
-
-
-def _final(answer: Any) -> bool:
-    return bool(
-        not isinstance(answer, Exception) and answer.parameters["triton_final_response"].bool_param
-    )
 
 
 @pytest.mark.triton("12.3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tritonclient.http
 
 from support.in_thread import Ports
 
+PATIENCE_S = 20
 ECHO = """
 backend: "synthetic" max_batch_size: %d
 input [ { name: "X" data_type: TYPE_FP32 dims: [ %s ] } ]
@@ -84,3 +86,24 @@ def write_repeat(repository: Path, name: str, more: str = "") -> None:
     file = repository / name / "config.pbtxt"
     file.write_text(file.read_text().replace("synthetic", "python"), encoding="utf-8")
     (repository / name / "1" / "model.py").write_text(REPEAT, encoding="utf-8")
+
+
+def stream(server: Ports, model: str, times: float) -> list[Any]:
+    """Ask for a stream of answers; give what came, up to the final one."""
+    answers: queue.Queue[Any] = queue.Queue()
+    with grpc(server) as client:
+        client.start_stream(lambda result, error: answers.put(error or result.get_response()))
+        client.async_stream_infer(
+            model, given(tritonclient.grpc, rows(1, times)), enable_empty_final_response=True
+        )
+        came = []
+        while not came or not _final(came[-1]):
+            came.append(answers.get(timeout=PATIENCE_S))
+        client.stop_stream()
+    return came
+
+
+def _final(answer: Any) -> bool:
+    return bool(
+        not isinstance(answer, Exception) and answer.parameters["triton_final_response"].bool_param
+    )
