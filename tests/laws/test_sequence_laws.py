@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from support.mutants import mutants
 from support.sequence_traffic import SequenceSimulation, SequenceWorld, random_traffic
 
 import engine.schedulers.sequence_direct
@@ -157,32 +157,7 @@ FAULTS = {
 }  # fmt: skip
 
 
-def mutant(module: str, line: str, instead: str) -> dict[str, ModuleType]:
-    """Build the three modules anew, with one line of one of them changed."""
-    built: dict[str, ModuleType] = {}
-    for name, real in REAL.items():
-        source = Path(str(real.__file__)).read_text()
-        if name == module:
-            assert line in source, f"{line!r} is not in {name} any more"
-            source = source.replace(line, instead)
-        made = ModuleType(real.__name__)
-        made.__dict__.update({"__file__": real.__file__})
-        code = compile(source, str(real.__file__), "exec")
-        made.__dict__.update(_names(code, made, built))
-        built[name] = made
-    return built
-
-
-def _names(code: Any, made: ModuleType, built: Mapping[str, ModuleType]) -> dict[str, Any]:
-    """Run a module's code; it gets its roster from the modules built before it."""
-    names = made.__dict__
-    exec(code, names)
-    if "sequencing" in built:
-        names["Roster"] = built["sequencing"].Roster
-    return {}
-
-
 @pytest.mark.parametrize("fault", list(FAULTS))
 def test_the_laws_find(fault: str) -> None:
     strategy, module, line, instead = FAULTS[fault]
-    assert breach(strategy, mutant(module, line, instead), TRAFFICS)
+    assert breach(strategy, mutants(REAL, module, line, instead), TRAFFICS)

@@ -70,7 +70,8 @@ class Moment:
 
 def random_traffic(dice: random.Random) -> list[Moment]:
     """Make traffic of a few clients, most of which keep to the rules."""
-    names: list[int | str] = [1, 2, 3, "1", "x", 6, 7, 8][: dice.randint(1, 8)]
+    every: tuple[int | str, ...] = (1, 2, 3, "1", "x", 6, 7, 8)
+    names = every[: dice.randint(1, 8)]
     shapes = dice.choice(("a", "a", "aab"))
     rude = dice.choice((0.0, 0.1, 0.3))
     open_now: set[int | str] = set()
