@@ -114,15 +114,21 @@ def _compare(
     batched = config.max_batch_size > 0 and one.shape[:1] == (_ANY,)
     if batched and spec.shape[:1] != (_ANY,):
         what = (
-            f"{start}for the model to support batching the first dimension must be -1, but the "
-            f"model file has shape {_text(spec.shape)}"
+            f"{start}for the model to support batching the shape should have at least 1 dimension "
+            "and the first dimension must be -1; but shape expected by the model is "
+            f"{_text(spec.shape)}"
         )
         yield Finding((*one.path, "dims"), what, _shape_hint(spec, config))
     elif not _fits(one.shape, spec.shape):
+        whole = f"shape {_text(one.shape)}"
+        if batched:
+            whole = (
+                "an initial batch dimension because max_batch_size > 0 followed by the explicit "
+                f"tensor shape, making complete {whole}"
+            )
         what = (
-            f"{start}the model file has {len(spec.shape)} dimensions (shape "
-            f"{_text(spec.shape)}), the configuration {len(one.shape)} (shape {_text(one.shape)}"
-            f"{', batch dimension included' if config.max_batch_size > 0 else ''})"
+            f"{start}the model expects {len(spec.shape)} dimensions (shape {_text(spec.shape)}) "
+            f"but the model configuration specifies {len(one.shape)} dimensions ({whole})"
         )
         yield Finding((*one.path, "dims"), what, _shape_hint(spec, config))
 

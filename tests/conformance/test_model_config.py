@@ -19,8 +19,6 @@ from tritonclient.utils import InferenceServerException
 
 from engine.modelconfig import convert
 from engine.modelconfig.check import findings
-from engine.modelconfig.complete import complete
-from engine.modelconfig.schema import SequenceBatching, SequenceOldest
 from engine.types import DType
 
 BASE = {
@@ -511,23 +509,36 @@ def test_a_label_file_lies_in_the_models_folder(oracle: Oracle) -> None:
 
 
 @pytest.mark.triton("8.12")
-def test_sequences_are_not_cached() -> None:
-    found = problems_of({"response_cache": {"enable": True}, "sequence_batching": {}})
+def test_sequences_are_not_cached(oracle: Oracle) -> None:
+    said = refusal(oracle, response_cache={"enable": True}, sequence_batching={})
     assert (
         "Response Cache does not currently support model probe with sequence batching scheduler. "
         "Please disable the response cache."
-    ) in found
+    ) in said
 
 
-@pytest.mark.triton("2.14")
-def test_the_sequence_batchers_defaults_are_filled_in() -> None:
+@pytest.mark.triton("2.14", "2.15")
+def test_the_sequence_batchers_defaults_are_filled_in_and_shown(oracle: Oracle) -> None:
     """No strategy means direct, and is shown as none."""
-    given = convert.loads("max_batch_size: 8 sequence_batching { }", "c")
-    filled = complete(given, inputs=(), outputs=(), batchable=False).sequence_batching
-    assert filled == SequenceBatching(max_sequence_idle_microseconds=1_000_000)
-    oldest = "max_batch_size: 8 sequence_batching { oldest { max_candidate_sequences: 2 } }"
-    batching = complete(
-        convert.loads(oldest, "c"), inputs=(), outputs=(), batchable=False
-    ).sequence_batching
-    assert batching is not None
-    assert batching.oldest == SequenceOldest(max_candidate_sequences=2, preferred_batch_size=(8,))
+    oracle.does("load_model", "probe", config=json.dumps({**BASE, "sequence_batching": {}}))
+    batching = as_message(oracle, "probe").sequence_batching
+    assert batching.max_sequence_idle_microseconds == 1_000_000
+    assert batching.WhichOneof("strategy_choice") is None
+    oldest = {"oldest": {"max_candidate_sequences": 2}}
+    oracle.does("load_model", "probe", config=json.dumps({**BASE, "sequence_batching": oldest}))
+    batching = as_message(oracle, "probe").sequence_batching
+    assert batching.oldest.preferred_batch_size == [8]
+    if oracle.is_http:
+        shown = as_json(oracle, "probe")["sequence_batching"]
+        assert shown == {
+            "oldest": {
+                "max_candidate_sequences": 2,
+                "preferred_batch_size": [8],
+                "max_queue_delay_microseconds": 0,
+                "preserve_ordering": False,
+            },
+            "max_sequence_idle_microseconds": 1_000_000,
+            "control_input": [],
+            "state": [],
+            "iterative_sequence": False,
+        }

@@ -213,8 +213,10 @@ def test_every_mismatch_with_the_model_file_is_named() -> None:
             "TYPE_INT32; write data_type: TYPE_FP32"
         ),
         (
-            "model 'm', tensor 'x': the model file has 2 dimensions (shape [-1,3]), the "
-            "configuration 3 (shape [-1,3,4], batch dimension included); write dims: [3]"
+            "model 'm', tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model "
+            "configuration specifies 3 dimensions (an initial batch dimension because "
+            "max_batch_size > 0 followed by the explicit tensor shape, making complete shape "
+            "[-1,3,4]); write dims: [3]"
         ),
         "model 'm': the model file has no input 'z'; there are: x, y",
         (
@@ -227,7 +229,10 @@ def test_every_mismatch_with_the_model_file_is_named() -> None:
 def test_a_fixed_first_dimension_does_not_batch() -> None:
     text = 'max_batch_size: 8 input { name: "x" data_type: TYPE_FP32 dims: 3 }'
     (found,) = _agree(text, TensorSpec("x", DType.FP32, (1, 3)))
-    assert "for the model to support batching the first dimension must be -1" in found
+    assert (
+        "for the model to support batching the shape should have at least 1 dimension and the "
+        "first dimension must be -1; but shape expected by the model is [1,3]"
+    ) in found
     assert "set max_batch_size: 0 and dims: [1,3]" in found
 
 
@@ -255,8 +260,9 @@ def test_what_a_sequence_batcher_fills_and_keeps_is_the_files_too() -> None:
     ] == [
         "the model file has type TYPE_INT32, the configuration TYPE_FP32",
         (
-            "the model file has 2 dimensions (shape [-1,4]), the configuration 2 (shape [-1,5], "
-            "batch dimension included)"
+            "the model expects 2 dimensions (shape [-1,4]) but the model configuration specifies "
+            "2 dimensions (an initial batch dimension because max_batch_size > 0 followed by the "
+            "explicit tensor shape, making complete shape [-1,5])"
         ),
         "the model file has no output 't'",
     ]
@@ -271,7 +277,7 @@ batch_input { kind: BATCH_ELEMENT_COUNT target_name: "n" data_type: TYPE_INT32 s
     count = TensorSpec("n", DType.INT32, (-1,))
     assert disagreements(config, (TensorSpec("r", DType.FP32, (-1,)), count), ()) == ()
     (found,) = disagreements(config, (TensorSpec("r", DType.FP32, (-1, -1)), count), ())
-    assert "the configuration 1 (shape [-1]" in found.what
+    assert "the model configuration specifies 1 dimensions" in found.what
     (found,) = disagreements(config, (TensorSpec("r", DType.FP32, (-1,)),), ())
     assert "the model file has no input 'n'" in found.what
 
