@@ -18,7 +18,8 @@ from collections.abc import Hashable
 from engine.errors import InvalidArgument
 from engine.execution.controls import correlation_id
 from engine.modelconfig.schema import DynamicBatching, ModelConfig
-from engine.queueing import deadline_ns, level_of
+from engine.queueing import deadline_ns
+from engine.ranking import level_of
 from engine.scheduler import SequenceMark, Ticket
 from engine.types import DType, InferRequest
 from engine.v2.binary import tag

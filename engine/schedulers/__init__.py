@@ -6,7 +6,7 @@ Each module is one pure machine of the form ``engine.scheduler.Scheduler``; none
 from __future__ import annotations
 
 from engine.modelconfig.schema import ModelConfig, SequenceBatching
-from engine.queueing import rank_rules
+from engine.ranking import rank_rules
 from engine.scheduler import Limitable
 from engine.schedulers.direct import Direct
 from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised

@@ -26,7 +26,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.queueing import Queue, Ranked, RankRules
+from engine.queueing import Queue
+from engine.ranking import Ranked, RankRules
 from engine.scheduler import Dispatch, Refusal, Reject, Step, Ticket
 
 _NOTHING = Step()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
-from engine.queueing import RankRules
+from engine.ranking import RankRules
 from engine.scheduler import Dispatch, Refusal, Reject, Scheduler, Step, Ticket
 from engine.schedulers.dynamic import BatchRules
 from support.traffic import World

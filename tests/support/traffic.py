@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from engine.queueing import LevelRules
+from engine.ranking import LevelRules
 from engine.scheduler import Dispatch, Refusal, Scheduler, Step, Ticket
 from engine.schedulers.dynamic import BatchRules
 

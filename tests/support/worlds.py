@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from engine.queueing import LevelRules, RankRules
+from engine.ranking import LevelRules, RankRules
 from engine.schedulers.direct import Direct
 from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised
 from support.traffic import World

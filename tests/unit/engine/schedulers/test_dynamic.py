@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from engine.queueing import LevelRules, RankRules
+from engine.ranking import LevelRules, RankRules
 from engine.scheduler import Refusal, Scheduler, Step, Ticket
 from engine.schedulers.dynamic import BatchRules, Dynamic, Prioritised
 
