@@ -8,7 +8,7 @@ rules of each step, nor loading (``execution.model``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.check_tensors import check_labels
 from engine.modelconfig.complete import adopt, complete, problems
-from engine.modelconfig.findings import located
+from engine.modelconfig.findings import Finding, located
 from engine.modelconfig.locate import Places
 from engine.modelconfig.schema import ModelConfig, VersionPolicy
 from engine.repository.recognise import recognise
@@ -274,9 +274,25 @@ def judge(declared: Declared, config: ModelConfig, said: Said, terms: Terms) -> 
     """Say all that is wrong with a completed configuration, by itself and for its file."""
     found = problems(config, declared.source, declared.places, terms.gpus)
     if isinstance(said, Signature):
-        differing = disagreements(config, said.inputs, said.outputs)
+        differing = (
+            *disagreements(config, said.inputs, said.outputs),
+            *_overridden(declared, config),
+        )
         found += located(differing, declared.source, declared.places)
     return found
+
+
+def _overridden(declared: Declared, config: ModelConfig) -> Iterator[Finding]:
+    """Warn that somebody's ``max_batch_size: 0`` does not stay 0: it surprises Triton's users."""
+    written = declared.places is not None and declared.places.node(("max_batch_size",)) is not None
+    if written and declared.config.max_batch_size == 0 < config.max_batch_size:
+        yield Finding(
+            ("max_batch_size",),
+            f"max_batch_size: 0 is filled in as {config.max_batch_size}, since inputs or outputs "
+            f"are left out and the model file of {config.name} can batch",
+            "write inputs and outputs to keep it 0",
+            warning=True,
+        )
 
 
 def first_version(folder: ModelFolder) -> Path | None:

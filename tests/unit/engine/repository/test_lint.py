@@ -212,3 +212,12 @@ def test_a_named_configuration_is_checked_in_the_place_of_the_usual_one(tmp_path
     assert check(tmp_path, root=tmp_path) == []
     (problem,) = lint([tmp_path], find=find, cores=4, config_name="h100")
     assert str(problem).startswith(f"{folder}/configs/h100.pbtxt:1:1: max_batch: no such field")
+
+
+def test_a_batch_size_of_zero_that_does_not_stay_zero_is_a_warning(tmp_path: Path) -> None:
+    write_model(tmp_path, "m", "# not to be batched\nmax_batch_size: 0")
+    (told,) = check(tmp_path, root=tmp_path)
+    assert told == (
+        "warning: m/config.pbtxt:2:1: max_batch_size: 0 is filled in as 4, since inputs or outputs "
+        "are left out and the model file of m can batch; write inputs and outputs to keep it 0"
+    )
