@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -298,3 +299,20 @@ def test_a_cancelled_request_leaves_the_queue_at_once_and_never_runs(line: Line)
     assert "CANCELLED" in str(error)
     assert line.ran("batched") == []
     assert line.failures("batched", "CANCELED") == failed + 1
+
+
+@pytest.mark.triton("7.12")
+def test_who_hangs_up_or_waits_no_longer_leaves_the_queue_as_well(line: Line) -> None:
+    body = b'{"inputs":[{"name":"X","shape":[1,2],"datatype":"FP32","data":[1,1]}]}'
+    head = (
+        f"POST /v2/models/batched/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with line.occupied("batched"):
+        with socket.create_connection(("127.0.0.1", line.ports.http.port)) as connection:
+            connection.sendall(head.encode() + body)
+            assert within(lambda: line.pending("batched") == 1)
+        assert within(lambda: line.pending("batched") == 0)
+        late = line.queue("batched", 2, kit="grpc", client_timeout=0.05)
+        assert "Deadline Exceeded" in refusal(late)[1]
+        assert within(lambda: line.pending("batched") == 0)
+    assert line.ran("batched") == []

@@ -40,3 +40,34 @@ def test_answers_leave_in_order_and_refusals_at_once(
         ready = next(one for one in range(7) if one not in finished)
         assert left == [one for one in range(ready) if answers[one] not in REFUSALS]
         assert refused == [one for one in finish[:count] if answers[one] in REFUSALS]
+
+
+@given(st.lists(st.integers(0, 2), max_size=12))
+def test_many_answers_of_a_request_stay_together_in_their_order(emitting: list[int]) -> None:
+    """Whatever the order in which three requests answer, each is told all before the next is."""
+    ordering = Ordering()
+    told: list[tuple[int, object]] = []
+
+    def told_by(number: int) -> Done:
+        return lambda answer: told.append((number, answer))
+
+    wrapped = [ordering.wrap(told_by(number), told_by(number)) for number in range(3)]
+    given: list[tuple[int, object]] = []
+    for count, number in enumerate(emitting):
+        answer = InferResponse(model="m", version="1", outputs=(), id=str(count))
+        emit = wrapped[number][1]
+        assert emit is not None
+        emit(answer)
+        given.append((number, answer))
+        assert [one for one in told if one[0] == 0] == [one for one in given if one[0] == 0]
+        assert {one[0] for one in told} <= {0}
+    for number in (2, 0, 1):
+        failed = Cancelled("while it ran")
+        wrapped[number][0](failed)
+        given.append((number, failed))
+    by_request = sorted(given, key=lambda one: one[0])
+    quiet = [number for number in range(3) if number not in emitting]
+    assert [one for one in told if one[0] not in quiet] == [
+        one for one in by_request if one[0] not in quiet
+    ]
+    assert len(told) == len(given)
