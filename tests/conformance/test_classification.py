@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.http
@@ -13,8 +14,11 @@ from support.in_thread import Ports
 from support.onnx_identity import write_identity
 from support.oracle_clients import Oracle
 from support.raw_http import ask
-from support.real_engine import serving_repository
+from support.served import served
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
+
+from engine import examples
 
 CLIENTS = ("http", "grpc", "http.aio", "grpc.aio")
 SCORES = np.array([[0.1, 0.7, 0.2, 0.0], [4, 3, 2, 1]], np.float32)
@@ -30,7 +34,8 @@ def server() -> Iterator[Ports]:
         write_identity(folder, "whole", ["FP32"], max_batch_size=0)
         write_identity(folder, "others", ["BYTES", "FP16", "BOOL"])
         (folder / "scores" / "labels.txt").write_text(LABELS)
-        with serving_repository(folder) as ports:
+        examples.build("repeat_int32", folder)
+        with served(folder) as ports:
             yield ports
 
 
@@ -147,3 +152,24 @@ def test_an_output_may_be_classified_beside_one_that_is_not(server: Ports) -> No
     )
     assert texts(answer.as_numpy("OUT_FP32")) == [["0.700000:1:one"]]
     assert answer.as_numpy("OUT_INT32").tolist() == whole.tolist()
+
+
+@pytest.mark.triton("6.2", "5.5")
+def test_every_answer_of_a_stream_is_classified(server: Ports) -> None:
+    request = service_pb2.ModelInferRequest(model_name="repeat_int32")
+    for name, kind, values in (
+        ("IN", "INT32", np.array([4, 2], np.int32)),
+        ("DELAY", "UINT32", np.zeros(2, np.uint32)),
+        ("WAIT", "UINT32", np.zeros(1, np.uint32)),
+    ):
+        request.inputs.add(name=name, datatype=kind, shape=values.shape)
+        request.raw_input_contents.append(values.tobytes())
+    request.outputs.add(name="OUT").parameters["classification"].int64_param = 3
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc.port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        answers = [one.infer_response for one in stub.ModelStreamInfer(iter([request]))]
+    assert [(one.outputs[0].datatype, list(one.outputs[0].shape)) for one in answers] == [
+        ("BYTES", [1]),
+        ("BYTES", [1]),
+    ]
+    assert [one.raw_output_contents[0][4:] for one in answers] == [b"4:0", b"2:0"]

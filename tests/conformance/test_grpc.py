@@ -13,7 +13,7 @@ from support.conditions import within
 from support.fake_registry import FakeModel, echo_config
 from support.in_thread import Ports, serving_fakes
 from support.onnx_identity import KINDS, write_identity
-from support.real_engine import serving_repository
+from support.served import served
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
@@ -40,7 +40,7 @@ def server() -> Iterator[Ports]:
         for kind in KINDS:
             write_identity(Path(place), kind, [kind])
         write_identity(Path(place), "pair", ["FP32", "INT32"])
-        with serving_repository(Path(place)) as ports:
+        with served(Path(place)) as ports:
             yield ports
 
 

@@ -15,7 +15,7 @@ from support.fake_registry import FakeModel, echo_config
 from support.in_thread import Ports, serving_fakes
 from support.onnx_identity import write_identity
 from support.raw_http import Raw, ask
-from support.real_engine import serving_repository
+from support.served import served
 
 from engine import __version__
 
@@ -29,7 +29,7 @@ def server() -> Iterator[Ports]:
         write_identity(Path(place), "pair", ["FP32", "INT32"])
         write_identity(Path(place), "wide", ["FP32"])
         write_identity(Path(place), "a b/c".replace("/", "%"), ["FP32"])
-        with serving_repository(Path(place), max_input_size=LIMIT) as ports:
+        with served(Path(place), max_input_size=LIMIT) as ports:
             yield ports
 
 

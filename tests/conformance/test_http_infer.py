@@ -14,7 +14,7 @@ from support.fake_registry import FakeModel, echo_config
 from support.in_thread import serving_fakes
 from support.onnx_identity import KINDS, write_identity
 from support.raw_http import Answer, ask
-from support.real_engine import serving_repository
+from support.served import served
 
 from engine.types import DType, Parameter
 
@@ -31,7 +31,7 @@ def port() -> Iterator[int]:
             write_identity(Path(place), kind, [kind])
         write_identity(Path(place), "pair", ["FP32", "INT32"])
         write_identity(Path(place), "grid", ["FP32"], max_batch_size=0)
-        with serving_repository(Path(place)) as ports:
+        with served(Path(place)) as ports:
             yield ports.http.port
 
 

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.utils.shared_memory as shm
@@ -19,8 +20,9 @@ from support.in_thread import Ports, serving_fakes
 from support.onnx_identity import write_identity
 from support.oracle_clients import Oracle, same_arrays
 from support.raw_http import Raw, ask
-from support.real_engine import serving_repository
+from support.served import served
 from support.serving import serving
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 from engine.memory.cuda import OpenCuda
@@ -43,7 +45,7 @@ def server() -> Iterator[Ports]:
         write_identity(folder, "pair", ["FP32", "INT32"])
         write_identity(folder, "texts", ["BYTES"])
         write_identity(folder, "floats", ["FP32"])
-        with serving_repository(folder, regions=table()) as ports:
+        with served(folder, regions=table()) as ports:
             yield ports
 
 
@@ -385,6 +387,30 @@ def test_regions_are_nobodys_without_the_flag(kind: str) -> None:
         wanted = [out_of(oracle, "OUTPUT0", "r", 96)]
         given = plain_input(oracle, "INPUT0", FLOATS)
         assert wrong(oracle, "infer", "identity", [given], outputs=wanted) == told
+
+
+@pytest.mark.triton("6.6", "5.5")
+def test_a_streams_answers_go_to_their_region_one_after_the_other(server: Ports) -> None:
+    target = "/v2/systemsharedmemory/region/r/register"
+    request = service_pb2.ModelInferRequest(model_name="floats")
+    one = request.inputs.add(name="IN_FP32", datatype="FP32", shape=[8, 3])
+    wanted = request.outputs.add(name="OUT_FP32")
+    for owner, offset in ((one, 0), (wanted, FLOATS.nbytes)):
+        owner.parameters["shared_memory_region"].string_param = "r"
+        owner.parameters["shared_memory_byte_size"].int64_param = FLOATS.nbytes
+        owner.parameters["shared_memory_offset"].int64_param = offset
+    with shared(2 * FLOATS.nbytes) as (key, handle):
+        shm.set_shared_memory_region(handle, [FLOATS])
+        body = json.dumps({"key": key, "byte_size": 2 * FLOATS.nbytes}).encode()
+        ask(server.http.port, "POST", target, body)
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc.port}") as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            answers = list(stub.ModelStreamInfer(iter([request] * 3)))
+        got = shm.get_contents_as_numpy(handle, np.float32, FLOATS.shape, FLOATS.nbytes)
+        assert same_arrays(got, FLOATS)
+        ask(server.http.port, "POST", "/v2/systemsharedmemory/unregister")
+    assert [list(one.infer_response.raw_output_contents) for one in answers] == [[b""]] * 3
+    assert ask(server.http.port, "GET", "/v2/systemsharedmemory/status").json == []
 
 
 @pytest.mark.triton("6.7", "6.8")

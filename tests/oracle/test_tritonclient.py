@@ -13,7 +13,7 @@ import tritonclient.http
 from support.in_thread import Ports
 from support.onnx_identity import KINDS, write_identity
 from support.oracle_clients import Asked, Oracle, same_arrays
-from support.real_engine import serving_repository
+from support.served import served
 from tritonclient.utils import InferenceServerException
 
 import engine.examples
@@ -31,7 +31,7 @@ def server() -> Iterator[Ports]:
             engine.examples.build(name, folder)
         write_identity(folder, "every", list(KINDS), max_batch_size=0)
         write_identity(folder, "any_width", ["FP32"])
-        with serving_repository(folder) as ports:
+        with served(folder) as ports:
             yield ports
 
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from engine.clock import SystemClock
 from engine.execution.host import Host
+from engine.memory.table import RegionTable
 from engine.options import ModelControlMode, ServeOptions
 from engine.repository.registry import Registry
 from support.in_thread import Ports, listening
@@ -21,7 +22,12 @@ Shape = Sequence[int | str]
 
 @contextmanager
 def served(
-    repository: Path, *repositories: Path, host: Host | None = None, **options: Any
+    repository: Path,
+    *repositories: Path,
+    host: Host | None = None,
+    max_input_size: int = 1 << 20,
+    regions: RegionTable | None = None,
+    **options: Any,
 ) -> Iterator[Ports]:
     """Serve repositories in the explicit mode, every model loaded; ``options`` are the server's."""
     here = host or Host(cores=2)
@@ -42,7 +48,7 @@ def served(
     async def closed() -> None:
         await registries[0].stop(10)
 
-    with listening(opened, closed, metering=here.metering) as ports:
+    with listening(opened, closed, max_input_size, regions, metering=here.metering) as ports:
         yield ports
 
 
