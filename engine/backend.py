@@ -197,6 +197,16 @@ class Configurable(Protocol):
         ...
 
 
+@runtime_checkable
+class Threaded(Protocol):
+    """A backend that may care for ``Placement.threads``."""
+
+    @property
+    def threaded(self) -> bool:
+        """Whether an instance is another one if it is placed with another number of threads."""
+        ...
+
+
 GROUP = "engine.backends"
 
 

@@ -23,6 +23,7 @@ from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsu
 from engine.execution.admission import Admission, SequenceTerms
 from engine.execution.batch import Layout, layout
 from engine.execution.caching import Caching, cached, identity
+from engine.execution.crew import Crew, Recruits
 from engine.execution.executing import DecoupledInstance, ExecutorInstance
 from engine.execution.host import Host
 from engine.execution.instance import Batch, Instance, Mailbox
@@ -38,7 +39,7 @@ from engine.execution.warmup import Stage, warm_up
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.ratelimit import Seat
-from engine.scheduler import Scheduler
+from engine.scheduler import Limitable
 from engine.schedulers import make
 from engine.schedulers.limited import Limited
 from engine.telemetry.spread import spread
@@ -90,6 +91,33 @@ class ServedModel:
         ordered = batching is not None and batching.preserve_ordering
         self._ordering = Ordering() if ordered else None
         self._terms = SequenceTerms(config) if config.sequence_batching is not None else None
+        self._crew: Crew | None = None
+
+    def may_change(self, crew: Crew) -> None:
+        """Let instances come and go from now on; ``crew`` knows them."""
+        self._crew = crew
+
+    def recruit(self, config: ModelConfig, host: Host) -> Recruits | None:
+        """Load the instances that another configuration asks for and that are not there. Blocks.
+
+        Returns:
+            them, or None if this model must be loaded anew to have that configuration.
+
+        Raises:
+            EngineError: why an instance could not be loaded; none is then.
+        """
+        crew = self._crew
+        same = replace(config, instance_group=(), version_policy=None) == replace(
+            self.config, instance_group=(), version_policy=None
+        )
+        return crew.recruit(config, plan(config, host)) if crew is not None and same else None
+
+    def change(self, recruits: Recruits) -> None:
+        """Let recruits join, and those go that their configuration does not ask for."""
+        assert self._crew is not None
+        self.config = recruits.config
+        self._ledger.place(self._crew.change(recruits))
+        self.runtime = {**self.runtime, "instances": str(len(recruits.planned))}
 
     def keep_responses(
         self, cache: Cache, keys: Keys, clock: Clock, loop: asyncio.AbstractEventLoop
@@ -187,13 +215,22 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         workers=workers, sequenced=behind, ledger=ledger, admit=admit, clock=clock, loop=loop
     )
     _warm_up(samples, stage, planned, seat)
-    pump = Pump(
-        _scheduler(config, planned, seat), behind, ledger, admit=admit, clock=clock, loop=loop
-    )
+    inside = _scheduler(config, planned)
+    scheduler = inside if seat is None else Limited(inside, seat)
+    pump = Pump(scheduler, behind, ledger, admit=admit, clock=clock, loop=loop)
     if seat is not None:
         seat.listen(lambda: mailbox.post(pump.nudge))
     model = ServedModel(name, version, config, pump, ledger, seat)
     model.labels = labels
+    if seat is None and config.sequence_batching is None and not config.decoupled:
+
+        def enlist(coming: Sequence[Planned], changed: ModelConfig) -> Sequence[Worker]:
+            _, fresh = _load_all(coming, directory, changed, backend, host)
+            more = _instances(fresh, changed, arrangement, mailbox, clock)
+            _warm_up(samples, replace(stage, workers=more, sequenced=more), coming, None)
+            return more
+
+        model.may_change(Crew(planned, pump, inside, backend, enlist))
     if ledger.caches and host.cache is not None:
         model.keep_responses(host.cache, _keys(model, directory, loaded[0][1]), clock, loop)
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
@@ -251,11 +288,10 @@ def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
     return host.limiter.join([one.needs for one in planned if not one.passive])
 
 
-def _scheduler(config: ModelConfig, planned: Sequence[Planned], seat: Seat | None) -> Scheduler:
+def _scheduler(config: ModelConfig, planned: Sequence[Planned]) -> Limitable:
     computing = sum(not one.passive for one in planned)
     start_at, backlog_at = (_number(os.environ.get(name, "")) for name in (START_AT, BACKLOG_AT))
-    scheduler = make(config, computing, start_at=start_at, backlog_at=backlog_at)
-    return scheduler if seat is None else Limited(scheduler, seat)
+    return make(config, computing, start_at=start_at, backlog_at=backlog_at)
 
 
 def _instances(

@@ -13,7 +13,8 @@ decision, nor the tensors. Everything here happens on the event loop's thread. R
 5. the answers of a decoupled model come through ``emit``, in the order in which the model gave
    them, the last one through ``done``. Its requests outlive the batch they were executed in: the
    pump is drained when the last of them has its final answer;
-6. a request that is cancelled while it runs is answered when the model is done with it.
+6. a request that is cancelled while it runs is answered when the model is done with it;
+7. instances may come and go while requests run: one that goes does what it was given first.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from engine.errors import Cancelled, Code, EngineError, InvalidArgument, Unavail
 from engine.execution.executing import Course, Reply
 from engine.execution.instance import Outcome
 from engine.execution.ordering import Done, Emit
-from engine.scheduler import Dispatch, Refusal, Reject, Scheduler, Step, Ticket
+from engine.scheduler import Dispatch, Limitable, Refusal, Reject, Scheduler, Step, Ticket
 from engine.telemetry.stats import FailureReason, Ledger, ResponseKind, Timings
 from engine.types import InferRequest, InferResponse
 
@@ -155,6 +156,9 @@ class Pump:
         self._stopping = False
         self._closing = False
         self._open = len(self._workers)
+        # Instances that go: those that still run, with who is told to use them no more; the gone.
+        self._leaving: dict[int, Limitable] = {}
+        self._gone: set[int] = set()
 
     @property
     def pending(self) -> int:
@@ -197,6 +201,35 @@ class Pump:
     def nudge(self) -> None:
         """Ask the scheduler again: what it waits for may have come (a turn at the limiter)."""
         self._carry_out(self._scheduler.tick(self._now_ns()))
+
+    def join(self, worker: Worker, *, passive: bool = False) -> int:
+        """Take one more instance; returns its number."""
+        number = len(self._workers)
+        self._workers += (worker,)
+        self._open += 1
+        if not passive:
+            self._carry_out(self._scheduler.free(number, self._now_ns()))
+        return number
+
+    def leave(self, number: int, scheduler: Limitable | None) -> None:
+        """Close an instance when it has done what it was given; others remain.
+
+        ``scheduler`` is this pump's, None for a passive instance, which it does not know. Not for
+        decoupled models.
+        """
+        if self._steps:  # what is decided already may be for this instance
+            self._call_soon(self.leave, number, scheduler)
+        elif number in self._batches and scheduler is not None:
+            self._leaving[number] = scheduler
+        elif not self._closing:
+            if scheduler is not None:
+                scheduler.hold(number, self._now_ns())
+            self._close_one(number)
+
+    def _close_one(self, number: int) -> None:
+        self._gone.add(number)
+        self._open -= 1
+        self._workers[number].close(_nothing)
 
     def stop(self, drained: Callable[[], None]) -> None:
         """Refuse newcomers, answer the others, close the instances; then call back."""
@@ -312,7 +345,11 @@ class Pump:
 
     def _finished(self, instance: int, entries: list[_Entry], outcome: Outcome) -> None:
         del self._batches[instance]
-        self._carry_out(self._scheduler.free(instance, self._now_ns()))
+        if self._leaving and instance in self._leaving:
+            self._carry_out(self._leaving.pop(instance).rest(instance, self._now_ns()))
+            self._close_one(instance)
+        else:
+            self._carry_out(self._scheduler.free(instance, self._now_ns()))
         self._resolve(instance, entries, outcome)
 
     def _resolve(self, instance: int, entries: list[_Entry], outcome: Outcome) -> None:
@@ -384,8 +421,9 @@ class Pump:
         if not self._stopping or self._closing or self._waiting or self._running:
             return
         self._closing = True
-        for worker in self._workers:
-            worker.close(self._closed)
+        for number, worker in enumerate(self._workers):
+            if number not in self._gone:
+                worker.close(self._closed)
 
     def _closed(self) -> None:
         self._open -= 1
@@ -394,6 +432,10 @@ class Pump:
                 self._alarm.cancel()
             for drained in self._drained:
                 drained()
+
+
+def _nothing() -> None:
+    """Nobody waits for the end of an instance that others outlive."""
 
 
 def _kind(answer: InferResponse | EngineError) -> ResponseKind:

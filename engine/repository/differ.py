@@ -67,17 +67,24 @@ def untouched(old: Made, new: Made, serving: Collection[int]) -> frozenset[int]:
 
     Their instance groups may have changed: ``regrouped`` says so.
     """
+    if _essence(old.config) != _essence(new.config):
+        return frozenset()
+    return same_files(old, new, serving)
+
+
+def same_files(old: Made, new: Made, serving: Collection[int]) -> frozenset[int]:
+    """List the serving versions of which no file has changed, whatever they are configured to."""
     if old.folder.directory != new.folder.directory or _outside(old.folder) != _outside(new.folder):
         return frozenset()
-    if _essence(old.config) != _essence(new.config) or new.config.is_ensemble:
+    if new.config.is_ensemble:
         return frozenset()
     before, now = old.folder.version_stamps, new.folder.version_stamps
     return frozenset(one for one in serving if one in now and before.get(one) == now[one])
 
 
-def regrouped(old: ModelConfig, new: ModelConfig) -> bool:
+def regrouped(old: Made, new: Made) -> bool:
     """Say whether the instances of a model are to be others."""
-    return old.instance_group != new.instance_group
+    return old.config.instance_group != new.config.instance_group
 
 
 def _essence(config: ModelConfig) -> ModelConfig:

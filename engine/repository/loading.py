@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 from engine.backend import Backend
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, Unavailable, Unsupported
+from engine.execution.crew import Recruits
 from engine.execution.host import Host
 from engine.execution.model import ServedModel
 from engine.modelconfig.schema import ModelConfig
@@ -146,6 +147,50 @@ class Loading:
                     sighting.sent.hold()
         lives.end(generations, loaded, failures, kept=kept, gone=lambda: self._left(sighting))
         return failures
+
+    async def recruit(
+        self, lives: Versions, sighting: Sighting, versions: Collection[int]
+    ) -> tuple[dict[int, Recruits], dict[int, str]]:
+        """Load the instances that serving versions are to have more, for those that can change.
+
+        Returns:
+            the recruits of each version that can, and the reasons of those that failed; then
+            there are no recruits.
+        """
+        assert sighting.folder is not None
+        name = sighting.folder.name
+        recruits: dict[int, Recruits] = {}
+        failures: dict[int, str] = {}
+        for version in versions:
+            served = lives.served(version)
+            if served is None:
+                continue
+            try:
+                found = await self._loop.run_in_executor(
+                    self._workers, self._recruit_one, served, sighting, version
+                )
+            except Exception as fault:  # noqa: BLE001 - a failure is a text
+                failures[version] = _reason(name, version, fault)
+                break
+            if found is not None:
+                recruits[version] = found
+        if failures:
+            for one in recruits.values():
+                one.dismiss()
+            recruits = {}
+        return recruits, failures
+
+    def _recruit_one(
+        self, served: ServedModel, sighting: Sighting, version: int
+    ) -> Recruits | None:
+        folder, declared = sighting.folder, sighting.declared
+        assert folder is not None
+        assert declared is not None
+        config = prepare(declared, folder, version, self._terms).config
+        # What a request configures is loaded anew even if it is equal, as in Triton.
+        if not sighting.plain and config.instance_group == served.config.instance_group:
+            return None
+        return served.recruit(config, self._host)
 
     def _left(self, sighting: Sighting) -> None:
         """Clear up after a version that is gone."""

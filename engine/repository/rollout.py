@@ -19,8 +19,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.errors import EngineError, InvalidArgument, Unsupported
+from engine.execution.crew import Recruits
 from engine.modelconfig.schema import VersionPolicy
-from engine.repository.differ import regrouped, untouched
+from engine.repository.differ import regrouped, same_files, untouched
 from engine.repository.graph import Graph, Needs, Standing
 from engine.repository.held import Held
 from engine.repository.lifecycle import ModelState
@@ -138,10 +139,9 @@ class Rollout:
         """Load a model if it has to be, ``again`` even if it has not changed itself."""
         if sighting.fault is not None:
             raise sighting.fault
-        folder, declared, new = sighting.folder, sighting.declared, sighting.made
+        folder, declared = sighting.folder, sighting.declared
         assert folder is not None
         assert declared is not None
-        assert new is not None
         serving = held.versions.ready()
         old = held.loaded if serving and not again else None
         if old is not None and sighting.plain and old.plain and old.folder == folder:
@@ -152,22 +152,57 @@ class Rollout:
         if not versions:
             raise InvalidArgument(no_versions(config, folder))
         held.refusal, held.deferred = "", False
-        kept: frozenset[int] = frozenset()
-        if old is not None and old.made is not None and sighting.sent is None:
-            kept = untouched(old.made, new, serving) & frozenset(versions)
-            if regrouped(old.made.config, config) or not sighting.plain:
-                kept = frozenset()
-        failures = await self._loading.load(held.versions, sighting, versions, kept)
-        if failures:
-            return _Result(failure="".join(
-                f"version {version} is at {ModelState.UNAVAILABLE.value} state: {reason};"
-                for version, reason in failures.items()
-            ))  # fmt: skip
-        for version in kept:
-            served = held.versions.served(version)
-            if served is not None:
-                policy = config.version_policy or VersionPolicy(latest=1)
-                served.config = replace(served.config, version_policy=policy)
+        if failure := await self._exchange(held, old, sighting, versions):
+            return _Result(failure=failure)
         held.loaded = sighting
         held.versions.forget(folder.versions)
         return _Result(fresh=True)
+
+    async def _exchange(
+        self, held: Held, old: Sighting | None, sighting: Sighting, versions: tuple[int, ...]
+    ) -> str:
+        """Serve these versions as they were seen; returns what went wrong, "" if nothing did."""
+        lives = held.versions
+        staying, others = _staying(old, sighting, lives.ready())
+        staying &= frozenset(versions)
+        recruits: Mapping[int, Recruits] = {}
+        if others:
+            recruits, failures = await self._loading.recruit(lives, sighting, staying)
+            if failures:
+                return _say(failures, ModelState.READY)
+            staying = frozenset(recruits)
+        failed = await self._loading.load(lives, sighting, versions, staying)
+        if failed:
+            for one in recruits.values():
+                one.dismiss()
+            return _say(failed, ModelState.UNAVAILABLE)
+        for version in staying:
+            served = lives.served(version)
+            if served is not None and version in recruits:
+                served.change(recruits[version])
+            elif served is not None and sighting.declared is not None:
+                policy = sighting.declared.config.version_policy or VersionPolicy(latest=1)
+                served.config = replace(served.config, version_policy=policy)
+        return ""
+
+
+def _staying(
+    old: Sighting | None, new: Sighting, serving: Collection[int]
+) -> tuple[frozenset[int], bool]:
+    """List the serving versions that need not be loaded again, and say if they may need others.
+
+    They are asked, with their complete configurations, if instances are all that has changed.
+    """
+    if old is None or old.made is None or new.made is None or new.sent is not None:
+        return frozenset(), False
+    if not (old.plain and new.plain):
+        return same_files(old.made, new.made, serving), True
+    return untouched(old.made, new.made, serving), regrouped(old.made, new.made)
+
+
+def _say(failures: Mapping[int, str], state: ModelState) -> str:
+    """Say which versions failed, in the state they are in, as Triton does."""
+    return "".join(
+        f"version {version} is at {state.value} state: {reason};"
+        for version, reason in failures.items()
+    )

@@ -269,13 +269,15 @@ class Ledger:
         self._devices: dict[int | None, _Device] = {}
         self._instances = 0
         self._on: dict[int, _Device] = defaultdict(lambda: self._device(None))
-        self.place(devices)
+        self.place(dict(enumerate(devices)))
 
-    def place(self, devices: Sequence[int | None]) -> None:
-        """Learn anew where each instance is; what was counted before stays."""
+    def place(self, devices: Mapping[int, int | None]) -> None:
+        """Learn which instances there are, by number, and where; what was counted before stays.
+
+        One that is gone may still end what it was given: it counts where it was.
+        """
         self._instances = len(devices)
-        self._on.clear()
-        self._on.update((number, self._device(device)) for number, device in enumerate(devices))
+        self._on.update((number, self._device(device)) for number, device in devices.items())
 
     def _device(self, device: int | None) -> _Device:
         return self._devices.setdefault(device, _Device())

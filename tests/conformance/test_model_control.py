@@ -245,6 +245,34 @@ def test_a_reload_changes_what_has_changed_and_a_failed_one_nothing(server: Cont
     assert server.echoes("reloaded")
 
 
+@pytest.mark.triton("2b.9", "3.9")
+@every_client
+def test_a_change_of_instances_alone_loads_nothing_again(server: Controlled, kind: str) -> None:
+    name = f"regrouped_{kind}"
+    folder = write_echo(server.repository, name)
+    client = server.client(kind)
+    client.does("load_model", name)
+    model = server.ports.on_loop(lambda: server.registry.get(name))
+    group = "instance_group [ { kind: KIND_CPU count: %d } ]"
+    config = (folder / "config.pbtxt").read_text()
+    for number, count in enumerate((3, 1, 2), 1):
+        (folder / "config.pbtxt").write_text(config.replace(group % 1, group % count))
+        client.does("load_model", name)
+        assert server.echoes(name, kind)
+        told_config = json.loads(server.get(f"/v2/models/{name}/config")[1])
+        assert [one["count"] for one in told_config["instance_group"]] == [count]
+        assert server.ports.on_loop(lambda: server.registry.get(name)) is model
+        stats = json.loads(server.get(f"/v2/models/{name}/stats")[1])["model_stats"]
+        assert stats[0]["inference_stats"]["success"]["count"] == number
+    # The same by a configuration sent along, and back to the file's by a load without one.
+    told_config["instance_group"][0]["count"] = 4
+    client.does("load_model", name, config=json.dumps(told_config))
+    assert server.ports.on_loop(lambda: model.runtime["instances"]) == "4"
+    client.does("load_model", name)
+    assert server.ports.on_loop(lambda: server.registry.get(name)) is model
+    assert server.ports.on_loop(lambda: model.runtime["instances"]) == "2"
+
+
 @pytest.mark.triton("3.11")
 def test_an_unload_answers_before_what_is_in_flight_and_that_is_answered(
     server: Controlled,

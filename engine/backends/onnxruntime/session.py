@@ -73,6 +73,11 @@ class OnnxRuntime:
 
     pool: Pool | None = None
 
+    @property
+    def threaded(self) -> bool:
+        """Whether a session has as many threads as it is placed with."""
+        return self.pool is None
+
     def configured(self, settings: Mapping[str, str]) -> OnnxRuntime:
         """Set up what the sessions share.
 

@@ -31,7 +31,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.triton("3.12", "3.14")
+@pytest.mark.triton("3.14")
 def test_an_ensemble_is_loaded_after_what_it_is_made_of_and_with_it(models: Path) -> None:
     loader = FakeLoader()
 
@@ -48,7 +48,6 @@ def test_an_ensemble_is_loaded_after_what_it_is_made_of_and_with_it(models: Path
     play(scene, models, loader=loader)
 
 
-@pytest.mark.triton("3.12")
 def test_what_was_loaded_for_an_ensemble_is_unloaded_with_its_dependents_unless_asked_for(
     models: Path,
 ) -> None:
@@ -65,7 +64,6 @@ def test_what_was_loaded_for_an_ensemble_is_unloaded_with_its_dependents_unless_
     play(scene, models)
 
 
-@pytest.mark.triton("3.12")
 def test_what_another_ensemble_is_made_of_stays(models: Path) -> None:
     async def scene(registry: Registry) -> None:
         await registry.load("e")
@@ -80,7 +78,6 @@ def test_what_another_ensemble_is_made_of_stays(models: Path) -> None:
     play(scene, models)
 
 
-@pytest.mark.triton("3.12")
 def test_an_ensemble_cannot_stay_without_its_models_and_comes_back_with_them(models: Path) -> None:
     async def scene(registry: Registry) -> None:
         await registry.load("f")
@@ -99,7 +96,6 @@ def test_an_ensemble_cannot_stay_without_its_models_and_comes_back_with_them(mod
     play(scene, models)
 
 
-@pytest.mark.triton("3.12")
 def test_what_does_not_hold_together_is_said_in_tritons_words(tmp_path: Path) -> None:
     loader = FakeLoader()
     loader.broken["broken", 1] = Internal("no memory")
@@ -133,7 +129,7 @@ def test_what_does_not_hold_together_is_said_in_tritons_words(tmp_path: Path) ->
     play(scene, tmp_path, loader=loader)
 
 
-@pytest.mark.triton("3.9", "3.12")
+@pytest.mark.triton("3.9")
 def test_a_failed_reload_of_a_model_leaves_the_ensemble_as_it_is(models: Path) -> None:
     loader = FakeLoader()
 

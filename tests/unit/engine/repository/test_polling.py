@@ -202,7 +202,7 @@ def test_polls_come_by_themselves_at_the_interval(tmp_path: Path) -> None:
     play(scene, tmp_path, mode=POLL, repository_poll_secs=0.02)
 
 
-@pytest.mark.triton("3.2", "3.12")
+@pytest.mark.triton("3.2")
 def test_an_ensemble_follows_what_it_is_made_of(tmp_path: Path) -> None:
     loader = FakeLoader()
     write_model(tmp_path, "a")

@@ -136,7 +136,7 @@ def test_instances_that_move_keep_what_was_counted() -> None:
     ledger = Ledger("m", 1, (0,))
     timings = Timings(1000, 1, 2, 3)
     ledger.executed(1, timings, 1)
-    ledger.place((1, None))
+    ledger.place({0: 1, 1: None})
     ledger.executed(1, timings, 1)
     assert {one.device: one.execution_count for one in ledger.picture().devices} == {
         0: 1,
