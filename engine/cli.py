@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Annotated, Any, assert_never
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from engine import __version__
 from engine.errors import EngineError, InvalidArgument
@@ -340,19 +341,20 @@ def examples(
         return
     from engine import examples as shelf  # noqa: PLC0415 - see above
 
-    found = [(name, shelf.find(name)) for name in shelf.names()]
-    _print(
-        [
-            {
-                "name": name,
-                "megabytes": example.megabytes,
-                "needs": ", ".join(example.needs),
-                "summary": example.summary,
-            }
-            for name, example in found
-        ],
-        form,
-    )
+    rows: list[dict[str, object]] = [
+        {
+            "name": name,
+            "megabytes": example.megabytes,
+            "needs": ", ".join(example.needs),
+            "summary": example.summary,
+        }
+        for name, example in ((name, shelf.find(name)) for name in shelf.names())
+    ]
+    if form is Format.TABLE:  # few need any: a column would take the room of what they do
+        for row in rows:
+            if needs := row.pop("needs"):
+                row["summary"] = f"{row['summary']} (needs {needs})"
+    _print(rows, form)
     if form is Format.TABLE:
         typer.echo("\nNext: engine examples build resnet50 --output model_repository")
 
@@ -397,7 +399,9 @@ def _print(rows: Sequence[Mapping[str, object]], form: Format) -> None:
                 table.writeheader()
                 table.writerows(rows)
         case Format.TABLE:
-            shown = Table(*(column.replace("_", " ").capitalize() for column in rows[0]))
+            # A name cut short cannot be typed: the other columns give way.
+            first, *others = (column.replace("_", " ").capitalize() for column in rows[0])
+            shown = Table(Column(first, no_wrap=True), *others, box=SIMPLE_HEAD)
             for row in rows:
                 shown.add_row(*(escape(str(cell)) for cell in row.values()))
             Console().print(shown)
