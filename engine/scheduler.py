@@ -90,12 +90,14 @@ class Step:
     """The effects of one event, for the caller to carry out.
 
     ``wake_ns`` is when to call ``tick`` if nothing else happens before; None means that only
-    another event can change anything.
+    another event can change anything. ``ended`` are the instances and slots that sequences have
+    left; it is carried out before the dispatches.
     """
 
     dispatches: tuple[Dispatch, ...] = ()
     rejects: tuple[Reject, ...] = ()
     wake_ns: int | None = None
+    ended: tuple[tuple[int, int], ...] = ()
 
 
 class Scheduler(Protocol):

@@ -59,6 +59,7 @@ class Roster:
         self._deadlines: list[tuple[int, int, Live]] = []
         self._number = count()
         self._ready: list[Live] = []
+        self._ended: list[tuple[int, int]] = []
         self._stopping = False
 
     @property
@@ -98,6 +99,11 @@ class Roster:
         """Tell which sequences came to have a next request that may run; each is told once."""
         ready, self._ready = self._ready, []
         return [live for live in ready if live.line]
+
+    def ended(self) -> tuple[tuple[int, int], ...]:
+        """Tell which instances and slots sequences have left; each is told once."""
+        ended, self._ended = self._ended, []
+        return tuple(ended)
 
     def take(self, live: Live) -> Ticket:
         """Let a ready sequence's next request go; the one after it waits for ``finish``."""
@@ -182,6 +188,7 @@ class Roster:
 
     def _vacate(self, live: Live) -> None:
         """Give a slot to the first of the backlog, or back."""
+        self._ended.append((live.instance, live.slot))
         if not self._backlog:
             heappush(self._vacant, (live.slot, live.instance))
             return

@@ -101,6 +101,15 @@ class OpenWorker(Worker, Protocol):
         ...
 
 
+@runtime_checkable
+class SequenceWorker(Worker, Protocol):
+    """An instance that keeps something of its sequences (``execution.sequences``)."""
+
+    def forget(self, slot: int) -> None:
+        """Learn that the sequence in a slot is over."""
+        ...
+
+
 class _Entry:
     """One request under way."""
 
@@ -272,6 +281,8 @@ class Pump:
             step = steps.popleft()
             for reject in step.rejects:
                 self._refuse(reject)
+            for instance, slot in step.ended:
+                self._forget(instance, slot)
             for dispatch in step.dispatches:
                 started_ns = self._start(dispatch)
                 if until_ns is None and started_ns is not None:
@@ -281,6 +292,11 @@ class Pump:
             elif until_ns is not None and self._now_ns() >= until_ns:
                 return True
         return False
+
+    def _forget(self, instance: int, slot: int) -> None:
+        worker = self._workers[instance]
+        if isinstance(worker, SequenceWorker):
+            worker.forget(slot)
 
     def _start(self, dispatch: Dispatch) -> int | None:
         """Have a batch run; if it ran inline, answer it and say when it began."""

@@ -77,15 +77,20 @@ class Feed:
         outputs = self._states.outputs
         if not outputs:
             return answer
-        self._states.keep(slot, answer.outputs)
+        if not request.sequence_end:
+            self._states.keep(slot, answer.outputs)
         shown = {output.name for output in request.outputs} or self._shown
         kept = (one for one in answer.outputs if one.name in shown or one.name not in outputs)
         return replace(answer, outputs=tuple(kept))
 
-    def end(self, request: InferRequest, slot: int) -> None:
-        """Forget a sequence whose last request has been answered."""
-        if request.sequence_end:
-            self._states.drop(slot)
+    def forget(self, slot: int) -> None:
+        """Drop what a slot's sequence had."""
+        self._states.drop(slot)
+
+    @property
+    def remembered(self) -> int:
+        """Of how many slots there is a state."""
+        return len(self._states)
 
     def _complete(self, request: InferRequest, slot: int) -> InferRequest:
         states = self._states.inputs(slot, start=request.sequence_start)
@@ -150,6 +155,15 @@ class SequenceInstance:
                 if one == _NOBODY:
                     self._inside.cancel(row)
 
+    def forget(self, slot: int) -> None:
+        """Drop the state of a sequence that is over."""
+        self._feed.forget(slot)
+
+    @property
+    def remembered(self) -> int:
+        """Of how many slots there is a state."""
+        return self._feed.remembered
+
     def close(self, closed: Callable[[], None]) -> None:
         """Free the model; then call back on the loop."""
         self._inside.close(closed)
@@ -190,8 +204,6 @@ class SequenceOpenInstance(SequenceInstance):
             if place == _NOBODY:
                 return
             answer = _left(self._feed, requests[place], slots[place], reply.answer)
-            if reply.final:
-                self._feed.end(requests[place], slots[place])
             course.replied(replace(reply, place=place, answer=answer))
 
         cancel = self._open.begin(group.requests, Course(replied, course.released))
@@ -238,7 +250,6 @@ class _Batch:
         for place, answer in _answers(group, outcome):
             request, slot = self._requests[place], self._slots[place]
             self._answers[place] = _left(feed, request, slot, answer)
-            feed.end(request, slot)
 
     def outcome(self) -> Outcome:
         """Give what became of all."""

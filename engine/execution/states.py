@@ -77,6 +77,9 @@ class States:
         self.outputs = frozenset(self._by_output)
         self.grow = any(one.grows for one in tensors)
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def inputs(self, slot: int, *, start: bool) -> tuple[Tensor, ...]:
         """Give the states of a slot's sequence, or those of one that starts there."""
         if start:

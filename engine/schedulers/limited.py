@@ -55,11 +55,13 @@ class Limited:
         """Ask for instances until nothing waits, or nothing more is granted or of use."""
         dispatches: list[Dispatch] = []
         rejects: list[Reject] = []
+        ended: list[tuple[int, int]] = []
         wakes: list[int] = []
 
         def note(one: Step) -> None:
             dispatches.extend(one.dispatches)
             rejects.extend(one.rejects)
+            ended.extend(one.ended)
             if one.wake_ns is not None:
                 wakes.append(one.wake_ns)
             self._waiting.difference_update(reject.ticket.id for reject in one.rejects)
@@ -78,4 +80,4 @@ class Limited:
                 seat.decline(instance)
         if not self._waiting:
             seat.rest()
-        return Step(tuple(dispatches), tuple(rejects), min(wakes, default=None))
+        return Step(tuple(dispatches), tuple(rejects), min(wakes, default=None), tuple(ended))

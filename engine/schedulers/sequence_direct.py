@@ -120,10 +120,10 @@ class SequenceDirect:
                 wakes.append(due_ns)
             else:
                 dispatches.append(self._run(instance, oldest))
-        wake_ns = self._roster.wake_ns()
+        ended, wake_ns = self._roster.ended(), self._roster.wake_ns()
         if wake_ns is not None:
             wakes.append(wake_ns)
-        return Step(tuple(dispatches), tuple(rejects), min(wakes, default=None))
+        return Step(tuple(dispatches), tuple(rejects), min(wakes, default=None), ended)
 
     def _run(self, instance: int, oldest: Ticket) -> Dispatch:
         heads = self._heads[instance]

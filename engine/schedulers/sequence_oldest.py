@@ -98,10 +98,10 @@ class SequenceOldest:
                 step = self._inner[instance].tick(now_ns)
                 self._learn(instance, step, now_ns, every, rejects)
         wakes = [wake_ns for wake_ns in self._wakes if wake_ns is not None]
-        wake_ns = self._roster.wake_ns()
+        ended, wake_ns = self._roster.ended(), self._roster.wake_ns()
         if wake_ns is not None:
             wakes.append(wake_ns)
-        return Step(tuple(every), tuple(rejects), min(wakes, default=None))
+        return Step(tuple(every), tuple(rejects), min(wakes, default=None), ended)
 
     def _feed(self, now_ns: int, dispatches: list[Dispatch], rejects: list[Reject]) -> None:
         """Give the inner batchers what may run now."""

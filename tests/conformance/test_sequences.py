@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from itertools import accumulate
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.grpc
 import tritonclient.grpc.aio
 import tritonclient.http.aio
 from support.in_thread import Ports, listening
@@ -47,7 +50,8 @@ WATCHERS = {
 
 
 def write_models(repository: Path) -> None:
-    examples.build("sequence", repository)
+    for example in ("sequence", "simple_sequence", "simple_dyna_sequence", "implicit_state"):
+        examples.build(example, repository)
     for name, (flags, _, corrid) in WATCHERS.items():
         watcher(DIRECT, flags=flags, corrid=corrid).write(repository, name)
     for size in (0, 1):
@@ -523,3 +527,52 @@ def test_sequences_are_not_cached(served: Served) -> None:
         "Response Cache does not currently support model total_direct with sequence batching "
         "scheduler. Please disable the response cache."
     ) in str(caught.value)
+
+
+@pytest.mark.triton("8.3", "8.4", "8.5", "8.9")
+@pytest.mark.parametrize("model", ["simple_sequence", "simple_dyna_sequence", "implicit_state"])
+def test_models_in_python_see_their_sequences_too(served: Served, model: str) -> None:
+    """Sums of 12 sequences side by side; the dyna model adds the id to the last."""
+    adds_id = model == "simple_dyna_sequence"
+
+    async def one(asker: Asker, name: int) -> None:
+        so_far = 0
+        for value, flags in ((name, "("), (20, ""), (30, ")")):
+            so_far += value
+            answer = await asker.ask(model, value, flags, name)
+            assert answer == {"OUTPUT": [so_far + (name if adds_id and ")" in flags else 0)]}
+
+    async def scene(asker: Asker) -> None:
+        await asyncio.gather(*(one(asker, name) for name in range(1, 13)))
+
+    served.play(scene, "grpc")
+    served.play(scene, "http")
+
+
+@pytest.mark.triton("8.1", "8.8", "5.5")
+@pytest.mark.parametrize("model", ["sequence", "total_oldest", "simple_sequence"])
+def test_sequences_may_be_sent_down_a_stream_without_waiting(served: Served, model: str) -> None:
+    """Two sequences in one stream, in turns, as Triton's own example of a sequence client does."""
+    answers: Queue[tuple[Any, Any]] = Queue()
+    values = [11, 7, 5, 3, 2, 0, 1]
+    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{served.ports.grpc.port}") as client:
+        client.start_stream(callback=lambda result, error: answers.put((result, error)))
+        for place, value in enumerate(values):
+            for name, sign in (("up", 1), ("down", -1)):
+                given = tritonclient.grpc.InferInput("INPUT", [1, 1], "INT32")
+                given.set_data_from_numpy(np.full((1, 1), sign * value, np.int32))
+                client.async_stream_infer(
+                    model,
+                    [given],
+                    request_id=f"{name}_{place}",
+                    sequence_id=name,
+                    sequence_start=place == 0,
+                    sequence_end=place == len(values) - 1,
+                )
+        seen = [answers.get(timeout=20) for _ in range(2 * len(values))]
+        client.stop_stream()
+    assert [error for _, error in seen if error is not None] == []
+    sums = {result.get_response().id: int(result.as_numpy("OUTPUT")[0, 0]) for result, _ in seen}
+    for name, sign in (("up", 1), ("down", -1)):
+        got = [sums[f"{name}_{place}"] for place in range(len(values))]
+        assert got == [sign * one for one in accumulate(values)]

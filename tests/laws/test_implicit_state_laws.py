@@ -190,9 +190,10 @@ def play(modules: Modules, seed: int) -> list[Step]:
     models = [Rolling(dice, aligned=aligned) for _ in range(count)]
     runners = [Batch("rolling", model, arrangement, clock, again=False) for model in models]
     instances = [VirtualInstance(runner, loop, service_ns) for runner in runners]
+    behind = sequences.sequenced(instances, config, tensors)
     pump = Pump(
         make(config, count),
-        sequences.sequenced(instances, config, tensors),
+        behind,
         Ledger("rolling", 1),
         admit=Admission(config).ticket,
         clock=clock,
@@ -203,6 +204,7 @@ def play(modules: Modules, seed: int) -> list[Step]:
         loop.at(1 + at_ns, lambda step=step: pump.submit(_request(step), _keeper(step)))  # type: ignore[misc]
     loop.run()
     assert loop.faults == []
+    assert [one.remembered for one in behind] == [0] * count, "a state outlived its sequence"
     return [step for _, step in steps]
 
 
@@ -265,6 +267,9 @@ def test_interleaved_sequences_are_answered_as_each_alone() -> None:
 FAULTS = {
     "START does not begin anew": ("states", "if start:", "if start and not self._kept:"),
     "a state is kept for another slot": ("states", "self._kept[slot] = {", "self._kept[0] = {"),
+    "a state outlives its sequence": (
+        "states", "self._kept.pop(slot, None)\n\n\ndef", "self._kept.get(slot)\n\n\ndef",
+    ),
     "a state is not kept": ("states", "if fresh:", "if fresh and slot:"),
     "rows are answered by their place": ("sequences", "else result[row]", "else result[place]"),
     "states of different shapes are joined": (

@@ -144,6 +144,9 @@ FAULTS = {
     "a busy instance is given a batch": (
         "direct", "direct", "self._idle.remove(instance)\n        return", "return",
     ),
+    "nobody is told that a sequence has left": (
+        "oldest", "oldest", "default=None), ended)", "default=None))",
+    ),
     "nobody wakes for the delay": ("direct", "direct", "wakes.append(due_ns)", "pass"),
     "a queued request that is lost keeps its sequence waiting": (
         "oldest", "oldest", "self._roster.lose(self._queued.pop(reject.ticket.id), now_ns)", "()",

@@ -39,6 +39,7 @@ class Group:
     waiting: list[Ticket] = field(default_factory=list)
     running: Ticket | None = None
     place: Place | None = None
+    left: bool = False  # the scheduler said that it has left its place
     silent_since: int | None = None
     next_since: int = 0  # when its first waiting request could have run for all its sequence does
 
@@ -240,6 +241,12 @@ class SequenceSimulation:
                 if at == len(group.waiting):
                     self._close(group)
                     self._changed = now
+        for place in step.ended:
+            occupant = self._occupant.get(place)
+            if occupant is not None:
+                occupant.left = True
+                if not occupant.over:
+                    self._fault(now, f"{place} is said to be left, and is not")
         for dispatch in step.dispatches:
             self._start(dispatch, now)
         self._wake = step.wake_ns
@@ -329,6 +336,8 @@ class SequenceSimulation:
         """Note what must not be: now, when all that the step asked for is done."""
         world = self._world
         delay_ns = 0 if self._stopped and world.aligned else world.delay_ns
+        if any(group.over and not group.left for group in self._occupant.values()):
+            self._fault(now, "nobody was told that a sequence has left its place")
         due: list[int] = []
         unplaced = [group for group in self._groups if self._unplaced(group)]
         for group in self._groups:

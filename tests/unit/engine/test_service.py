@@ -12,6 +12,7 @@ import pytest
 from support.fake_registry import FakeModel, FakeRegistry, echo_config, turns
 
 from engine.errors import EngineError, InvalidArgument, NotFound, Unavailable
+from engine.modelconfig.schema import SequenceBatching
 from engine.options import ServeOptions
 from engine.service import EXTENSIONS, Service
 from engine.types import DType, InferRequest, InferResponse, Tensor
@@ -225,6 +226,31 @@ def test_an_exiting_server_refuses_in_words() -> None:
         "[request id: q] Server is stopping, scheduler for model has stopped accepting new "
         "inference requests"
     )
+
+
+@pytest.mark.triton("3.16")
+def test_sequences_in_flight_may_go_on_while_the_server_exits() -> None:
+    config = replace(echo_config(), sequence_batching=SequenceBatching())
+    sequences = FakeModel(config)
+    plain = FakeModel(echo_config("plain"))
+    served, _ = service(sequences, plain)
+    served.exit()
+
+    def ask(model: str, **flags: object) -> None:
+        served.infer(Infer(model, "", request(1, 16, **flags)), lambda _: None)
+
+    async def main() -> None:
+        ask("identity", sequence_id=7, sequence_end=True)
+        assert [one.sequence_id for one in sequences.requests] == [7]
+        for model, flags in (
+            ("identity", {"sequence_id": 7, "sequence_start": True}),
+            ("identity", {}),
+            ("plain", {"sequence_id": 7}),
+        ):
+            with pytest.raises(Unavailable, match="has stopped accepting new inference requests"):
+                ask(model, **flags)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
