@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.backend import Backend, Executor, Runnable
@@ -178,6 +178,25 @@ class ServedModel:
         drained()
 
 
+@dataclass(frozen=True, slots=True)
+class _Enlisting:
+    """Loads and warms up more instances of a model that serves, as its first ones were."""
+
+    directory: Path
+    backend: Backend
+    host: Host
+    layout: Layout
+    mailbox: Mailbox
+    samples: Sequence[Sample]
+    stage: Stage
+
+    def __call__(self, coming: Sequence[Planned], config: ModelConfig) -> Sequence[Worker]:
+        _, loaded = _load_all(coming, self.directory, config, self.backend, self.host)
+        more = _instances(loaded, config, self.layout, self.mailbox, self.stage.clock)
+        _warm_up(self.samples, replace(self.stage, workers=more, sequenced=more), coming, None)
+        return more
+
+
 def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     name: str,
     version: int,
@@ -199,7 +218,6 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     """
     if lacking := unsupported(config):
         raise Unsupported("\n".join(f"model '{name}': {text}" for text in lacking))
-    sys.setswitchinterval(_SWITCH_S)
     planned = plan(config, host)
     labels = read_labels(directory.parent, config)
     samples = read_samples(directory.parent, config)
@@ -223,14 +241,8 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     model = ServedModel(name, version, config, pump, ledger, seat)
     model.labels = labels
     if seat is None and config.sequence_batching is None and not config.decoupled:
-
-        def enlist(coming: Sequence[Planned], changed: ModelConfig) -> Sequence[Worker]:
-            _, fresh = _load_all(coming, directory, changed, backend, host)
-            more = _instances(fresh, changed, arrangement, mailbox, clock)
-            _warm_up(samples, replace(stage, workers=more, sequenced=more), coming, None)
-            return more
-
-        model.may_change(Crew(planned, pump, inside, backend, enlist))
+        enlisting = _Enlisting(directory, backend, host, arrangement, mailbox, samples, stage)
+        model.may_change(Crew(planned, pump, inside, backend, enlisting))
     if ledger.caches and host.cache is not None:
         model.keep_responses(host.cache, _keys(model, directory, loaded[0][1]), clock, loop)
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
@@ -272,6 +284,7 @@ def _load_all(
     planned: Sequence[Planned], directory: Path, config: ModelConfig, backend: Backend, host: Host
 ) -> tuple[Seat | None, list[tuple[Planned, Runnable | Executor]]]:
     """Load every instance, with a place at the rate limiter; all of it, or nothing."""
+    sys.setswitchinterval(_SWITCH_S)
     with ExitStack() as undo:
         seat = _sit_down(planned, host)
         if seat is not None:
