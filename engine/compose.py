@@ -115,6 +115,8 @@ async def _serve(options: ServeOptions) -> int:
     if not await _shut_down(options, registry, listeners, clock):
         _leave_at_once(FAILED, "Exit timeout expired. Exiting immediately.")
     devices.stop()
+    if regions is not None:
+        regions.close()
     if host.cache is not None:
         await host.cache.close()
     return DONE

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.v2.binary import Content
     from engine.v2.call import CudaRegion
 
-_LIBRARY = "libcuda.so.1"
+LIBRARY = "libcuda.so.1"
 _HANDLE_SIZE = 64
 #: The driver opens peers' memory when it is first touched.
 _LAZY_PEER_ACCESS = 1
@@ -116,12 +116,12 @@ class LibCuda:
         Unavailable: there is no such library, or no GPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, library: str = LIBRARY) -> None:
         try:
-            self._library = ctypes.CDLL(_LIBRARY)
+            self._library = ctypes.CDLL(library)
         except OSError as error:
             message = (
-                f"CUDA shared memory needs an NVIDIA GPU and its driver ({_LIBRARY}), which this "
+                f"CUDA shared memory needs an NVIDIA GPU and its driver ({library}), which this "
                 "machine does not have; use system shared memory, or install the driver"
             )
             raise Unavailable(message) from error

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support import libcuda
 
 from engine.errors import Internal, InvalidArgument, Unavailable
 from engine.memory.cuda import LibCuda, OpenCuda
@@ -76,3 +77,26 @@ def test_what_is_no_such_memory_is_refused_and_unmapped(region: CudaRegion) -> N
 def test_a_machine_without_a_gpu_says_what_is_missing() -> None:
     with pytest.raises(Unavailable, match="needs an NVIDIA GPU"):
         OpenCuda(LibCuda)(CudaRegion("r", 0, 8, HANDLE))
+
+
+@pytest.mark.triton("6.8")
+def test_the_drivers_own_functions_are_called_as_they_are(tmp_path: Path) -> None:
+    library = str(libcuda.build(tmp_path))
+    opens = OpenCuda(lambda: LibCuda(library))
+    handle = bytes(range(64))
+    block = opens(CudaRegion("r", 1, 32, handle))
+    got = bytearray(3)
+    block.read(4, memoryview(got))
+    assert got == bytes((4, 5, 6))
+    block.write(29, memoryview(b"\0ab"))
+    block.read(29, memoryview(got))
+    assert got == b"\0ab"
+    with pytest.raises(Internal, match="cuMemcpyDtoH_v2: CUDA_ERROR_INVALID_VALUE"):
+        block.read(30, memoryview(got))
+    block.close()
+    for region in (CudaRegion("r", 1, 33, handle), CudaRegion("r", 0, 8, handle)):
+        with pytest.raises(InvalidArgument, match="failed to register shared memory region 'r'"):
+            opens(region)
+    with pytest.raises(Unavailable, match=r"GPU 7 cannot be used: .*CUDA_ERROR_INVALID_DEVICE"):
+        opens(CudaRegion("r", 7, 8, handle))
+    opens(CudaRegion("r", 1, 32, handle)).close()

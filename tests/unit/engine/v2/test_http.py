@@ -133,6 +133,7 @@ def test_a_name_that_is_not_text_is_refused() -> None:
         parse("GET", "/v2/models/%FF")
 
 
+@pytest.mark.triton("4.17", "4.18")
 @pytest.mark.parametrize(
     ("error", "status"),
     [
