@@ -12,6 +12,8 @@ from tritonclient.grpc import model_config_pb2
 
 from engine.errors import ConfigError
 from engine.modelconfig import convert
+from engine.modelconfig.agree import disagreements
+from engine.modelconfig.check import findings
 from engine.modelconfig.complete import complete, input_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.repository.recognise import recognise
@@ -112,3 +114,22 @@ def test_a_client_sees_a_batch_dimension_exactly_where_the_model_batches(
     for tensor, spec in zip(config.input, input_specs(config), strict=True):
         leading = () if tensor.is_shape_tensor else batched
         assert spec.shape == (*leading, *tensor.dims)
+
+
+_FIELDS = {field.name for field in model_config_pb2.ModelConfig.DESCRIPTOR.fields}
+
+
+@given(configs(), st.none() | st.just(()) | st.just((0, 1)))
+@settings(max_examples=40, deadline=None)
+def test_any_configuration_is_judged_and_every_finding_has_a_place(
+    config: ModelConfig, gpus: tuple[int, ...] | None
+) -> None:
+    text = convert.dumps(config)
+    places = convert.read(text, "c").places
+    specs = (TensorSpec("x", DType.FP32, (-1, 4)),)
+    for finding in (*findings(config, gpus), *disagreements(config, specs, specs)):
+        assert finding.what
+        assert finding.path[0] in _FIELDS, finding
+        line, column = places.find(finding.path)
+        if line is not None and column is not None:
+            assert len(text.split("\n")[line - 1]) >= column
