@@ -26,15 +26,10 @@ from engine.modelconfig.schema import EnsembleStep, InstanceGroup, ModelConfig
 from engine.repository.prepare import (
     Declared,
     Said,
-    Terms,
     ask,
-    choose_versions,
-    contents,
     fill,
     judge,
     misnamed,
-    missing_file,
-    no_versions,
     recognised,
 )
 from engine.repository.scan import (
@@ -45,6 +40,8 @@ from engine.repository.scan import (
     scan_model,
     why_ignored,
 )
+from engine.repository.terms import Terms
+from engine.repository.wanted import choose_versions, contents, missing_file, no_versions
 from engine.telemetry import machine
 from engine.types import TensorSpec
 

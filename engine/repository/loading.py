@@ -28,8 +28,9 @@ from engine.execution.model import ServedModel
 from engine.modelconfig.schema import ModelConfig
 from engine.options import ServeOptions
 from engine.repository.memory import Reclaim
-from engine.repository.prepare import Terms, code_word, prepare, prepare_ensemble
+from engine.repository.prepare import code_word, prepare, prepare_ensemble
 from engine.repository.sighting import Sighting
+from engine.repository.terms import Terms
 from engine.repository.versions import Versions
 
 logger = logging.getLogger(__name__)

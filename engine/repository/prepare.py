@@ -1,6 +1,6 @@
 """From a model's folder to what a backend can load: reads, recognises, completes, checks.
 
-Owns: the order of these steps, and which version is served. It reads the disk and asks a
+Owns: the order of these steps. It reads the disk and asks a
 backend for a model file's signature, so it belongs on a worker thread. Does not own: the
 rules of each step, nor loading (``execution.model``).
 """
@@ -8,68 +8,28 @@ rules of each step, nor loading (``execution.model``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.backend import Backend, Configurable, SelfCompleting, Signature
-from engine.errors import ConfigError, EngineError, InvalidArgument, NotFound, Problem, Unsupported
+from engine.backend import Backend, SelfCompleting, Signature
+from engine.errors import ConfigError, EngineError, NotFound, Problem, Unsupported
 from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.check_tensors import check_labels
 from engine.modelconfig.complete import adopt, complete, problems
 from engine.modelconfig.findings import Finding, located
 from engine.modelconfig.locate import Places
-from engine.modelconfig.schema import ModelConfig, VersionPolicy
+from engine.modelconfig.schema import ModelConfig
 from engine.repository.recognise import recognise
 from engine.repository.scan import ModelFolder
+from engine.repository.terms import Terms
+from engine.repository.wanted import contents, first_version, missing_file
 
 logger = logging.getLogger(__name__)
 
 #: what a model says of itself: its file's signature, the configuration it completed, or nothing
 Said = Signature | ModelConfig | None
-
-DEFAULT_MAX_BATCH_SIZE = 4
-_MOST_LISTED = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What a server prepares its models by: its backends, its flags, its devices.
-
-    ``gpus`` are None if they are not known and not to be judged.
-    """
-
-    find: Callable[[str], Backend]
-    auto: bool = True
-    backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    gpus: tuple[int, ...] | None = ()
-
-    def backend(self, name: str) -> Backend:
-        """Find a backend, set up as ``--backend-config`` says.
-
-        Raises:
-            EngineError: there is none of that name, or a setting is wrong.
-        """
-        found, settings = self.find(name), self.backend_config.get(name, {})
-        return found.configured(settings) if isinstance(found, Configurable) else found
-
-    def default_max_batch_size(self, backend: str) -> int:
-        """Read ``--backend-config=[<backend>,]default-max-batch-size=N``.
-
-        Raises:
-            InvalidArgument: it is no number.
-        """
-        key = "default-max-batch-size"
-        for of in (backend, ""):
-            text = self.backend_config.get(of, {}).get(key)
-            if text is not None:
-                if not text.isdecimal():
-                    raise InvalidArgument(
-                        f"--backend-config={of},{key}={text}: expected a whole number"
-                    )
-                return int(text)
-        return DEFAULT_MAX_BATCH_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,33 +101,6 @@ def refuse_unserved(config: ModelConfig) -> None:
             f"model '{config.name}' is an ensemble, which this version does not serve yet; "
             "its models can be called one by one"
         )
-
-
-def choose_versions(policy: VersionPolicy | None, versions: tuple[int, ...]) -> tuple[int, ...]:
-    """Pick the versions a policy serves out of those that are there, in ascending order."""
-    policy = policy or VersionPolicy(latest=1)
-    if policy.specific is not None:
-        return tuple(version for version in versions if version in policy.specific)
-    if policy.latest is not None:
-        return versions[-policy.latest :] if policy.latest > 0 else ()
-    return versions
-
-
-def no_versions(config: ModelConfig, folder: ModelFolder) -> str:
-    """Say that no version can be served, and what there is instead."""
-    said = (
-        "at least one version must be available under the version policy of model "
-        f"'{folder.name}'; {folder.directory} holds "
-    )
-    if folder.versions:
-        return said + f"the versions {', '.join(map(str, folder.versions))}"
-    if folder.ignored:
-        return said + f"no folder named by a number, as 1, but {', '.join(folder.ignored)}"
-    loose = sorted(name for name, _, _ in folder.stamps)
-    said += "no version's folder; the model file belongs in one, as 1"
-    wanted = config.default_model_filename
-    loose = [name for name in loose if name == wanted or name.startswith("model.")]
-    return said + (f" (move {loose[0]} into it)" if loose else "")
 
 
 def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms) -> Prepared:
@@ -293,35 +226,6 @@ def _overridden(declared: Declared, config: ModelConfig) -> Iterator[Finding]:
             "write inputs and outputs to keep it 0",
             warning=True,
         )
-
-
-def first_version(folder: ModelFolder) -> Path | None:
-    """Give the folder in which a backend is looked for: the first, by name."""
-    names = sorted(str(version) for version in folder.versions)
-    return folder.directory / names[0] if names else None
-
-
-def contents(directory: Path | None) -> tuple[str, ...]:
-    """List what a folder holds; nothing if it cannot be read."""
-    try:
-        return tuple(sorted(entry.name for entry in directory.iterdir())) if directory else ()
-    except OSError:
-        return ()
-
-
-def missing_file(config: ModelConfig, directory: Path) -> str:
-    """Say which model file is missing, and what is there instead; "" if none is."""
-    wanted = config.default_model_filename
-    if not wanted or (directory / wanted).exists():
-        return ""
-    there = contents(directory)
-    shown = ", ".join(there[:_MOST_LISTED]) + (", ..." if len(there) > _MOST_LISTED else "")
-    said = f"{directory / wanted}: the model file is missing; the folder "
-    said += f"holds {shown}" if there else "is empty"
-    alike = [name for name in there if Path(name).suffix == Path(wanted).suffix]
-    if alike:
-        said += f'; rename {alike[0]}, or write default_model_filename: "{alike[0]}"'
-    return said
 
 
 def code_word(error: EngineError) -> str:

@@ -33,12 +33,12 @@ from engine.repository.held import Held, IndexEntry
 from engine.repository.lifecycle import UNLOADED, ModelState
 from engine.repository.loading import Composer, Loader, Loading
 from engine.repository.polling import Polling, Steps
-from engine.repository.prepare import Terms
 from engine.repository.request import Asked, asked, check_name, version_number
 from engine.repository.rollout import Rollout
 from engine.repository.scan import Snapshot, find_models
 from engine.repository.sent import Sent
 from engine.repository.sighting import DUPLICATE, Sighting
+from engine.repository.terms import Terms
 from engine.repository.turns import Turns
 
 __all__ = ["IndexEntry", "Registry"]

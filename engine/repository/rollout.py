@@ -26,8 +26,9 @@ from engine.repository.graph import Graph, Needs, Standing
 from engine.repository.held import Held
 from engine.repository.lifecycle import ModelState
 from engine.repository.loading import Loading
-from engine.repository.prepare import choose_versions, no_versions, refuse_unserved
+from engine.repository.prepare import refuse_unserved
 from engine.repository.sighting import Sighting
+from engine.repository.wanted import choose_versions, no_versions
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from support.model_folders import FakeBackend, write_model
 
 from engine.errors import ConfigError
 from engine.modelconfig.schema import DynamicBatching, ModelConfig, ModelInput, ModelOutput
-from engine.repository.prepare import Terms, declare, prepare
+from engine.repository.prepare import declare, prepare
 from engine.repository.scan import scan_model
+from engine.repository.terms import Terms
 from engine.types import DType
 
 _INPUT = ModelInput(name="x", data_type=DType.FP32, dims=(3,))

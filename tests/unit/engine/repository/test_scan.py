@@ -12,9 +12,9 @@ from support.model_folders import write_model
 from engine.errors import InvalidArgument, NotFound
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
-from engine.repository.prepare import contents, missing_file
 from engine.repository.recognise import recognise
 from engine.repository.scan import ModelFolder, scan, scan_model
+from engine.repository.wanted import contents, missing_file
 
 
 @pytest.mark.triton("1.3")
