@@ -41,9 +41,10 @@ STRINGS = """
 input [ { name: "X" data_type: TYPE_STRING dims: [ 2 ] } ]
 output [ { name: "Y" data_type: TYPE_STRING dims: [ 2 ] } ]
 """
-CONTROLS = """
-sequence_batching { direct { } control_input [ { name: "START" control [
-  { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] } ] }
+SEQUENCES = """
+sequence_batching { %s control_input [ { name: "START" control [
+  { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] } ]
+  state [ { input_name: "S" output_name: "S" data_type: TYPE_FP32 dims: [ 1 ] } ] }
 """
 
 
@@ -239,6 +240,22 @@ def test_models_that_see_requests_warm_up_on_the_thread_they_run_on(
     world.load("seeing", sees + decoupled + sample(ZERO, batch=2))
     assert world.seen() == [{"X": [[0.0, 0.0]]}] * 2
     assert world.recorder.threads["seeing"] == "seeing_0"
+
+
+@pytest.mark.triton("2d.1")
+@pytest.mark.parametrize("strategy", ["direct { }", "oldest { max_candidate_sequences: 4 }"])
+def test_a_sample_is_a_sequence_of_one_or_brings_what_the_batcher_would_fill(
+    world: World, strategy: str
+) -> None:
+    own = given("random_data: true", "START", "TYPE_INT32", "1") + given(
+        "zero_data: true", "S", dims="1"
+    )
+    samples = sample(ZERO, batch=2, count=2) + sample(ZERO + own)
+    world.load("sequences", SEQUENCES % strategy + samples)
+    *first, second = world.seen()
+    assert first == [{"X": [[0.0, 0.0]] * 2, "START": [[1]] * 2, "S": [[0.0]] * 2}] * 2
+    assert second.keys() == {"X", "START", "S"}
+    assert second["START"] not in ([[0]], [[1]])
 
 
 @pytest.mark.triton("2d.4")

@@ -134,7 +134,7 @@ class _Recorded:
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
         self._recorder.ran(self._name, inputs)
-        return dict.fromkeys(outputs, inputs["X"])
+        return {name: inputs.get(name, inputs["X"]) for name in outputs}
 
     def describe(self) -> Mapping[str, str]:
         return {"runtime": "recorder"}
