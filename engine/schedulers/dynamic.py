@@ -97,7 +97,7 @@ class Dynamic:
 
     def free(self, instance: int, now_ns: int) -> Step:
         """Learn that an instance has finished what it ran."""
-        self._idle.append(instance)
+        (self._kept if self._start_at else self._idle).append(instance)
         return self._step(now_ns) if self._queue else _NOTHING
 
     def cancel(self, ticket_id: int, now_ns: int) -> Step:

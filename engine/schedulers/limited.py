@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.ratelimit import Seat
-from engine.scheduler import Dispatch, Limitable, Reject, Step, Ticket
+from engine.scheduler import Limitable, Step, Ticket
 
 
 class Limited:
@@ -32,52 +32,77 @@ class Limited:
     def offer(self, tickets: Sequence[Ticket], now_ns: int) -> Step:
         """Take the requests that arrived in one turn of the event loop."""
         self._waiting.update(ticket.id for ticket in tickets)
-        return self._go_on(self._inside.offer(tickets, now_ns), now_ns)
+        self._seat.want()
+        granted: list[int] = []
+        # Before they are offered: who need not wait is not to be refused as one too many.
+        while len(granted) < len(self._waiting):
+            instance = self._seat.take()
+            if instance is None:
+                break
+            granted.append(instance)
+        # The one whose turn it is comes last: it is used first.
+        steps = [self._inside.free(one, now_ns) for one in reversed(granted)]
+        steps.append(self._inside.offer(tickets, now_ns))
+        return self._go_on(steps, now_ns, granted)
 
     def free(self, instance: int, now_ns: int) -> Step:
         """Learn that an instance has finished what it ran."""
         self._seat.release(instance)
-        return self._go_on(self._inside.rest(instance, now_ns), now_ns)
+        return self._seek(self._inside.rest(instance, now_ns), now_ns)
 
     def cancel(self, ticket_id: int, now_ns: int) -> Step:
         """Take a queued request back; one that runs already, or is unknown, is left alone."""
-        return self._go_on(self._inside.cancel(ticket_id, now_ns), now_ns)
+        return self._seek(self._inside.cancel(ticket_id, now_ns), now_ns)
 
     def tick(self, now_ns: int) -> Step:
         """Do what is due at this time."""
-        return self._go_on(self._inside.tick(now_ns), now_ns)
+        return self._seek(self._inside.tick(now_ns), now_ns)
 
     def stop(self, now_ns: int) -> Step:
         """Refuse all that comes from now on, and let what is queued leave in its turn."""
-        return self._go_on(self._inside.stop(now_ns), now_ns)
+        return self._seek(self._inside.stop(now_ns), now_ns)
 
-    def _go_on(self, step: Step, now_ns: int) -> Step:
-        """Ask for instances until nothing waits, or nothing more is granted or of use."""
-        dispatches: list[Dispatch] = []
-        rejects: list[Reject] = []
-        ended: list[tuple[int, int]] = []
-        wakes: list[int] = []
-
-        def note(one: Step) -> None:
-            dispatches.extend(one.dispatches)
-            rejects.extend(one.rejects)
-            ended.extend(one.ended)
-            if one.wake_ns is not None:
-                wakes.append(one.wake_ns)
-            self._waiting.difference_update(reject.ticket.id for reject in one.rejects)
-            for dispatch in one.dispatches:
-                self._waiting.difference_update(ticket.id for ticket in dispatch.tickets)
-
-        note(step)
-        seat = self._seat
+    def _seek(self, step: Step, now_ns: int) -> Step:
+        """Go on, and ask for any instance if something waits."""
         if self._waiting:
-            seat.want()
+            self._seat.want()
+        return self._go_on([step], now_ns)
+
+    def _go_on(self, steps: list[Step], now_ns: int, granted: Sequence[int] = ()) -> Step:
+        """Give back what was ``granted`` and is not used, and take what else is granted and is."""
+        seat, inside = self._seat, self._inside
+        for step in steps:
+            self._count(step)
+        used = {dispatch.instance for step in steps for dispatch in step.dispatches}
+        for instance in granted:
+            if instance not in used:
+                inside.hold(instance, now_ns)
+                seat.decline(instance)
         while self._waiting and (instance := seat.take()) is not None:
-            given = self._inside.free(instance, now_ns)
-            note(given)
-            if not given.dispatches:
-                self._inside.hold(instance, now_ns)
+            step = inside.free(instance, now_ns)
+            self._count(step)
+            steps.append(step)
+            if not step.dispatches:
+                inside.hold(instance, now_ns)
                 seat.decline(instance)
         if not self._waiting:
             seat.rest()
-        return Step(tuple(dispatches), tuple(rejects), min(wakes, default=None), tuple(ended))
+        return _together(steps)
+
+    def _count(self, step: Step) -> None:
+        """Strike out who waits no more."""
+        self._waiting.difference_update(reject.ticket.id for reject in step.rejects)
+        for dispatch in step.dispatches:
+            self._waiting.difference_update(ticket.id for ticket in dispatch.tickets)
+
+
+def _together(steps: Sequence[Step]) -> Step:
+    """Join the effects of one event. A tick too many does no harm."""
+    if len(steps) == 1:
+        return steps[0]
+    return Step(
+        tuple(dispatch for step in steps for dispatch in step.dispatches),
+        tuple(reject for step in steps for reject in step.rejects),
+        min((step.wake_ns for step in steps if step.wake_ns is not None), default=None),
+        tuple(ended for step in steps for ended in step.ended),
+    )
