@@ -74,10 +74,9 @@ class Limited:
         for step in steps:
             self._count(step)
         used = {dispatch.instance for step in steps for dispatch in step.dispatches}
-        for instance in granted:
-            if instance not in used:
-                inside.hold(instance, now_ns)
-                seat.decline(instance)
+        for unused in (one for one in granted if one not in used):
+            inside.hold(unused, now_ns)
+            seat.decline(unused)
         while self._waiting and (instance := seat.take()) is not None:
             step = inside.free(instance, now_ns)
             self._count(step)
