@@ -34,7 +34,7 @@ from engine.execution.plan import Planned, plan, unsupported
 from engine.execution.pump import Pump, Worker
 from engine.execution.samples import Sample, read_samples
 from engine.execution.sequences import sequenced, with_states
-from engine.execution.states import state_tensors
+from engine.execution.states import StateTensor, state_tensors
 from engine.execution.warmup import Stage, warm_up
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
@@ -221,7 +221,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     planned = plan(config, host)
     labels = read_labels(directory.parent, config)
     samples = read_samples(directory.parent, config)
-    states = state_tensors(config, _reader(directory.parent / "initial_state"))
+    states = initial_states(directory.parent / "initial_state", config)
     seat, loaded = _load_all(planned, directory, config, backend, host)
     arrangement = with_states(layout(name, version, config), states)
     mailbox = Mailbox(loop)
@@ -324,11 +324,16 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _reader(folder: Path) -> Callable[[str], bytes]:
-    """Make what reads the files of initial states."""
+def initial_states(folder: Path, config: ModelConfig) -> tuple[StateTensor, ...]:
+    """Prepare the states that a model keeps; their files are in ``folder``.
+
+    Raises:
+        InvalidArgument: a file is not in the folder, or too short.
+        NotFound: a file cannot be read.
+    """
 
     def read(name: str) -> bytes:
-        if Path(name).name != name or name == "..":
+        if not name or Path(name).name != name or name == "..":
             raise InvalidArgument(f"initial_state: data_file '{name}' must be a file of {folder}")
         try:
             return (folder / name).read_bytes()
@@ -337,7 +342,7 @@ def _reader(folder: Path) -> Callable[[str], bytes]:
                 f"{folder / name}: cannot read this initial state: {fault.strerror or fault}"
             ) from fault
 
-    return read
+    return state_tensors(config, read)
 
 
 def _instance(
