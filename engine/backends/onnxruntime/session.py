@@ -103,7 +103,10 @@ class OnnxRuntime:
         options.log_severity_level = _ERRORS_ONLY
         # Nothing is run here, so nothing is prepared: this costs a fraction of a real load.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
+        if self.pool is None:
+            options.intra_op_num_threads = 1
+        else:  # once there is a pool, no session of the process may do without it
+            options.use_per_session_threads = False
         return _signature(_open(path, options, (Provider(CPU),)), path)
 
     def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:

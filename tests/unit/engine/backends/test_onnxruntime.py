@@ -235,6 +235,7 @@ directory, config = Path(sys.argv[1]), ModelConfig(
 shared = find("onnxruntime").configured(
     {"enable-global-threadpool": "1", "intra_op_thread_count": "2"}
 )
+assert shared.inspect(directory, config).batchable
 first = shared.load(directory, config, Placement(threads=4))
 before = psutil.Process().num_threads()
 loaded = [shared.load(directory, config, Placement(threads=4)) for _ in range(3)]
