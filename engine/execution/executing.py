@@ -295,7 +295,27 @@ class ExecutorInstance:
 
 
 class DecoupledInstance(ExecutorInstance):
-    """An executor of a decoupled model, with a thread of its own."""
+    """An executor of a decoupled model, with a thread of its own.
+
+    Its requests may outlive it for the pump: it closes when the last of them is over.
+    """
+
+    _open = 0
+    _closed: Callable[[], None] | None = None
+
+    def close(self, closed: Callable[[], None]) -> None:
+        """End the thread when it has done what it was given; then call back on the loop."""
+        if self._open:
+            self._closed = closed
+        else:
+            super().close(closed)
+
+    def _replied(self, course: Course, reply: Reply) -> None:
+        course.replied(reply)
+        if reply.final:
+            self._open -= 1
+            if not self._open and self._closed is not None:
+                super().close(self._closed)
 
     def begin(
         self,
@@ -305,6 +325,8 @@ class DecoupledInstance(ExecutorInstance):
     ) -> Callable[[int], None]:
         """Have a batch of a decoupled model executed; returns what cancels one of its requests."""
         start = _Start()
+        course = Course(partial(self._replied, course), course.released)
+        self._open += len(requests)
         ways = [
             _Many(self._model, request, place, start, course)
             for place, request in enumerate(requests)

@@ -7,13 +7,17 @@ Owns the way between the engine's requests and the model's: conversion both ways
    one that it answered through its sender;
 2. a decoupled model returns None, and answers through senders, also after ``execute`` returned.
    When nobody holds a request's sender any more, and it has no final response, the request fails;
-3. what ``execute`` raises fails the requests that have no answer yet, with the traceback.
+3. what ``execute`` raises fails the requests that have no answer yet, with the traceback;
+4. an ``async`` ``execute`` runs on the instance's event loop (``coroutines``): a batch of a model
+   that is not decoupled is waited for, one of a decoupled model goes on beside the next.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from engine.backend import Replies, Work
@@ -28,6 +32,7 @@ from engine.backends.python.api import (
     TritonError,
     TritonModelException,
 )
+from engine.backends.python.coroutines import Coroutines
 from engine.backends.python.imports import Modules
 from engine.backends.python.tensors import BF16, TYPES
 from engine.backends.python.trace import told
@@ -116,6 +121,8 @@ class PythonExecutor:
         self._name = name
         self._outputs = outputs
         self._decoupled = decoupled
+        asynchronous = inspect.iscoroutinefunction(model.execute)
+        self._coroutines = Coroutines(name) if asynchronous else None
 
     def execute(self, batch: Sequence[Work]) -> None:
         """Have the model execute a batch.
@@ -126,14 +133,16 @@ class PythonExecutor:
         requests = [self._request(work) for work in batch]
         try:
             returned = self._model.execute(requests)
-            if self._decoupled:
+            if self._coroutines is not None and self._decoupled:
+                self._coroutines.begin(returned, partial(self._ended, requests))
+            elif self._decoupled:
                 self._check_nothing(returned)
+            elif self._coroutines is not None:
+                self._answer(requests, self._coroutines.wait_for(returned))
             else:
                 self._answer(requests, returned)
         except Exception as fault:  # noqa: BLE001 - a model may raise anything
-            raise Internal(
-                f"Failed to process the request(s) for model '{self._name}', message: {told(fault)}"
-            ) from None
+            raise self._failed(fault) from None
 
     def describe(self) -> Mapping[str, str]:
         """Say what runs."""
@@ -146,6 +155,8 @@ class PythonExecutor:
             if finalize is not None:
                 finalize()
         finally:
+            if self._coroutines is not None:
+                self._coroutines.close()
             self._model = None
             self._modules.forget()
 
@@ -163,6 +174,21 @@ class PythonExecutor:
             parameters=request.parameters,
             sender=sender,
         )
+
+    def _failed(self, fault: BaseException) -> Internal:
+        return Internal(
+            f"Failed to process the request(s) for model '{self._name}', message: {told(fault)}"
+        )
+
+    def _ended(self, requests: Sequence[InferenceRequest], fault: BaseException | None) -> None:
+        """Answer the requests of a coroutine that failed."""
+        if fault is None:
+            return
+        error = TritonError(self._failed(fault).message)
+        for request in requests:
+            with suppress(TritonModelException):  # it has its final response
+                sender = request.get_response_sender()
+                sender.send(InferenceResponse((), error), TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _check_nothing(self, returned: object) -> None:
         if returned is not None:

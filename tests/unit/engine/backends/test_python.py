@@ -587,6 +587,47 @@ def test_auto_complete_config_that_contradicts_the_file_is_refused(
     assert said in refused.value.message
 
 
+ASYNC = """
+    import asyncio
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def initialize(self, args):
+            self.came = []
+
+        async def execute(self, requests):
+            self.came += requests
+            while len(self.came) < %d:
+                await asyncio.sleep(0.001)
+            if requests[0].request_id() == "bad":
+                raise ValueError("not this one")
+            %s
+"""
+ANSWER = "return [pb_utils.InferenceResponse([]) for _ in requests]"
+SEND = "[request.get_response_sender().send(flags=1) for request in requests]"
+
+
+@pytest.mark.triton("15.15")
+def test_an_async_execute_is_waited_for_and_of_a_decoupled_model_goes_on(load: Load) -> None:
+    plain = load(ASYNC % (1, ANSWER), whole=True)
+    asked, bad = x(), x(id="bad")
+    run(plain, asked)
+    run(plain, bad)
+    assert asked.kept.over.is_set()
+    assert "ValueError: not this one" in error(bad).message
+    plain.close()
+
+    decoupled = load(ASYNC % (3, SEND), whole=True, decoupled=True)
+    several = x(), x(id="bad"), x()
+    for one in several:
+        assert not one.kept.over.is_set()
+        run(decoupled, one)
+    assert all(one.kept.over.wait(10) for one in several)
+    assert [one.answers for one in (several[0], several[2])] == [[None], [None]]
+    assert "ValueError: not this one" in error(several[1]).message
+    decoupled.close()
+
+
 def test_an_environment_of_its_own_is_refused_in_words(tmp_path: Path) -> None:
     write(tmp_path, IDENTITY)
     config = ModelConfig(name="m", parameters={"EXECUTION_ENV_PATH": "x.tar.gz"})

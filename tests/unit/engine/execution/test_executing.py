@@ -16,7 +16,10 @@ from support.fake_backend import config
 from engine.backend import Executor, Placement, Signature, Work
 from engine.clock import SystemClock
 from engine.errors import Cancelled, Code, EngineError, Internal, InvalidArgument
+from engine.execution.batch import layout
+from engine.execution.executing import Course, DecoupledInstance, Reply
 from engine.execution.host import Host
+from engine.execution.instance import Mailbox
 from engine.execution.model import ServedModel, load
 from engine.modelconfig.schema import DynamicBatching, ModelConfig, ModelInput, ModelOutput
 from engine.telemetry.stats import FailureReason
@@ -316,6 +319,31 @@ def test_a_stop_waits_for_the_final_answers_of_a_decoupled_model() -> None:
             kept[0].replies.send(None, final=True)
             await drained.wait()
             assert asked.over.done()
+
+    run(main())
+
+
+def test_an_instance_that_is_let_go_closes_behind_the_last_answer_of_its_requests() -> None:
+    kept: list[Work] = []
+
+    async def main() -> None:
+        told = Told(kept.extend)
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+        arrangement = layout("model", 1, DECOUPLED)
+        instance = DecoupledInstance("m", told, arrangement, Mailbox(loop), SystemClock())
+        replies: list[Reply] = []
+        released = asyncio.Event()
+        instance.begin([request()], Course(replies.append, lambda _: released.set()))
+        await released.wait()
+        instance.close(closed.set)
+        echo(kept[0], final=False)
+        while not replies:
+            await asyncio.to_thread(lambda: None)
+        assert not told.closed
+        kept[0].replies.send(None, final=True)
+        await closed.wait()
+        assert told.closed
+        assert [one.final for one in replies] == [False, True]
 
     run(main())
 
