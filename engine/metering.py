@@ -18,7 +18,7 @@ _SWITCHES = (
     "histogram_latencies",
     "summary_latencies",
     "queue_histogram",
-    "batch_sizes",
+    "batches",
     "instance_use",
 )
 _SETTINGS = (*_SWITCHES, "summary_quantiles")
@@ -52,7 +52,8 @@ class Metering:
     ``counter_latencies`` are the sums of durations, ``histogram_latencies`` decoupled models'
     times to the first response, ``summary_latencies`` quantiles of the parts of a request's
     time. The others are this server's own additions: a histogram of the times in the queue, how
-    many batches of which size ran, and how long instances were busy.
+    many batches of which size ran and why they had no more in them, and how long instances were
+    busy.
     """
 
     counter_latencies: bool = True
@@ -60,7 +61,7 @@ class Metering:
     summary_latencies: bool = False
     summary_quantiles: tuple[Quantile, ...] = QUANTILES
     queue_histogram: bool = False
-    batch_sizes: bool = False
+    batches: bool = False
     instance_use: bool = False
 
 

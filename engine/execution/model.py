@@ -39,8 +39,9 @@ from engine.execution.warmup import Stage, warm_up
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.ratelimit import Seat
-from engine.scheduler import Limitable
-from engine.schedulers import make
+from engine.scheduler import Limitable, Scheduler
+from engine.schedulers import make, rules
+from engine.schedulers.explained import Explained
 from engine.schedulers.limited import Limited
 from engine.telemetry.spread import spread
 from engine.telemetry.stats import Ledger, ModelStatistics, Spread
@@ -234,7 +235,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     )
     _warm_up(samples, stage, planned, seat)
     inside = _scheduler(config, planned)
-    scheduler = inside if seat is None else Limited(inside, seat)
+    scheduler = _explained(inside if seat is None else Limited(inside, seat), config, host, ledger)
     pump = Pump(scheduler, behind, ledger, admit=admit, clock=clock, loop=loop)
     if seat is not None:
         seat.listen(lambda: mailbox.post(pump.nudge))
@@ -299,6 +300,19 @@ def _sit_down(planned: Sequence[Planned], host: Host) -> Seat | None:
     if host.limiter is None:
         return None
     return host.limiter.join([one.needs for one in planned if not one.passive])
+
+
+def _explained(scheduler: Scheduler, config: ModelConfig, host: Host, ledger: Ledger) -> Scheduler:
+    """Have a dynamic batcher say why its batches left, if somebody asks."""
+    if not host.metering.batches or (batching := rules(config)) is None:
+        return scheduler
+    return Explained(
+        scheduler,
+        ledger.explain(),
+        max_rows=batching.max_rows,
+        preferred=batching.preferred,
+        max_delay_ns=batching.max_delay_ns,
+    )
 
 
 def _scheduler(config: ModelConfig, planned: Sequence[Planned]) -> Limitable:

@@ -227,13 +227,24 @@ def _summary(seen: SummaryPicture, labels: Labels) -> Iterator[Sample]:
 
 def _own(models: Sequence[Described], metering: Metering, uuid: Uuid) -> Iterator[Family]:
     """Say what Triton does not: only where it is asked for."""
-    if metering.batch_sizes:
+    if metering.batches:
         samples = [
             Sample(batch.compute_infer.count, _labels(one, {"batch_size": str(batch.batch_size)}))
             for one in models
             for batch in one.statistics.batch_stats
         ]
         yield Family("servetune_batches", Kind.COUNTER, "Batches run, by their rows", samples)
+        closings = [
+            Sample(count, _labels(one, {"reason": reason.value}))
+            for one in models
+            for reason, count in one.statistics.closings.items()
+        ]
+        yield Family(
+            "servetune_batches_closed",
+            Kind.COUNTER,
+            "Batches of dynamic batchers, by why they left with no more in them",
+            closings,
+        )
     if metering.instance_use:
         where = [(one, _labels(one, _where(one, uuid))) for one in models]
         yield Family(

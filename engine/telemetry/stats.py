@@ -15,7 +15,7 @@ with the reason REJECTED, so that no request vanishes from the numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +31,18 @@ class FailureReason(Enum):
     CANCELED = "CANCELED"
     BACKEND = "BACKEND"
     OTHER = "OTHER"
+
+
+class Closing(Enum):
+    """Why a batch left with no more in it (``schedulers.explained``)."""
+
+    MAX = "max"
+    PREFERRED = "preferred"
+    DELAY = "delay"
+    IDLE = "idle"
+    SHAPE = "shape"
+    ROOM = "room"
+    OTHER = "other"
 
 
 class ResponseKind(Enum):
@@ -98,7 +110,8 @@ class ModelStatistics:
     ``batch_stats`` is in order of batch size, ``response_stats`` of index (decoupled models only).
     ``failures`` has a number for every reason, and they add up to ``fail.count``. ``devices`` are
     those that its ``instances`` are on. ``pending`` requests wait for an instance at this moment.
-    ``caches`` says that a response cache is asked first.
+    ``caches`` says that a response cache is asked first. ``closings`` says why batches left, where
+    that is asked for.
     """
 
     name: str
@@ -123,6 +136,7 @@ class ModelStatistics:
     pending: int = 0
     instances: int = 1
     caches: bool = False
+    closings: Mapping[Closing, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +278,7 @@ class Ledger:
         self._sizes: dict[int, _Compute] = {}
         self._responses: dict[int, _Responses] = {}
         self._failures = dict.fromkeys(FailureReason, 0)
+        self._closings: dict[Closing, int] = {}
         self._hits = _Count()
         self._misses = _Count()
         self._devices: dict[int | None, _Device] = {}
@@ -327,6 +342,15 @@ class Ledger:
             responses = self._responses[index] = _Responses()
         responses.add(kind, infer_ns, output_ns)
 
+    def explain(self) -> Callable[[Closing], None]:
+        """Count from now on why batches left; the answer is what to tell it."""
+        counts = self._closings = dict.fromkeys(Closing, 0)
+
+        def closed(reason: Closing) -> None:
+            counts[reason] += 1
+
+        return closed
+
     def first_responded(self, ns: int) -> None:
         """Learn that a decoupled model's first response to a request left ``ns`` after it came."""
         if self.spread is not None:
@@ -377,6 +401,7 @@ class Ledger:
             pending=pending,
             instances=self._instances,
             caches=self.caches,
+            closings=dict(self._closings),
         )
 
 

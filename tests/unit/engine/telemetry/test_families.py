@@ -16,7 +16,7 @@ from engine.telemetry.exposition import render
 from engine.telemetry.families import Described, families
 from engine.telemetry.pictures import SpreadPicture
 from engine.telemetry.spread import BUCKETS, FIRST_RESPONSE, QUEUE, Histogram, spread
-from engine.telemetry.stats import FailureReason, Ledger, ModelStatistics, Timings
+from engine.telemetry.stats import Closing, FailureReason, Ledger, ModelStatistics, Timings
 
 COUNTERS = {
     "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count",
@@ -187,15 +187,18 @@ def test_with_a_cache_lookups_have_summaries_and_whole_requests_have_none() -> N
 
 
 def test_our_own_families_are_there_where_they_are_asked_for() -> None:
-    metering = Metering(queue_histogram=True, batch_sizes=True, instance_use=True)
+    metering = Metering(queue_histogram=True, batches=True, instance_use=True)
     ledger = Ledger("m", 1, (None, None))
     ledger.executed(4, TIMINGS, 1)
+    ledger.explain()(Closing.SHAPE)
     made = spread(ModelConfig(name="m"), metering, cached=False)
     assert made is not None
     made.answered([5_000 - 150_000], TIMINGS, 12_000)
     described = Described(statistics=ledger.picture(), spread=made.picture(12_000))
     got = shown([described], metering)
     assert of(got, "servetune_batches", batch_size="4") == 1
+    assert of(got, "servetune_batches_closed", reason="shape") == 1
+    assert of(got, "servetune_batches_closed", reason="delay") == 0
     assert of(got, "servetune_instances") == 2
     assert of(got, "servetune_instance_busy_us") == 4
     assert of(got, f"{QUEUE}_bucket", le="0.1") == 0
