@@ -48,13 +48,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_echo(folder, "direct", manner(latency_us=2000))
     write_echo(folder, "tagged", 'metric_tags [ { key: "team" value: "blue" } ]')
     write_echo(folder, "failing", manner(fail_every=1))
+    write_echo(folder, "batched", "dynamic_batching { }")
     write_repeat(folder, "repeat")
     return folder
 
 
 @pytest.fixture(scope="module")
 def server(repository: Path) -> Iterator[Ports]:
-    metering = metrics_config(["summary_latencies=true", "histogram_latencies=true"])
+    asked = ("summary_latencies", "histogram_latencies", "batches", "instance_use")
+    metering = metrics_config(f"{one}=true" for one in asked)
     with served(repository, host=Host(cores=2, metering=metering)) as ports:
         yield ports
 
@@ -188,6 +190,21 @@ def test_only_decoupled_models_have_a_histogram_of_first_responses(server: Ports
     got = scrape(server)
     assert [series(got, f"{FIRST}_bucket", "repeat", le=bound) for bound in bounds][-1] == 1
     assert 0 < series(got, f"{FIRST}_sum", "repeat") < 20_000
+
+
+def test_who_asks_is_told_what_batches_there_were_and_why_they_were_no_larger(
+    server: Ports,
+) -> None:
+    infer(server, "batched", rows(3))
+    infer(server, "batched", rows(8))
+    got = scrape(server)
+    assert series(got, "servetune_batches", "batched", batch_size="3") == 1
+    closed = "servetune_batches_closed"
+    assert series(got, closed, "batched", reason="idle") == 1
+    assert series(got, closed, "batched", reason="max") == 1
+    assert not any(name == closed and ("model", "direct") in labels for name, labels in got)
+    assert series(got, "servetune_instances", "batched") == 1
+    assert 0 < series(got, "servetune_instance_busy_us", "batched") < 1_000_000
 
 
 @pytest.mark.triton("12.13")

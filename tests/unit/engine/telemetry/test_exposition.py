@@ -25,7 +25,7 @@ def test_what_is_written_is_what_prometheus_reads(
         render([Family("nv_x", Kind.GAUGE, text.strip("\r\n "), written)])
     )
     assert (family.name, family.type) == ("nv_x", "gauge")
-    assert [(sample.labels, sample.value) for sample in family.samples] == [
+    assert [(sample.labels, float(sample.value)) for sample in family.samples] == [
         (labels, float(value)) for labels, value in samples
     ]
 
