@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +226,32 @@ def test_without_limits_a_pool_holds_what_the_most_demanding_instance_needs(
         assert opened.recorder.most == {"small": 2, "large": 1, "": 2}
 
 
+@pytest.mark.triton("10.1", "5.16", "4.37")
+def test_who_gives_up_leaves_the_line_at_once_though_the_turn_is_another_ones(
+    town: World,
+) -> None:
+    """A gRPC deadline, and an HTTP client that hangs up: neither has a turn any more."""
+    town.recorder.forget()
+    given = triton_grpc.InferInput("X", [1, 2], "FP32")
+    given.set_data_from_numpy(np.ones((1, 2), np.float32))
+    with town.recorder.doors_closed():
+        held = town.ask("often")
+        town.recorder.wait_for(1, "often")
+        with pytest.raises(InferenceServerException, match="Deadline Exceeded"):
+            town.grpc.infer("seldom", [given], client_timeout=0.2)
+        with socket.create_connection(("127.0.0.1", town.ports.http.port)) as hasty:
+            hasty.sendall(REQUEST)
+            until(lambda: town.waiting("seldom") == 1, "the request to wait")
+        until(lambda: town.waiting("seldom") == 0, "it to leave")
+    results([*held, *town.ask("seldom", 2)])
+    assert town.recorder.order == ["often", "seldom", "seldom"]
+
+
+BODY = b'{"inputs":[{"name":"X","shape":[1,2],"datatype":"FP32","data":[1,2]}]}'
+REQUEST = b"POST /v2/models/seldom/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(BODY),
+    BODY,
+)
 SLOW = """
 backend: "synthetic" max_batch_size: 0
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 1, 2 ] } ]
