@@ -14,9 +14,11 @@ Owns the ranks of requests, and a queue by rank. Does not own when a request's t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from typing import TypeVar
 
 from engine.modelconfig.schema import DynamicBatching, QueuePolicy, TimeoutAction
 from engine.scheduler import Ticket
@@ -78,16 +80,31 @@ _Place = tuple[int, bool, int, Ticket]
 class Ranked:
     """Tickets by level; joining and leaving cost O(log n), expiring the same a ticket.
 
-    ``_heap`` may hold places that are left; the place of a ticket is the one in ``_waiting``.
+    ``rows`` is the sum of all who wait. ``_heap`` may hold places that are left; the place of a
+    ticket is the one in ``_waiting``.
     """
 
-    __slots__ = ("_counts", "_deadlines", "_heap", "_last", "_number", "_rules", "_waiting")
+    __slots__ = (
+        "_arrivals",
+        "_counts",
+        "_deadlines",
+        "_heap",
+        "_last",
+        "_number",
+        "_rules",
+        "_shapes",
+        "_waiting",
+        "rows",
+    )
 
     def __init__(self, rules: RankRules) -> None:
         self._rules = rules
         self._heap: list[_Place] = []
         self._waiting: dict[int, _Place] = {}
-        self._counts: dict[int, int] = {}
+        self._arrivals: deque[Ticket] = deque()
+        self._counts: Counter[int] = Counter()
+        self._shapes: Counter[Hashable] = Counter()
+        self.rows = 0
         self._deadlines: list[tuple[int, int]] = []
         self._number = 0
         # The last place that was pulled and not put back.
@@ -98,16 +115,29 @@ class Ranked:
 
     def full(self, ticket: Ticket) -> bool:
         """Whether this ticket may not join, for as many of its level wait as may."""
-        return 0 < self._of(ticket).most <= self._counts.get(ticket.priority, 0)
+        return 0 < self._of(ticket).most <= self._counts[ticket.priority]
 
     def join(self, ticket: Ticket) -> bool:
         """Put a ticket at the end of its level; True if one behind it has been pulled already."""
         place = self._take_place(ticket, put_off=False)
-        level = ticket.priority
-        self._counts[level] = self._counts.get(level, 0) + 1
+        self._arrivals.append(ticket)
+        self._counts[ticket.priority] += 1
+        self._shapes[ticket.shape] += 1
+        self.rows += ticket.rows
         if ticket.deadline_ns is not None:
             heappush(self._deadlines, (ticket.deadline_ns, ticket.id))
         return self._last is not None and place < self._last
+
+    def oldest(self) -> Ticket | None:
+        """Look at the ticket that joined before all others, whatever its rank."""
+        arrivals, waiting = self._arrivals, self._waiting
+        while arrivals and arrivals[0].id not in waiting:
+            arrivals.popleft()
+        return arrivals[0] if arrivals else None
+
+    def mixed(self) -> bool:
+        """Whether not all who wait are of one shape."""
+        return len(self._shapes) > 1
 
     def first(self) -> Ticket | None:
         """Look at the ticket whose turn it is."""
@@ -189,13 +219,11 @@ class Ranked:
         place = self._waiting.pop(ticket_id, None)
         if place is None:
             return None
-        level = place[0]
-        left = self._counts[level] - 1
-        if left:
-            self._counts[level] = left
-        else:
-            del self._counts[level]
-        return place[3]
+        ticket = place[3]
+        _less(self._counts, ticket.priority)
+        _less(self._shapes, ticket.shape)
+        self.rows -= ticket.rows
+        return ticket
 
     def _sweep(self) -> None:
         """Forget the places and deadlines that are left, once they are more than the others."""
@@ -203,6 +231,17 @@ class Ranked:
         if len(self._heap) > most:
             self._heap = [place for place in self._heap if waiting.get(place[3].id) is place]
             heapify(self._heap)
+        if len(self._arrivals) > most:
+            self._arrivals = deque(one for one in self._arrivals if one.id in waiting)
         if len(self._deadlines) > most:
             self._deadlines = [entry for entry in self._deadlines if entry[1] in waiting]
             heapify(self._deadlines)
+
+
+_Counted = TypeVar("_Counted", bound=Hashable)
+
+
+def _less(counter: Counter[_Counted], key: _Counted) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

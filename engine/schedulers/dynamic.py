@@ -245,8 +245,9 @@ class Prioritised(Dynamic):
     def __init__(self, rules: BatchRules, instances: int, start_at: int = 0) -> None:
         super().__init__(rules, instances, start_at)
         ranks = rules.ranks or RankRules()
-        self._queue = Ranked(ranks)
+        self._queue = self._ranked = Ranked(ranks)
         self._bounded = any(level.most for level in (ranks.default, *ranks.levels.values()))
+        self._least = min(self._preferred)
 
     def _expire(self, now_ns: int) -> tuple[Reject, ...]:
         due_ns = self._queue.next_deadline_ns()
@@ -256,23 +257,37 @@ class Prioritised(Dynamic):
         return _refuse(self._queue.expired(now_ns), Refusal.EXPIRED)
 
     def _ready(self, now_ns: int) -> int:
+        if self._delay_ns and not self._stopping and self._must_grow(now_ns):
+            return 0
         closed = self._fill(self._top)
         count = self._best or len(self._forming)
         if self._delay_ns or self._stopping:
             self._fill(self._max_rows)
-            if self._stopping or now_ns - self._oldest_ns() >= self._delay_ns:
+            oldest_ns = min(ticket.arrived_ns for ticket in self._forming)
+            if self._stopping or now_ns - oldest_ns >= self._delay_ns:
                 return len(self._forming)
         return count if self._best or closed or not self._delay_ns else 0
 
+    def _must_grow(self, now_ns: int) -> bool:
+        """Whether no batch of those who wait can leave, however they are ranked.
+
+        The rules give the same answer, but by looking at everybody; and newcomers of a higher
+        level would have them look again and again.
+        """
+        ranked = self._ranked
+        if ranked.rows >= self._least or ranked.mixed():
+            return False
+        oldest = ranked.oldest()
+        return oldest is not None and now_ns - oldest.arrived_ns < self._delay_ns
+
     def _wake_ns(self) -> int | None:
         deadline_ns = self._queue.next_deadline_ns()
-        if not self._idle or not self._forming:
+        oldest = self._ranked.oldest()
+        if not self._idle or oldest is None:
             return deadline_ns
-        overdue_ns = self._oldest_ns() + self._delay_ns
+        # Beside an idle instance all who wait would fit into one batch.
+        overdue_ns = oldest.arrived_ns + self._delay_ns
         return overdue_ns if deadline_ns is None else min(deadline_ns, overdue_ns)
-
-    def _oldest_ns(self) -> int:
-        return min(ticket.arrived_ns for ticket in self._forming)
 
 
 def _refuse(tickets: Iterable[Ticket], reason: Refusal) -> tuple[Reject, ...]:
