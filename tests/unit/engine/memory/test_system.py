@@ -1,6 +1,7 @@
 """Files of shared memory: what is opened, what is not, and what is there when it is used."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,34 @@ def test_an_object_that_was_cut_is_told(tmp_path: Path) -> None:
             fails()
     assert file.stat().st_size == 12
     block.close()
+
+
+def test_an_object_that_is_cut_all_the_time_ends_no_process(tmp_path: Path) -> None:
+    size = 1 << 16
+    file = tmp_path / "object"
+    file.write_bytes(bytes(size))
+    block = open_system(region("object", size=size), tmp_path)
+    done = threading.Event()
+
+    def cut() -> None:
+        while not done.is_set():
+            os.truncate(file, 0)
+            os.truncate(file, size)
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    content, outcomes = bytearray(size), set()
+    try:
+        for _ in range(500):
+            try:
+                block.read(0, memoryview(content))
+                block.write(0, content)
+                outcomes.add("copied")
+            except InvalidArgument:
+                outcomes.add("refused")
+    finally:
+        done.set()
+        cutter.join()
+        block.close()
+    assert outcomes <= {"copied", "refused"}
+    assert outcomes

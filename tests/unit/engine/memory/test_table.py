@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_block import FakeBlock
 from support.tensors import tensor_of
 
 from engine.errors import AlreadyExists, EngineError, InvalidArgument, NotFound
@@ -11,28 +12,7 @@ from engine.memory.table import RegionTable
 from engine.memory.use import Use
 from engine.types import DType, InferRequest, RequestedOutput, Span
 from engine.v2 import binary
-from engine.v2.binary import Content
 from engine.v2.call import CudaRegion, Infer, Memory, SharedInput, SystemRegion
-
-
-class FakeBlock:
-    """Memory of this process."""
-
-    def __init__(self, size: int) -> None:
-        self.memory = bytearray(size)
-        self.closed = False
-
-    def read(self, offset: int, into: memoryview) -> None:
-        assert not self.closed
-        into[:] = self.memory[offset : offset + len(into)]
-
-    def write(self, offset: int, content: Content) -> None:
-        assert not self.closed
-        self.memory[offset : offset + len(content)] = content
-
-    def close(self) -> None:
-        assert not self.closed
-        self.closed = True
 
 
 class World:
@@ -46,7 +26,7 @@ class World:
         if region.name == "broken":
             message = "no such memory"
             raise InvalidArgument(message)
-        self.blocks.append(FakeBlock(region.size))
+        self.blocks.append(FakeBlock(region))
         return self.blocks[-1]
 
 
