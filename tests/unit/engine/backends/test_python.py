@@ -598,7 +598,7 @@ ASYNC = """
         async def execute(self, requests):
             self.came += requests
             while len(self.came) < %d:
-                await asyncio.sleep(0.001)
+                await asyncio.to_thread(int)
             if requests[0].request_id() == "bad":
                 raise ValueError("not this one")
             %s
