@@ -15,7 +15,8 @@ Triton's ``sequence_batch_scheduler``:
    that has a slot knows no deadline;
 7. a request that is taken back takes with it what waits behind it of its sequence, and closes it:
    without that request the rest means nothing. What comes before it runs;
-8. once stopped, nothing starts any more; open sequences go on.
+8. once stopped, nothing starts any more. Open sequences go on, but a silent one gives its slot to
+   whoever waits for one: its next request may never come, since the model is on its way out.
 """
 
 from __future__ import annotations
@@ -117,9 +118,10 @@ class Roster:
         live.running = False
         if live.line:
             self._ready.append(live)
-        elif live.open:
+        elif live.open and not (self._stopping and self._backlog):
             self._silent[live] = now_ns + self._idle_ns
         else:
+            self._close(live)
             self._vacate(live)
 
     def cancel(self, ticket_id: int) -> tuple[Reject, ...]:
@@ -172,6 +174,10 @@ class Roster:
     def stop(self) -> None:
         """Let nothing start any more."""
         self._stopping = True
+        while self._silent and self._backlog:
+            live = self._silent.popitem(last=False)[0]
+            self._close(live)
+            self._vacate(live)
 
     def _begin(self, name: int | str) -> Live:
         live = self._open[name] = Live(name)

@@ -245,6 +245,8 @@ class SequenceSimulation:
             occupant = self._occupant.get(place)
             if occupant is not None:
                 occupant.left = True
+                if self._stopped and occupant.silent_since is not None and self._wait_for_slots():
+                    self._close(occupant)  # its next request may never come
                 if not occupant.over:
                     self._fault(now, f"{place} is said to be left, and is not")
         for dispatch in step.dispatches:
@@ -311,6 +313,9 @@ class SequenceSimulation:
     @staticmethod
     def _unplaced(group: Group) -> bool:
         return group.place is None and not group.over
+
+    def _wait_for_slots(self) -> bool:
+        return any(self._unplaced(group) for group in self._groups)
 
     def _vacant(self) -> int:
         """Count the places that no sequence has been seen to keep."""

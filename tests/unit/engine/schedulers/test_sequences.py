@@ -90,6 +90,16 @@ def test_a_stop_lets_sequences_end_and_none_begin() -> None:
     assert machine.free(0, 4).wake_ns is None
 
 
+def test_once_stopped_a_silent_sequence_gives_way_to_those_who_wait() -> None:
+    """The model is on its way out: who has been let in is answered, and at once."""
+    machine = scheduler(SequenceBatching(), rows=1)
+    machine.offer([ticket(1, "a", "("), ticket(2, "b", "("), ticket(3, "c", "()")], 0)
+    assert ran(machine.free(0, 1)) == []
+    assert ran(machine.stop(2)) == [([2], (0,))]
+    assert ran(machine.free(0, 3)) == [([3], (0,))]
+    assert machine.free(0, 4).wake_ns is None
+
+
 @pytest.mark.triton("7.17")
 def test_a_batcher_that_starts_late_waits_for_slots_and_backlog() -> None:
     """``TRITONSERVER_DELAY_SCHEDULER`` 2 and ``TRITONSERVER_BACKLOG_DELAY_SCHEDULER`` 1."""
