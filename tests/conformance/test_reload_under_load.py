@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 import weakref
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from support.conditions import within
 from support.controlled import Controlled, X, controlled, write_echo
 from support.oracle_clients import Asked
 
+from engine import examples
 from engine.options import ModelControlMode
 
 RELOADS = 30
@@ -87,20 +89,27 @@ def test_reloads_under_load_lose_no_request(tmp_path: Path, mode: ModelControlMo
         assert len(seen) == RELOADS + 1
 
 
-@pytest.mark.parametrize("kind", ["http", "grpc"])
+@pytest.mark.parametrize("name", ["synthetic", "identity", "delayed_identity"])
 def test_what_is_unloaded_is_freed_with_its_last_request_and_needs_no_collector(
-    tmp_path: Path, kind: str
+    tmp_path: Path, name: str
 ) -> None:
-    write_echo(tmp_path, "freed", "dynamic_batching { }")
-    with controlled(tmp_path, load_model=("freed",)) as up:
-        assert up.echoes("freed", kind)
-        gone = up.ports.on_loop(lambda: weakref.ref(up.registry.get("freed")))
+    """Whatever the backend: nothing of a model is in a cycle of references, or held elsewhere."""
+    if name == "synthetic":
+        write_echo(tmp_path, name, "dynamic_batching { }", size=4)
+    else:
+        examples.build(name, tmp_path)
+    with controlled(tmp_path, load_model=(name,)) as up:
+        metadata = json.loads(up.get(f"/v2/models/{name}")[1])["inputs"][0]
+        array = np.ones([abs(int(size)) for size in metadata["shape"]], np.float32)
+        for kind in ("http", "grpc"):
+            answer = up.client(kind).infer(Asked(name, {metadata["name"]: array}))
+            assert answer.as_numpy("OUTPUT0").shape == array.shape
+        gone = up.ports.on_loop(lambda: weakref.ref(up.registry.get(name)))
         gc.disable()
         try:
-            up.client(kind).does("unload_model", "freed")
-            assert within(lambda: up.index()["freed", "1"].get("reason") == "unloaded")
-            assert within(lambda: up.ports.on_loop(lambda: gone() is None), 2.0), gc.get_referrers(
-                gone()
-            )
+            up.client("http").does("unload_model", name)
+            assert within(lambda: up.index()[name, "1"].get("reason") == "unloaded")
+            freed = within(lambda: up.ports.on_loop(lambda: gone() is None), 2.0)
+            assert freed, gc.get_referrers(gone())
         finally:
             gc.enable()
