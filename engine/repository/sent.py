@@ -40,7 +40,7 @@ class Sent:
             self.directory.mkdir()
             for path, content in targets.items():
                 _write(self.directory, path, content)
-        except OSError as fault:
+        except (OSError, ValueError) as fault:  # a name or path that no disk can hold
             self._around.cleanup()
             raise Internal(f"cannot keep the files of model '{name}': {fault}") from fault
         except InvalidArgument:
