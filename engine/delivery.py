@@ -7,10 +7,11 @@ regions; and that regions are given back when the last answer has come. Does not
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from engine.errors import EngineError
+from engine.errors import EngineError, Internal
 from engine.v2.classes import classify
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from engine.types import InferResponse, RequestedOutput
 
     Done = Callable[[InferResponse | EngineError], None]
+
+logger = logging.getLogger(__name__)
 
 
 class Labelled(Protocol):
@@ -68,6 +71,9 @@ class Delivery:
             return self._finished(answer)
         except EngineError as error:
             return error
+        except Exception as fault:  # whoever asked must be answered, and the regions given back
+            logger.exception("model=%s: an answer could not be delivered", answer.model)
+            return Internal(f"internal error: {type(fault).__name__}: {fault}")
 
     def _finished(self, answer: InferResponse) -> InferResponse:
         outputs = answer.outputs
