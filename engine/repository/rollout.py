@@ -111,10 +111,7 @@ class Rollout:
         held = self._held[name]
         try:
             self._refuse_unserved(sighting or held.seen)
-            if fault := fault or graph.unready(name, self._standings(graph.needs[name])):
-                held.versions.unwant_all()
-                held.loaded = None
-                raise InvalidArgument(fault)
+            self._take_down(held, fault or graph.unready(name, self._standings(graph.needs[name])))
             fresh = any(result.fresh for result in results)
             if sighting is None and not fresh and not held.refusal:
                 return _Result()
@@ -125,6 +122,10 @@ class Rollout:
         except EngineError as error:
             held.refusal, held.deferred = error.message, False
             logger.error("failed to load '%s': %s", name, error)  # noqa: TRY400 - the text says where
+        except Exception as error:
+            # A fault of ours, met by one model: the others are served.
+            held.refusal, held.deferred = f"Internal: {type(error).__name__}: {error}", False
+            logger.exception("failed to load '%s'", name)
         return _Result(failure=held.refusal)
 
     def _refuse_unserved(self, sighting: Sighting) -> None:
@@ -132,6 +133,14 @@ class Rollout:
             config = sighting.declared.config
             if not (config.is_ensemble and self._loading.composes):
                 refuse_unserved(config)
+
+    @staticmethod
+    def _take_down(held: Held, fault: str) -> None:
+        """Stop serving what cannot answer any more, if there is such a fault (rule 2)."""
+        if fault:
+            held.versions.unwant_all()
+            held.loaded = None
+            raise InvalidArgument(fault)
 
     def _standings(self, names: Collection[str]) -> Mapping[str, Standing]:
         return {name: self._held[name].standing for name in names if name in self._held}

@@ -5,6 +5,7 @@ Reads the disk, so it belongs on a worker thread. Does not own what is done abou
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from engine.repository.graph import Needs, needs_of
 from engine.repository.prepare import Declared, declare
 from engine.repository.scan import ModelFolder, scan_model
 from engine.repository.sent import Sent
+
+logger = logging.getLogger(__name__)
 
 DUPLICATE = "model appears in two or more repositories"
 
@@ -72,8 +75,15 @@ def read(
 ) -> Sighting:
     """Read the configuration of a folder that was looked at."""
     plain = override is None and sent is None
+    fault: EngineError
     try:
         declared = declare(folder, override)
     except EngineError as error:
-        return Sighting(folder=folder, fault=error, plain=plain, sent=sent)
-    return Sighting(folder=folder, declared=declared, plain=plain, sent=sent)
+        fault = error
+    except Exception as error:
+        # A fault of ours, met by one model: the others are served.
+        logger.exception("reading the configuration of '%s' failed", folder.name)
+        fault = Internal(f"{folder.source}: {type(error).__name__}: {error}")
+    else:
+        return Sighting(folder=folder, declared=declared, plain=plain, sent=sent)
+    return Sighting(folder=folder, fault=fault, plain=plain, sent=sent)

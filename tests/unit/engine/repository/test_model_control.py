@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.conditions import within
@@ -15,7 +16,9 @@ from support.registries import DEADLINE_S, play, reason, states
 from engine.errors import Internal, InvalidArgument, NotFound, Unsupported
 from engine.options import ModelControlMode
 from engine.repository.registry import Registry
+from engine.repository.scan import ModelFolder
 from engine.repository.sent import Sent
+from engine.repository.sighting import read
 
 CONFIG = json.dumps({"backend": "onnxruntime", "max_batch_size": 9})
 READY, GONE = "READY", "UNAVAILABLE"
@@ -330,3 +333,11 @@ def test_a_deferred_model_answers_a_load_with_why(tmp_path: Path) -> None:
             registry.get("e")
 
     play(scene, tmp_path, composes=False)
+
+
+def test_a_fault_of_ours_that_one_model_meets_is_its_own() -> None:
+    text: Any = 7
+    folder = ModelFolder(name="m", directory=Path("m"), config_text=text)
+    fault = read(folder).fault
+    assert isinstance(fault, Internal)
+    assert str(fault).startswith("m/config.pbtxt: ")
