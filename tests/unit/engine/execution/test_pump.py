@@ -16,15 +16,15 @@ from engine.clock import ManualClock
 from engine.errors import Cancelled, EngineError, Internal, InvalidArgument, Unavailable
 from engine.execution.admission import Admission
 from engine.execution.pump import Pump
-from engine.modelconfig.schema import DynamicBatching, ModelConfig, QueuePolicy
+from engine.modelconfig.schema import DynamicBatching, ModelConfig, QueuePolicy, TimeoutAction
 from engine.schedulers import make
 from engine.telemetry.stats import FailureReason, Ledger, ModelStatistics
 from engine.types import DType, InferRequest, InferResponse, Tensor
 
 
-def request(name: str = "", rows: int = 1, timeout_us: int = 0) -> InferRequest:
+def request(name: str = "", rows: int = 1, timeout_us: int = 0, level: int = 0) -> InferRequest:
     tensor = Tensor("X", DType.FP32, np.zeros((rows, 2), np.float32))
-    return InferRequest(inputs=(tensor,), id=name, timeout_us=timeout_us)
+    return InferRequest(inputs=(tensor,), id=name, timeout_us=timeout_us, priority=level)
 
 
 @dataclass
@@ -63,8 +63,8 @@ class Rig:
     def done(self, name: str) -> Callable[[InferResponse | EngineError], None]:
         return self.answers.setdefault(name, []).append
 
-    def submit(self, name: str, rows: int = 1, timeout_us: int = 0) -> int:
-        number = self.pump.submit(request(name, rows, timeout_us), self.done(name))
+    def submit(self, name: str, rows: int = 1, timeout_us: int = 0, level: int = 0) -> int:
+        number = self.pump.submit(request(name, rows, timeout_us, level), self.done(name))
         assert self.answers[name] == [], "answered before submit returned"
         return number
 
@@ -79,13 +79,21 @@ def batched(
     timeout_us: int = 0,
     override: bool = False,
     max_batch_size: int = 8,
+    levels: int = 0,
+    action: TimeoutAction = TimeoutAction.REJECT,
 ) -> ModelConfig:
     policy = QueuePolicy(
+        timeout_action=action,
         max_queue_size=max_queue,
         default_timeout_microseconds=timeout_us,
         allow_timeout_override=override,
     )
-    batching = DynamicBatching(max_queue_delay_microseconds=delay_us, default_queue_policy=policy)
+    batching = DynamicBatching(
+        max_queue_delay_microseconds=delay_us,
+        default_queue_policy=policy,
+        priority_levels=levels,
+        default_priority_level=min(levels, 1),
+    )
     return config(max_batch_size=max_batch_size, batching=batching)
 
 
@@ -257,6 +265,8 @@ def test_everybody_is_answered_once_and_the_figures_add_up(pick: st.DataObject) 
         delay_us=pick.draw(st.sampled_from((0, 1, 5))),
         max_queue=pick.draw(st.sampled_from((0, 3))),
         timeout_us=pick.draw(st.sampled_from((0, 2))),
+        levels=pick.draw(st.sampled_from((0, 3))),
+        action=pick.draw(st.sampled_from(TimeoutAction)),
     )
     rig = Rig(
         pick.draw(st.sampled_from((config(), queued))),
@@ -269,7 +279,7 @@ def test_everybody_is_answered_once_and_the_figures_add_up(pick: st.DataObject) 
     drained: list[int] = []
 
     def come(name: str, rows: int) -> None:
-        numbers.append(rig.submit(name, rows))
+        numbers.append(rig.submit(name, rows, level=rows))
 
     def take_back(place: int) -> None:
         if place < len(numbers):
