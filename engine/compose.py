@@ -203,7 +203,7 @@ async def _listen(
     try:
         for name, address, port in endpoints(options):
             if name == "metrics":
-                opened[name] = await serve_metrics(page.text, address=address, port=port)
+                opened[name] = await serve_metrics(page.freeze, address=address, port=port)
             else:
                 opened[name] = await _open(name, service, options, address, port)
             logger.info("Started %s at %s:%d", TITLES[name], address, opened[name].port)

@@ -219,10 +219,11 @@ def _histogram(seen: HistogramPicture, labels: Labels) -> Iterator[Sample]:
 
 
 def _summary(seen: SummaryPicture, labels: Labels) -> Iterator[Sample]:
-    for quantile, value in seen.quantiles.items():
+    values = seen.seen.quantiles(seen.wanted)
+    for quantile, value in zip(seen.wanted, values, strict=True):
         yield Sample(value / 1000, {**labels, "quantile": number(quantile)})
-    yield Sample(seen.sum_ns // 1000, labels, "_sum")
-    yield Sample(seen.count, labels, "_count")
+    yield Sample(seen.seen.sum // 1000, labels, "_sum")
+    yield Sample(seen.seen.count, labels, "_count")
 
 
 def _own(models: Sequence[Described], metering: Metering, uuid: Uuid) -> Iterator[Family]:

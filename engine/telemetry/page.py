@@ -1,7 +1,8 @@
 """The metrics page, put together: every model that is ready, and the machine.
 
-Owns what is on it. Does not own the families (``families``, ``devices``), their form
-(``exposition``), or the port they are read from.
+Owns what is on it. Numbers are taken on the event loop's thread, which is quick; quantiles and the
+text are made of them elsewhere, so that nobody's request waits for the page. Does not own the
+families (``families``, ``devices``), their form (``exposition``), or the port they are read from.
 """
 
 from __future__ import annotations
@@ -68,11 +69,15 @@ class MetricsPage:
         self._metering = metering
         self._now_ns = clock.now_ns
 
-    def text(self) -> str:
-        """Write the page as it is now."""
+    def freeze(self) -> Callable[[], str]:
+        """Take the numbers as they are now; what comes back writes them, on any thread."""
         described = [self._describe(model) for model in self._models()]
-        of_models = families(described, self._metering, self._devices.uuid)
-        return render(chain(of_models, self._devices.families()))
+
+        def write() -> str:
+            of_models = families(described, self._metering, self._devices.uuid)
+            return render(chain(of_models, self._devices.families()))
+
+        return write
 
     def _describe(self, model: Measured) -> Described:
         spread = model.spread

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.telemetry.quantiles import Seen
+
 
 @dataclass(frozen=True, slots=True)
 class HistogramPicture:
@@ -17,11 +19,10 @@ class HistogramPicture:
 
 @dataclass(frozen=True, slots=True)
 class SummaryPicture:
-    """What stands at each quantile, ns, NaN where nothing was seen lately; and all there was."""
+    """The times seen lately, ns, and which of their quantiles are to be shown."""
 
-    quantiles: Mapping[float, float]
-    count: int
-    sum_ns: int
+    seen: Seen
+    wanted: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import ceil, nan
 
 import numpy as np
@@ -73,6 +74,26 @@ class Sketch:
                 yield buffer, 1 << level
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a window remembers at a moment; whoever reads it takes the time, not the window."""
+
+    parts: tuple[tuple[_Values, int], ...]
+    count: int
+    sum: int
+
+    def quantiles(self, wanted: Sequence[float]) -> tuple[float, ...]:
+        """Say which numbers stand at these quantiles; NaN if nothing was seen lately."""
+        if not self.parts:
+            return (nan,) * len(wanted)
+        values = np.concatenate([part for part, _ in self.parts])
+        weights = np.concatenate([np.full(len(part), weight) for part, weight in self.parts])
+        order = np.argsort(values, kind="stable")
+        ranks = np.cumsum(weights[order])
+        at = np.searchsorted(ranks, np.array(wanted) * ranks[-1])
+        return tuple(float(value) for value in values[order][at])
+
+
 class Window:
     """The numbers of the last minute; their sum and count are those since the beginning."""
 
@@ -94,18 +115,11 @@ class Window:
             self._slices.append((number, Sketch(self._error)))
         self._slices[-1][1].extend(values)
 
-    def quantiles(self, wanted: Sequence[float], now_ns: int) -> tuple[float, ...]:
-        """Say which numbers stand at these quantiles; NaN if nothing was seen lately."""
+    def seen(self, now_ns: int) -> Seen:
+        """Freeze what is remembered."""
         self._forget(now_ns * SLICES // WINDOW_NS)
-        parts = [part for _, sketch in self._slices for part in sketch.weighted()]
-        if not parts:
-            return (nan,) * len(wanted)
-        values = np.concatenate([part for part, _ in parts])
-        weights = np.concatenate([np.full(len(part), weight) for part, weight in parts])
-        order = np.argsort(values, kind="stable")
-        ranks = np.cumsum(weights[order])
-        at = np.searchsorted(ranks, np.array(wanted) * ranks[-1])
-        return tuple(float(value) for value in values[order][at])
+        parts = tuple(part for _, sketch in self._slices for part in sketch.weighted())
+        return Seen(parts, self.count, self.sum)
 
     def _forget(self, number: int) -> None:
         while self._slices and self._slices[0][0] <= number - SLICES:

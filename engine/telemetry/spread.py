@@ -99,13 +99,10 @@ class Distributions:
         """Freeze all of them as they are now."""
         return SpreadPicture(
             {name: one.picture() for name, one in self._histograms.items()},
-            {name: self._summary(one, now_ns) for name, one in self._summaries.items()},
-        )
-
-    def _summary(self, window: Window, now_ns: int) -> SummaryPicture:
-        found = window.quantiles(self._quantiles, now_ns)
-        return SummaryPicture(
-            dict(zip(self._quantiles, found, strict=True)), window.count, window.sum
+            {
+                name: SummaryPicture(one.seen(now_ns), self._quantiles)
+                for name, one in self._summaries.items()
+            },
         )
 
     def _extend(self, name: str, values: Sequence[int], now_ns: int) -> None:

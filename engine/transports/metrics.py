@@ -1,11 +1,15 @@
 """The metrics page over HTTP, on a port of its own.
 
 As Triton's does, it answers every GET: the metrics where they are asked for, nothing (and
-200) elsewhere. Does not own what the page says (``engine.telemetry.page``).
+200) elsewhere. Does not own what the page says (``engine.telemetry.page``); a thread writes it,
+so that the requests of the event loop do not wait for it.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.telemetry.exposition import CONTENT_TYPE
@@ -15,19 +19,20 @@ from engine.v2.http import HttpReply, render_error
 from engine.v2.routes import MethodNotAllowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from engine.transports.exchange import Exchange
     from engine.transports.listener import Listener
+
+Freeze = Callable[[], Callable[[], str]]
 
 _PATHS = frozenset({"/metrics", "/metrics/"})
 
 
 class Page:
-    """The application that shows the metrics; ``write`` gives them as they are now."""
+    """The application that shows the metrics; ``freeze`` takes them, what it gives writes them."""
 
-    def __init__(self, write: Callable[[], str]) -> None:
-        self._write = write
+    def __init__(self, freeze: Freeze, loop: asyncio.AbstractEventLoop) -> None:
+        self._freeze = freeze
+        self._loop = loop
 
     def begin(self, exchange: Exchange) -> None:
         """Answer a request."""
@@ -38,10 +43,20 @@ class Page:
             exchange.reply(HttpReply(200))
             return
         try:
-            page = self._write().encode()
+            written = self._loop.run_in_executor(None, self._freeze())
         except Exception as error:  # noqa: BLE001 - one request's fault must not end the others
             exchange.reply(fault(exchange, error))
             return
+        written.add_done_callback(partial(self._answer, exchange))
+
+    def _answer(self, exchange: Exchange, written: asyncio.Future[str]) -> None:
+        if exchange.abandoned or written.cancelled():
+            return
+        error = written.exception()
+        if isinstance(error, Exception):
+            exchange.reply(fault(exchange, error))
+            return
+        page = written.result().encode()
         exchange.reply(HttpReply(200, (("Content-Type", CONTENT_TYPE),), (page,)))
 
     def judge(self, exchange: Exchange, size: int) -> HttpReply | None:
@@ -53,10 +68,11 @@ class Page:
         """Go on until the connections are closed: the last figures are worth reading."""
 
 
-async def serve_metrics(write: Callable[[], str], *, address: str, port: int) -> Listener:
+async def serve_metrics(freeze: Freeze, *, address: str, port: int) -> Listener:
     """Serve the metrics page on the running loop; port 0 lets the system choose one.
 
     Raises:
         EngineError: the port cannot be had.
     """
-    return await listen(Page(write), "metrics", address=address, port=port)
+    page = Page(freeze, asyncio.get_running_loop())
+    return await listen(page, "metrics", address=address, port=port)

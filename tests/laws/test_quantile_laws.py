@@ -68,7 +68,7 @@ def test_no_rank_is_off_by_more_than_the_error_over_any_window(
         oldest = now_ns // slice_ns - SLICES + 1
         recent = [one for at, some in seen if at // slice_ns >= oldest for one in some]
         wanted = (0.01, 0.5, 0.9, 0.99, 0.999)
-        for quantile, answer in zip(wanted, window.quantiles(wanted, now_ns), strict=True):
+        for quantile, answer in zip(wanted, window.seen(now_ns).quantiles(wanted), strict=True):
             assert answer in recent
             assert rank_error(recent, answer, quantile) <= error + 1 / len(recent)
     assert window.count == sum(len(some) for _, some in seen)
@@ -81,14 +81,14 @@ def test_the_smallest_error_of_tritons_holds_for_many() -> None:
     for start in range(0, len(values), 997):
         window.extend(values[start : start + 997], SECOND)
     wanted = (0.5, 0.9, 0.95, 0.99, 0.999)
-    for quantile, answer in zip(wanted, window.quantiles(wanted, SECOND), strict=True):
+    for quantile, answer in zip(wanted, window.seen(SECOND).quantiles(wanted), strict=True):
         assert rank_error(values, answer, quantile) <= 0.001
 
 
 def test_a_minute_after_the_last_one_nothing_is_known_but_sum_and_count() -> None:
     window = Window(0.1)
-    assert all(map(isnan, window.quantiles((0.5,), 0)))
+    assert all(map(isnan, window.seen(0).quantiles((0.5,))))
     window.extend([5, 7], 3 * SECOND)
-    assert window.quantiles((0.5, 0.9), 40 * SECOND) == (5.0, 7.0)
-    assert all(map(isnan, window.quantiles((0.5,), 63 * SECOND)))
+    assert window.seen(40 * SECOND).quantiles((0.5, 0.9)) == (5.0, 7.0)
+    assert all(map(isnan, window.seen(63 * SECOND).quantiles((0.5,))))
     assert (window.count, window.sum) == (2, 12)

@@ -21,7 +21,7 @@ from engine.telemetry.page import MetricsPage
 from engine.transports.grpc import GrpcListener, serve_grpc
 from engine.transports.http import serve_http
 from engine.transports.listener import Listener
-from engine.transports.metrics import serve_metrics
+from engine.transports.metrics import Freeze, serve_metrics
 from support.fake_registry import FakeModel, FakeRegistry
 
 T = TypeVar("T")
@@ -56,9 +56,9 @@ class Ports:
         return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(PATIENCE_S)
 
 
-def _page(registry: Any, metering: Metering) -> Callable[[], str]:
+def _page(registry: Any, metering: Metering) -> Freeze:
     devices = Devices(gpus=False, cpu=True, interval_ms=1000)
-    return MetricsPage(registry.models, devices, metering, SystemClock()).text
+    return MetricsPage(registry.models, devices, metering, SystemClock()).freeze
 
 
 async def _open(

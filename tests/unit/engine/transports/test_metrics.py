@@ -1,12 +1,17 @@
 """The metrics port: Prometheus reads it, and users probe it for other things."""
 
+import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+import uvloop
 from support.fake_registry import FakeModel
+from support.heard import heard
 from support.in_thread import Ports, serving_fakes
+
+from engine.transports.metrics import serve_metrics
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +42,31 @@ def test_only_get_is_allowed(server: Ports) -> None:
         urllib.request.urlopen(url(server, "/metrics"), data=b"x")
     with caught.value as error:
         assert (error.code, error.read()) == (405, b'{"error":"Method Not Allowed"}')
+
+
+@pytest.mark.parametrize("when", ["taken", "written"])
+def test_a_page_that_fails_is_an_error_of_its_own_request(when: str) -> None:
+    def fails() -> str:
+        message = "no numbers today"
+        raise ValueError(message)
+
+    def freeze() -> Callable[[], str]:
+        if when == "taken":
+            fails()
+        return fails
+
+    async def main() -> bytes:
+        listener = await serve_metrics(freeze, address="127.0.0.1", port=0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        listener.close()
+        await listener.drain(5)
+        return answer
+
+    with heard() as lines, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        answer = runner.run(main())
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert b"no numbers today" in answer
+    assert any("a fault" in line for line in lines)
