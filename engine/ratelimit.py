@@ -23,13 +23,15 @@ behind them, so that neither waits for all that the other did or did not ask for
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from operator import itemgetter
 
 from engine.errors import InvalidArgument
 from engine.modelconfig.schema import RateLimiter as Asked
+
+_TURN = itemgetter(0, 1, 2)
 
 #: a resource's name, and the device that it belongs to; None is the whole server
 Place = tuple[str, int | None]
@@ -84,7 +86,7 @@ class RateLimiter:
         self.guard = guard or nullcontext()
         self._seats: list[Seat] = []
         self._pools: dict[Place, int] = {}
-        self._used: Counter[Place] = Counter()
+        self._used: dict[Place, int] = {}
         self._asked = 0
 
     def join(self, instances: Sequence[Needs]) -> Seat:
@@ -114,7 +116,7 @@ class RateLimiter:
     def put_back(self, member: _Member) -> None:
         """Have an instance's resources back."""
         member.out = False
-        self._used.subtract(member.needs.resources)
+        _add(self._used, member.needs.resources, -1)
 
     def line_up(self, seat: Seat) -> None:
         """Give a model that begins to wait its place among those that share with it (rule 5)."""
@@ -161,33 +163,33 @@ class RateLimiter:
 
     def serve(self) -> None:
         """Promise instances to the models that want one, in the order of turns."""
-        waiting = sorted(
-            (
-                (member.turns, seat.since, member.number, seat, member)
-                for seat in self._seats
-                if seat.wants and seat.promised is None
-                for member in seat.members
-                if not member.out and member.number not in seat.declined
-            ),
-            key=lambda one: one[:3],
-        )
-        claimed = Counter(self._used)
-        seen: set[int] = set()
+        waiting = [
+            (member.turns, seat.since, member.number, seat, member)
+            for seat in self._seats
+            if seat.wants and seat.promised is None
+            for member in seat.members
+            if not member.out and member.number not in seat.declined
+        ]
+        if len(waiting) > 1:
+            waiting.sort(key=_TURN)
+        claimed = dict(self._used)
+        seen: list[Seat] = []
         for *_, seat, member in waiting:
             if seat.promised is not None:
                 continue
             resources = member.needs.resources
             if all(
-                claimed[place] + count <= self._pools[place] for place, count in resources.items()
+                claimed.get(place, 0) + count <= self._pools[place]
+                for place, count in resources.items()
             ):
                 member.out = True
-                self._used.update(resources)
-                claimed.update(resources)
+                _add(self._used, resources)
+                _add(claimed, resources)
                 seat.promised = member
                 seat.tell()
-            elif id(seat) not in seen:
-                seen.add(id(seat))
-                claimed.update(resources)
+            elif seat not in seen:
+                seen.append(seat)
+                _add(claimed, resources)
 
     def _size(self, seats: Iterable[Seat]) -> dict[Place, int]:
         """Say how large every pool must be, or is (rule 2)."""
@@ -225,6 +227,11 @@ class RateLimiter:
             ),
             default=0,
         )
+
+
+def _add(held: dict[Place, int], resources: Mapping[Place, int], times: int = 1) -> None:
+    for place, count in resources.items():
+        held[place] = held.get(place, 0) + times * count
 
 
 class Seat:
