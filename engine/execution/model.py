@@ -9,6 +9,7 @@ event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,8 @@ from engine.telemetry.spread import spread
 from engine.telemetry.stats import Ledger, ModelStatistics, Spread
 from engine.types import InferRequest, TensorSpec
 from engine.v2.fit import Fit
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Done", "Emit", "ServedModel", "load"]
 
@@ -285,6 +288,13 @@ def _load_all(
     planned: Sequence[Planned], directory: Path, config: ModelConfig, backend: Backend, host: Host
 ) -> tuple[Seat | None, list[tuple[Planned, Runnable | Executor]]]:
     """Load every instance, with a place at the rate limiter; all of it, or nothing."""
+    for group in config.instance_group:
+        if group.host_policy and group.host_policy not in host.policies:
+            logger.warning(
+                "model '%s': its instances run on any core: no --host-policy sets anything for '%s'",
+                config.name,
+                group.host_policy,
+            )
     sys.setswitchinterval(_SWITCH_S)
     with ExitStack() as undo:
         seat = _sit_down(planned, host)

@@ -123,6 +123,17 @@ def test_a_host_policy_pins_where_an_instance_runs_and_limits_its_threads(town: 
     assert threads["plain_0"] == min(8, len(HERE))
 
 
+@pytest.mark.triton("2b.5")
+def test_a_policy_that_no_flag_sets_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "other", 'instance_group [ { kind: KIND_CPU host_policy: "nobodys" } ]')
+    with world(tmp_path, Host(cores=1)) as opened:
+        opened.ask("other")
+        assert opened.recorder.cores["other"] == set(HERE)
+    assert "no --host-policy sets anything for 'nobodys'" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def add_sub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert onnxruntime.__version__, "imported here: that starts a thread, too"
