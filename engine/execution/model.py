@@ -291,7 +291,7 @@ def _load_all(
     for group in config.instance_group:
         if group.host_policy and group.host_policy not in host.policies:
             logger.warning(
-                "model '%s': its instances run on any core: no --host-policy sets anything for '%s'",
+                "model '%s': it runs on any core: no --host-policy sets anything for '%s'",
                 config.name,
                 group.host_policy,
             )
