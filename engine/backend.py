@@ -139,6 +139,15 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfChecking(Protocol):
+    """An instance that knows whether it can answer (Python's ``is_ready``)."""
+
+    def is_ready(self) -> bool:
+        """Look. May block, and raise; called by another thread than runs it."""
+        ...
+
+
 class Backend(Protocol):
     """A runtime that can load models."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import engine
 from engine.delivery import Delivery
-from engine.errors import InvalidArgument, NotFound, Unavailable, Unsupported
+from engine.errors import EngineError, InvalidArgument, NotFound, Unavailable, Unsupported
 from engine.memory.use import Use
 from engine.scheduler import Refusal
 from engine.v2 import message
@@ -57,7 +57,6 @@ from engine.v2.fit import Fit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.errors import EngineError
     from engine.memory.table import RegionTable
     from engine.modelconfig.schema import ModelConfig
     from engine.options import ServeOptions
@@ -101,6 +100,15 @@ class Served(Protocol):
     @property
     def pending(self) -> int:
         """How many requests wait for an instance."""
+        ...
+
+    @property
+    def checks_itself(self) -> bool:
+        """Whether it has to be asked if it is ready."""
+        ...
+
+    async def is_ready(self) -> bool:
+        """Ask it."""
         ...
 
     def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
@@ -233,17 +241,37 @@ class Service:
         """
         return self._verbs[type(call)](call)
 
-    async def carry_out(self, call: Load | Unload) -> Reply:
-        """Load or unload a model.
+    def takes_time(self, call: Call) -> bool:
+        """Say whether a call other than an inference has to wait, and is for ``carry_out``."""
+        if isinstance(call, ModelReady):
+            return self._checking(call) is not None
+        return isinstance(call, Load | Unload)
+
+    async def carry_out(self, call: Call) -> Reply:
+        """Load or unload a model, or have it look whether it is ready.
 
         Raises:
             EngineError: what the client is to be told.
         """
-        if isinstance(call, Load):
-            await self._registry.load(call.model, call.parameters)
-        else:
-            await self._registry.unload(call.model, call.dependents)
+        match call:
+            case Load():
+                await self._registry.load(call.model, call.parameters)
+            case Unload():
+                await self._registry.unload(call.model, call.dependents)
+            case ModelReady() if (model := self._checking(call)) is not None:
+                self._refuse_when_exiting()
+                return Health(await model.is_ready())
+            case _:
+                return self.answer(call)
         return Accepted()
+
+    def _checking(self, call: ModelReady) -> Served | None:
+        """Find the model that has to look whether it is ready, if it is such a one."""
+        try:
+            model = self._model(call.model, call.version)
+        except EngineError:
+            return None  # ``answer`` says why
+        return model if model.checks_itself else None
 
     def infer(self, call: Infer, done: Done, emit: Emit | None = None) -> Running:
         """Start an inference; ``done`` is called once, on the loop, after this has returned.

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.backend import Backend, Executor, Runnable
+from engine.backend import Backend, Executor, Runnable, SelfChecking
 from engine.cache import Cache, Keys
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsupported
@@ -32,6 +32,7 @@ from engine.execution.labels import Labels, read_labels
 from engine.execution.ordering import Done, Emit, Ordering
 from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
+from engine.execution.probing import Probe, all_ready
 from engine.execution.pump import Pump, Worker
 from engine.execution.samples import Sample, read_samples
 from engine.execution.sequences import sequenced, with_states
@@ -66,7 +67,8 @@ class ServedModel:
     """A loaded model version. ``runtime`` says what really runs: provider, threads ...
 
     ``load_ns`` is how long it took to be prepared and loaded; whoever loads it writes it down.
-    ``fit`` belongs to whoever checks requests.
+    ``fit`` belongs to whoever checks requests. ``probes`` ask those of its instances that know
+    whether they can answer.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class ServedModel:
         self.labels: Labels = {}
         self.load_ns: int = 0
         self.fit: Fit | None = None
+        self.probes: Sequence[Probe] = ()
         self._caching: Caching | None = None
         self._pump = pump
         self._ledger = ledger
@@ -128,6 +131,15 @@ class ServedModel:
     ) -> None:
         """Ask a response cache before the pump from now on."""
         self._caching = Caching(cache, keys, self._pump, self._ledger, clock, loop)
+
+    @property
+    def checks_itself(self) -> bool:
+        """Whether somebody has to be asked if it is ready."""
+        return bool(self.probes)
+
+    async def is_ready(self) -> bool:
+        """Ask every instance that knows whether it can answer."""
+        return await all_ready(self.probes)
 
     @property
     def pending(self) -> int:
@@ -244,13 +256,25 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
         seat.listen(lambda: mailbox.post(pump.nudge))
     model = ServedModel(name, version, config, pump, ledger, seat)
     model.labels = labels
-    if seat is None and config.sequence_batching is None and not config.decoupled:
+    _get_to_know(model, loaded)
+    if seat is None and not _is_fixed(model):
         enlisting = _Enlisting(directory, backend, host, arrangement, mailbox, samples, stage)
         model.may_change(Crew(planned, pump, inside, backend, enlisting))
     if ledger.caches and host.cache is not None:
         model.keep_responses(host.cache, _keys(model, directory, loaded[0][1]), clock, loop)
-    model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
     return model
+
+
+def _is_fixed(model: ServedModel) -> bool:
+    """Say whether what an instance keeps forbids that instances come and go."""
+    config = model.config
+    return config.sequence_batching is not None or config.decoupled or model.checks_itself
+
+
+def _get_to_know(model: ServedModel, loaded: Sequence[tuple[Planned, Runnable | Executor]]) -> None:
+    """Learn what the instances say of themselves, and whom to ask if they are ready."""
+    model.probes = [Probe(one.name, it) for one, it in loaded if isinstance(it, SelfChecking)]
+    model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
 
 
 def _ledger(

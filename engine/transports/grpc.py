@@ -20,7 +20,7 @@ from engine.errors import EngineError, Internal, Unavailable, Unsupported
 from engine.transports.grpc_stream import STOPPING, Stream
 from engine.transports.listener import LAST_CALL_S
 from engine.transports.ports import refused
-from engine.v2.call import Health, Infer, Load, ServerReady, Unload, not_served
+from engine.v2.call import Health, Infer, ServerReady, not_served
 from engine.v2.grpc import SERVICE, STATUS, error_text, parse_request, render_reply
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Rpcs:
         try:
             self._refuse_when_stopping()
             call = parse_request(message)
-            if isinstance(call, Load | Unload):
+            if self._service.takes_time(call):
                 return render_reply(call, await self._service.carry_out(call))
             return render_reply(call, self._service.answer(call))
         except EngineError as error:

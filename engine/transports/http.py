@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError
 from engine.transports.exchange import fault
 from engine.transports.listener import listen
-from engine.v2.call import Infer, InferRaw, Load, Unload
+from engine.v2.call import Call, Infer, InferRaw
 from engine.v2.http import parse_request, refuse_early, render_error, render_reply
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class V2:
             if isinstance(call, Infer):
                 done = partial(self._finish, exchange, call)
                 exchange.running = self._service.infer(call, done)
-            elif isinstance(call, Load | Unload):
+            elif self._service.takes_time(call):
                 task = asyncio.ensure_future(self._carry_out(exchange, call))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -74,7 +74,7 @@ class V2:
             reply = fault(exchange, error)
         exchange.reply(reply)
 
-    async def _carry_out(self, exchange: Exchange, call: Load | Unload) -> None:
+    async def _carry_out(self, exchange: Exchange, call: Call) -> None:
         try:
             reply = render_reply(call, await self._service.carry_out(call))
         except EngineError as error:

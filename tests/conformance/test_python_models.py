@@ -64,6 +64,26 @@ class TritonPythonModel:
         open(self.args["model_repository"] + "/finalized", "w").close()
 """
 
+MOODY = """
+import pathlib
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({{"name": "X", "data_type": "TYPE_FP32", "dims": [-1]}})
+        config.add_output({{"name": "Y", "data_type": "TYPE_FP32", "dims": [-1]}})
+        return config
+
+    def initialize(self, args):
+        self.mood = pathlib.Path(args["model_repository"], "mood")
+
+    {word}def execute(self, requests):
+        return []
+
+    {word}def is_ready(self):
+        return eval(self.mood.read_text())
+"""
+
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -74,6 +94,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / name / "1").mkdir(parents=True)
         (made / name / "1/model.py").write_text(TALL)
         (made / name / "sister.py").write_text(f"NAME = {name!r}")
+    for name, word in (("moody", ""), ("moody_too", "async ")):
+        (made / name / "1").mkdir(parents=True)
+        (made / name / "1/model.py").write_text(MOODY.format(word=word))
     (made / "broken/1").mkdir(parents=True)
     (made / "broken/1/model.py").write_text("import there_is_no_such_module")
     return made
@@ -179,6 +202,16 @@ def test_finalize_is_called_when_a_model_is_unloaded(server: Ports, repository: 
         json.dumps({"inputs": [tensor]}).encode(),
     )
     assert again.json["parameters"]["sister"] == "twin"
+
+
+@pytest.mark.triton("15.1")
+def test_a_model_is_asked_whether_it_is_ready(client: Oracle, repository: Path) -> None:
+    for model in ("moody", "moody_too"):
+        mood = repository / model / "mood"
+        for said in ("True", "False", "1 / 0"):
+            mood.write_text(said)
+            ready = client.does("is_model_ready", model)
+            assert (model, said, ready) == (model, said, said == "True")
 
 
 @pytest.mark.triton("15.4", "15.8")

@@ -92,6 +92,11 @@ class FakeModel:
         self._due = False
         self._ledger = Ledger(self.name, version)
 
+    checks_itself = False
+
+    async def is_ready(self) -> bool:
+        return True
+
     @property
     def pending(self) -> int:
         return len(self._waiting)

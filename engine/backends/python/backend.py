@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.backend import Executor, Placement, Signature
 from engine.backends.python import api
-from engine.backends.python.executor import PythonExecutor
+from engine.backends.python.executor import CheckedExecutor, PythonExecutor
 from engine.backends.python.imports import Modules
 from engine.backends.python.trace import told
 from engine.errors import Internal, InvalidArgument, NotFound, Unsupported
@@ -90,7 +90,8 @@ class Python:
         except BaseException as fault:
             modules.forget()
             raise Internal(f"model '{config.name}': {told(fault)}") from fault
-        return PythonExecutor(
+        make = CheckedExecutor if hasattr(model, "is_ready") else PythonExecutor
+        return make(
             model,
             modules,
             config.name,

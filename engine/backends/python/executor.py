@@ -14,6 +14,7 @@ Owns the way between the engine's requests and the model's: conversion both ways
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -220,6 +221,18 @@ class PythonExecutor:
                     f" found type '{type(response).__name__}'."
                 )
             sender.send(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+class CheckedExecutor(PythonExecutor):
+    """A model that knows whether it can answer."""
+
+    def is_ready(self) -> bool:
+        """Ask the model; raises what it raises."""
+        answer = self._model.is_ready()
+        if inspect.iscoroutine(answer):
+            own = self._coroutines
+            answer = asyncio.run(answer) if own is None else own.wait_for(answer)
+        return bool(answer)
 
 
 class _Broken(TritonModelException):

@@ -594,11 +594,13 @@ ASYNC = """
     class TritonPythonModel:
         def initialize(self, args):
             self.came = []
+            self.all_came = asyncio.Event()
 
         async def execute(self, requests):
             self.came += requests
-            while len(self.came) < %d:
-                await asyncio.to_thread(int)
+            if len(self.came) == %d:
+                self.all_came.set()
+            await self.all_came.wait()
             if requests[0].request_id() == "bad":
                 raise ValueError("not this one")
             %s
