@@ -22,7 +22,7 @@ Triton's ``sequence_batch_scheduler``:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 from engine.scheduler import Refusal, Reject, Ticket
@@ -51,7 +51,11 @@ class Roster:
 
     def __init__(self, instances: int, slots: int, idle_ns: int) -> None:
         self._idle_ns = idle_ns
-        self._vacant = [(slot, instance) for slot in range(slots) for instance in range(instances)]
+        self._instances = instances
+        self._places = instances * slots
+        # Places that were left, and how many were ever taken: a candidate costs nothing unused.
+        self._vacant: list[tuple[int, int]] = []
+        self._taken = 0
         self._open: dict[int | str, Live] = {}
         self._waiting: dict[int, Live] = {}
         self._backlog: OrderedDict[Live, None] = OrderedDict()
@@ -181,8 +185,11 @@ class Roster:
 
     def _begin(self, name: int | str) -> Live:
         live = self._open[name] = Live(name)
-        if self._vacant:
+        if self._vacant:  # what was left comes before what was never taken
             live.slot, live.instance = heappop(self._vacant)
+        elif self._taken < self._places:
+            live.slot, live.instance = divmod(self._taken, self._instances)
+            self._taken += 1
         else:
             self._backlog[live] = None
         return live
@@ -225,18 +232,26 @@ class Roster:
             live.deadline_ns = first
             if first is not None:
                 heappush(self._deadlines, (first, next(self._number), live))
+        if len(self._deadlines) > 2 * len(self._backlog) + _SLACK:
+            self._deadlines = [one for one in self._deadlines if self._means(one)]
+            heapify(self._deadlines)
 
     def _next_deadline_ns(self) -> int | None:
         deadlines = self._deadlines
         while deadlines:
-            deadline_ns, _, live = deadlines[0]
-            if live in self._backlog and live.deadline_ns == deadline_ns:
-                return deadline_ns
+            if self._means(deadlines[0]):
+                return deadlines[0][0]
             heappop(deadlines)
         return None
 
+    def _means(self, entry: tuple[int, int, Live]) -> bool:
+        """Whether a deadline is one still: its sequence waits for a slot, and has no other."""
+        return entry[2] in self._backlog and entry[2].deadline_ns == entry[0]
+
 
 _ABSENT = object()
+# So many deadlines that mean nothing any more may lie about before they are swept out.
+_SLACK = 64
 
 
 def _starts(ticket: Ticket) -> bool:

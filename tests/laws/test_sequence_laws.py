@@ -21,7 +21,7 @@ from engine.schedulers.dynamic import BatchRules, Dynamic
 from engine.schedulers.limited import Limited
 from engine.schedulers.sequence_direct import DirectRules
 
-TRAFFICS = 1500
+TRAFFICS = 1000
 Modules = Mapping[str, ModuleType]
 REAL: Modules = {
     "sequencing": engine.sequencing,

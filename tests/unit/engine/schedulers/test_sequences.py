@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from engine.modelconfig.schema import (
@@ -14,6 +16,7 @@ from engine.ratelimit import Needs, RateLimiter
 from engine.scheduler import Limitable, Refusal, SequenceMark, Step, Ticket
 from engine.schedulers import make
 from engine.schedulers.limited import Limited
+from engine.sequencing import Live
 
 US = 1000
 
@@ -123,3 +126,19 @@ def test_under_the_rate_limiter_sequences_fall_silent_when_they_have_been_answer
     assert machine.free(0, 20).wake_ns == 20 + US
     machine.tick(20 + US)
     assert refused(machine.offer([ticket(3, "a")], 20 + US)) == {3: Refusal.UNSTARTED}
+
+
+def test_a_million_candidates_and_a_hundred_thousand_deadlines_cost_what_is_used() -> None:
+    batching = SequenceBatching(oldest=SequenceOldest(max_candidate_sequences=2**31 - 1))
+    machine = scheduler(batching, rows=1)
+    assert ran(machine.offer([ticket(1, "a", "(")], 0)) == [([1], (0,))]
+    busy = scheduler(SequenceBatching(), rows=1)
+    gc.collect()
+    busy.offer([ticket(0, "a", "(")], 0)
+    before = len([one for one in gc.get_objects() if isinstance(one, Live)])
+    for number in range(1, 2000):
+        busy.offer([ticket(number, number, "()", deadline=10**12)], 0)
+        busy.cancel(number, 0)
+    gc.collect()
+    after = len([one for one in gc.get_objects() if isinstance(one, Live)])
+    assert after - before < 100
