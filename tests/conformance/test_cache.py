@@ -24,7 +24,7 @@ from support.in_thread import Ports
 from support.prometheus import names, of, read
 from support.recorder import Recorder, recording, write
 from support.served import served
-from support.serving import refused, serving, until
+from support.serving import serving, until
 from tritonclient.utils import InferenceServerException
 
 from engine.cache import Cache
@@ -281,18 +281,16 @@ def test_servers_share_responses_in_redis_and_serve_on_without_it(
             ports.wait_for(cache.close)
 
 
-@pytest.mark.triton("2e.4", "11.1")
-def test_flags_choose_the_cache_and_without_one_a_model_is_served_with_a_warning(
-    repository: Path, tmp_path: Path
-) -> None:
-    with serving(f"--model-repository={repository}", folder=tmp_path) as server:
-        log = server.log()
-        assert "model 'cached' is served without the response cache" in log
-        assert "model 'plain' is served without" not in log
-        client = tritonclient.http.InferenceServerClient(server.http)
+@pytest.mark.triton("2e.4")
+def test_a_server_without_a_cache_serves_and_warns(tmp_path: Path) -> None:
+    write_echo(tmp_path, "asks", ON)
+    write_echo(tmp_path, "plain")
+    with heard() as lines, served(tmp_path) as server:
         for _ in range(2):
-            client.infer("cached", given(tritonclient.http, rows(1)))
-        (figures,) = client.get_inference_statistics("cached")["model_stats"]
-        assert figures["execution_count"] == 2
-    code, said = refused(f"--model-repository={repository}", "--cache-config=local,size=many")
-    assert (code, "expected a number of bytes" in said) == (1, True)
+            infer(server, "asks", rows(1))
+        figures = statistics(server, "asks")
+    assert (figures["execution_count"], figures["inference_stats"]["cache_miss"]["count"]) == (2, 0)
+    told = [line for line in lines if "without the response cache" in line]
+    assert [("'asks'" in line, "start it with --cache-config" in line) for line in told] == [
+        (True, True)
+    ]
