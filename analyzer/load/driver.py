@@ -83,6 +83,11 @@ def drive(
 def _job(endpoint: Endpoint, model: str, load: LoadSpec, settings: DriverSettings) -> Job:
     metadata = v2client.model_metadata(endpoint, model)
     config = _config(endpoint, model)
+    if config is not None and config.sequence_batching is not None:
+        raise LoadError(
+            f"{model} keeps sequences (sequence_batching), and the load client's requests belong to"
+            " none: such models are served, and cannot be profiled yet"
+        )
     inputs = concrete(metadata.inputs, config, load.batch_size, settings.shapes)
     infer = make(inputs, load.data, settings.seed)
     match load.protocol:
