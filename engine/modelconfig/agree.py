@@ -29,6 +29,7 @@ class _Declared:
     name: str
     dtype: DType | None
     shape: Dims | None
+    ragged: bool = False
 
 
 def disagreements(
@@ -48,7 +49,15 @@ def disagreements(
     given = {one.name for one in declared if one.kind == "input"}
     for spec in inputs:
         if spec.name not in given and not spec.optional:
-            what = f"model '{config.name}': the model file needs input '{spec.name}'"
+            counts = ""
+            if len(given) != len(inputs):
+                counts = (
+                    f", configuration expects {len(given)} inputs, model provides {len(inputs)}"
+                )
+            what = (
+                f"unable to load model '{config.name}'{counts}: the model file needs input "
+                f"'{spec.name}'"
+            )
             found.append(Finding(("input",), what, f"add it: {_written(spec, config)}"))
     return tuple(found)
 
@@ -56,8 +65,9 @@ def disagreements(
 def _inputs(config: ModelConfig) -> Iterator[_Declared]:
     for index, tensor in enumerate(config.input):
         # Requests of a ragged batch are joined end to end, without a batch dimension.
-        shape = (_ANY,) if tensor.allow_ragged_batch else _shape(tensor, config)
-        yield _Declared(("input", index), "input", tensor.name, tensor.data_type, shape)
+        ragged = tensor.allow_ragged_batch
+        shape = _shape(tensor, config)
+        yield _Declared(("input", index), "input", tensor.name, tensor.data_type, shape, ragged)
 
 
 def _outputs(config: ModelConfig) -> Iterator[_Declared]:
@@ -100,18 +110,48 @@ def _compare(
 ) -> Iterator[Finding]:
     spec = known.get(one.name)
     if spec is None:
-        what = f"model '{config.name}': the model file has no {one.kind} '{one.name}'"
-        yield Finding((*one.path, "name"), what, near(one.name, known) if known else "")
+        what = (
+            f"model '{config.name}': unexpected inference {one.kind} '{one.name}', allowed "
+            f"{one.kind}s are: {', '.join(sorted(known))}"
+        )
+        yield Finding((*one.path, "name"), what, _nearest(one.name, known))
         return
-    start = f"model '{config.name}', tensor '{one.name}': "
+    unable = f"unable to load model '{config.name}', "
     if spec.dtype is not one.dtype:
-        given = one.dtype.config_name if one.dtype is not None else "none"
-        what = f"{start}the model file has type {spec.dtype.config_name}, the configuration {given}"
+        given = one.dtype.config_name if one.dtype is not None else "TYPE_INVALID"
+        what = (
+            f"{unable}configuration expects datatype {given} for {one.kind} '{one.name}', model "
+            f"provides {spec.dtype.config_name}"
+        )
         hint = f"write data_type: {spec.dtype.config_name}"
         yield Finding((*one.path, "data_type"), what, hint)
     if one.shape is None:
         return
-    batched = config.max_batch_size > 0 and one.shape[:1] == (_ANY,)
+    if one.ragged:
+        if spec.shape != (_ANY,):
+            # The two blanks are Triton's.
+            what = (
+                f"{unable}configuration expects model provides input with shape [-1]  for ragged "
+                f"input '{one.name}', model provides {_text(spec.shape)}"
+            )
+            yield Finding((*one.path, "allow_ragged_batch"), what)
+    elif config.max_batch_size == 0 and not spec.shape:
+        if any(dim != 1 for dim in one.shape):
+            what = (
+                f"{unable}scalar tensor '{one.name}', should only provide 1 in the model "
+                "configuration when the model doesn't support batching. Model configuration "
+                f"provided: {_text(one.shape)}."
+            )
+            yield Finding((*one.path, "dims"), what, "write dims: [1]")
+    else:
+        yield from _shapes(one, one.shape, spec, config)
+
+
+def _shapes(
+    one: _Declared, shape: Dims, spec: TensorSpec, config: ModelConfig
+) -> Iterator[Finding]:
+    start = f"model '{config.name}', tensor '{one.name}': "
+    batched = config.max_batch_size > 0 and shape[:1] == (_ANY,)
     if batched and spec.shape[:1] != (_ANY,):
         what = (
             f"{start}for the model to support batching the shape should have at least 1 dimension "
@@ -119,8 +159,8 @@ def _compare(
             f"{_text(spec.shape)}"
         )
         yield Finding((*one.path, "dims"), what, _shape_hint(spec, config))
-    elif not _fits(one.shape, spec.shape):
-        whole = f"shape {_text(one.shape)}"
+    elif not _fits(shape, spec.shape):
+        whole = f"shape {_text(shape)}"
         if batched:
             whole = (
                 "an initial batch dimension because max_batch_size > 0 followed by the explicit "
@@ -128,9 +168,14 @@ def _compare(
             )
         what = (
             f"{start}the model expects {len(spec.shape)} dimensions (shape {_text(spec.shape)}) "
-            f"but the model configuration specifies {len(one.shape)} dimensions ({whole})"
+            f"but the model configuration specifies {len(shape)} dimensions ({whole})"
         )
         yield Finding((*one.path, "dims"), what, _shape_hint(spec, config))
+
+
+def _nearest(name: str, known: Mapping[str, TensorSpec]) -> str:
+    hint = near(name, known) if known else ""
+    return hint if hint.startswith("did you mean") else ""
 
 
 def _full(dims: Dims, config: ModelConfig) -> Dims:
@@ -163,7 +208,9 @@ def _shape_hint(spec: TensorSpec, config: ModelConfig) -> str:
 
 def _dims_text(spec: TensorSpec, config: ModelConfig) -> str:
     dims = spec.shape[1:] if config.max_batch_size > 0 else spec.shape
-    return f"dims: {_text(dims)}" if dims else "dims: [1] and reshape { shape: [] }"
+    if dims:
+        return f"dims: {_text(dims)}"
+    return "dims: [1]" + (" and reshape { shape: [] }" if config.max_batch_size > 0 else "")
 
 
 def _written(spec: TensorSpec, config: ModelConfig) -> str:

@@ -126,7 +126,10 @@ def _state(state: State, path: Path, name: str) -> Iterator[Finding]:
         yield Finding(path, f"{which} must specify 'dims' for {name}", "a scalar has dims: [ 1 ]")
     yield from _dims(state.dims, path, which, name)
     if len(state.initial_state) > 1:
-        what = f"{which} has {len(state.initial_state)} initial states for {name}"
+        what = (
+            f"initial_state field for state input '{state.input_name}' must contain exactly one or "
+            f"zero element. Found '{len(state.initial_state)}' elements."
+        )
         yield Finding((*path, "initial_state", 1), what, "keep one of them")
     for index, initial in enumerate(state.initial_state):
         yield from _initial(initial, state, (*path, "initial_state", index), name)

@@ -4,7 +4,7 @@ Owns: the rules for one tensor's name, type, dimensions, reshape, format and lab
 own: whether the model file agrees (``agree``).
 
 1. A reshape has as many elements as the dimensions: between the dimensions that vary, too.
-2. Triton refuses an empty reshape for a model that does not batch. Here a scalar is a scalar.
+2. An empty reshape is for a model that batches scalars; without a batch, a scalar is dims: [ 1 ].
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def _tensor(
         return
     prefix = f"model {kind} '{tensor.name}' "
     if not tensor.dims:
-        hint = (
-            "dims exclude the batch dimension; a scalar has dims: [ 1 ] and reshape { shape: [ ] }"
-        )
+        hint = "dims exclude the batch dimension; a scalar has dims: [ 1 ]"
         yield Finding(path, f"{prefix}must specify 'dims'{after}", hint)
     for index, dim in enumerate(tensor.dims):
         if dim < 1 and dim != _ANY:
@@ -65,7 +63,13 @@ def _tensor(
                 f"{prefix}dimension must be integer >= 1, or -1 to indicate a variable-size "
                 f"dimension{after}",
             )
-    if tensor.reshape is not None:
+    if tensor.reshape == () and config.max_batch_size == 0:
+        what = (
+            f"{prefix}cannot have empty reshape for non-batching model as scalar tensors are not "
+            f"supported{after}"
+        )
+        yield Finding((*path, "reshape"), what, "remove the reshape: dims: [ 1 ] is a scalar")
+    elif tensor.reshape is not None:
         what = _reshape(tensor.dims, tensor.reshape)
         if what:
             yield Finding((*path, "reshape"), f"{prefix}{what}{after}")
@@ -109,8 +113,8 @@ def _input(tensor: ModelInput, path: Path, config: ModelConfig) -> Iterator[Find
     if tensor.optional and config.max_batch_size > 0 and config.backend == "onnxruntime":
         yield Finding(
             (*path, "optional"),
-            f"'optional' is set to true for input '{tensor.name}' while the backend model doesn't "
-            f"support optional input with batching for {config.name}",
+            f"unable to load model '{config.name}', optional input '{tensor.name}' is not "
+            "supported for models that support batching",
             "set max_batch_size: 0, or make the input required",
         )
 

@@ -112,9 +112,15 @@ def _from_file(
 
 
 def _dims(spec: TensorSpec, *, batched: bool) -> tuple[Dims, Dims | None]:
-    """Give dims and reshape: dims may not be empty, so a scalar is one element, reshaped."""
+    """Give dims and reshape: dims may not be empty, so a scalar is one element.
+
+    Of a batch of scalars the model sees the batch dimension alone, which takes a reshape. Without
+    a batch there is none in Triton's configurations: the backend knows that its file has a scalar.
+    """
     dims = spec.shape[1:] if batched else spec.shape
-    return (dims, None) if dims else ((1,), ())
+    if dims:
+        return dims, None
+    return (1,), () if batched else None
 
 
 def _input(spec: TensorSpec, *, batched: bool) -> ModelInput:

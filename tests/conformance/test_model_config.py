@@ -319,6 +319,15 @@ def test_a_reshape_has_as_many_elements(
 
 
 @pytest.mark.triton("2.5")
+def test_an_empty_reshape_is_for_batches_of_scalars(http: Oracle) -> None:
+    scalar = {"name": "x", "data_type": "TYPE_FP32", "dims": [1], "reshape": {"shape": []}}
+    assert (
+        "model input 'x' cannot have empty reshape for non-batching model as scalar tensors are "
+        "not supported for probe"
+    ) in refusal(http, input=[scalar], max_batch_size=0)
+
+
+@pytest.mark.triton("2.5")
 def test_a_client_sees_dims_and_the_model_the_reshape(oracle: Oracle) -> None:
     """The graph wants [n,2,3], [n] and [n,8,k,1,6]; sizes at -1 are carried over."""
     sent = {
@@ -354,7 +363,7 @@ def test_an_optional_input_may_be_left_out(oracle: Oracle) -> None:
 def test_onnx_refuses_an_optional_input_in_a_model_that_batches(http: Oracle) -> None:
     config = as_json(http, "bare")
     config["input"][0]["optional"] = True
-    with pytest.raises(InferenceServerException, match="'optional' is set to true for input"):
+    with pytest.raises(InferenceServerException, match="optional input 'IN_x' is not supported"):
         http.does("load_model", "bare", config=json.dumps(config))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import json_format
 from support.in_thread import Ports
-from support.oracle_clients import Oracle
+from support.oracle_clients import Asked, Oracle
 from support.served import served, write_identity
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
@@ -95,6 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     onnx(repository, "fixed_batched", "max_batch_size: 2", FIXED)
     onnx(repository, "one_fixed", None, ONE_FIXED)
     onnx(repository, "scalars", None, SCALARS)
+    onnx(repository, "one_scalar", None, {"x": ((), ())})
     with served(repository, exit_on_error=False) as ports:
         yield ports
 
@@ -218,6 +220,15 @@ def test_what_an_onnx_model_is_completed_with_is_its_files(oracle: Oracle) -> No
     assert scalar.dims == [1]
     assert scalar.HasField("reshape")
     assert scalar.reshape.shape == []
+
+
+@pytest.mark.triton("2a.3", "2.5")
+def test_a_scalar_is_one_element(oracle: Oracle) -> None:
+    (scalar,) = config_of(oracle, "one_scalar").input
+    assert scalar.dims == [1]
+    assert not scalar.HasField("reshape")
+    result = oracle.infer(Asked("one_scalar", {"IN_x": np.array([3], np.float32)}))
+    np.testing.assert_array_equal(result.as_numpy("OUT_x"), np.array([3], np.float32))
 
 
 @pytest.mark.triton("2a.3")

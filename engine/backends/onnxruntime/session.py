@@ -128,13 +128,13 @@ class OnnxRuntime:
                 " there, or an option it does not take)"
             )
         _check(config, _signature(session, path), path)
-        return _Session(session, settings)
+        return _Session(session, settings, config)
 
 
 class _Session:
     """A session, and what has to be done to its tensors."""
 
-    def __init__(self, session: Any, settings: Settings) -> None:  # noqa: ANN401 - untyped library
+    def __init__(self, session: Any, settings: Settings, config: ModelConfig) -> None:  # noqa: ANN401 - untyped library
         self._session = session
         self._settings = settings
         inputs = {node.name: _DTYPES[node.type] for node in session.get_inputs()}
@@ -142,6 +142,14 @@ class _Session:
         self._texts_in = [name for name, dtype in inputs.items() if dtype is DType.BYTES]
         self._texts_out = [name for name, dtype in self._dtypes.items() if dtype is DType.BYTES]
         self._bits_in = {name for name, dtype in inputs.items() if dtype is DType.BF16}
+        # A configuration has no scalars: one element stands for one, on both sides.
+        self._scalars_in = frozenset(node.name for node in session.get_inputs() if not node.shape)
+        scalars_out = {node.name for node in session.get_outputs() if not node.shape}
+        self._scalars_out = {
+            tensor.name: tensor.dims
+            for tensor in config.output
+            if tensor.name in scalars_out and tensor.reshape is None
+        }
         self._by_value = bool(self._bits_in) or DType.BF16 in self._dtypes.values()
         self._run_options = ort.RunOptions()
         for key, value in settings.run_entries.items():
@@ -154,6 +162,11 @@ class _Session:
             InvalidArgument: a string is not UTF-8, the only strings that ONNX has.
             Internal: ONNX Runtime failed; its code and text.
         """
+        if self._scalars_in:
+            inputs = {
+                name: array.reshape(()) if name in self._scalars_in else array
+                for name, array in inputs.items()
+            }
         if self._texts_in:
             inputs = {
                 name: _to_text(name, array) if name in self._texts_in else array
@@ -161,11 +174,15 @@ class _Session:
             }
         try:
             if self._by_value:
-                return self._run_by_value(inputs, outputs)
-            arrays = self._session.run(outputs, inputs, self._run_options)
+                arrays = self._run_by_value(inputs, outputs)
+            else:
+                arrays = self._session.run(outputs, inputs, self._run_options)
         except _FAULTS as fault:
             raise Internal(f"onnx runtime error {_said(fault)}") from fault
         results: dict[str, Array] = dict(zip(outputs, arrays, strict=True))
+        for name, dims in self._scalars_out.items():
+            if name in results:
+                results[name] = np.asarray(results[name]).reshape(dims)
         for name in self._texts_out:
             if name in results:
                 results[name] = _to_bytes(results[name])
@@ -199,9 +216,7 @@ class _Session:
         """Free the session."""
         self._session = None
 
-    def _run_by_value(
-        self, inputs: Mapping[str, Array], outputs: Sequence[str]
-    ) -> Mapping[str, Array]:
+    def _run_by_value(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Sequence[Array]:
         values = {
             name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
             if name in self._bits_in
@@ -211,10 +226,10 @@ class _Session:
             )
         }
         results = self._session.run_with_ort_values(outputs, values, self._run_options)
-        return {
-            name: _bits(value) if self._dtypes[name] is DType.BF16 else value.numpy()
+        return [
+            _bits(value) if self._dtypes[name] is DType.BF16 else value.numpy()
             for name, value in zip(outputs, results, strict=True)
-        }
+        ]
 
 
 @cache  # ONNX Runtime has one pool in a process, made anew by every call

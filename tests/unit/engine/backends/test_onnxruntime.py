@@ -203,7 +203,7 @@ def test_all_that_disagrees_with_the_model_is_said_at_once(tmp_path: Path) -> No
     assert len(caught.value.problems) == 4
     assert "TYPE_FP16" in text
     assert "shape [-1,5]" in text
-    assert "no output 'Z'" in text
+    assert "unexpected inference output 'Z'" in text
     assert "optional input 'X'" in text
 
 

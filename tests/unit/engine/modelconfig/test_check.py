@@ -112,8 +112,8 @@ def check(text: str, gpus: tuple[int, ...] | None = None) -> tuple[Problem, ...]
             'name: "m"\nbackend: "onnxruntime" max_batch_size: 2\n'
             + _IO.format("dims: 1 optional: true"),
             (
-                "'optional' is set to true for input 'x' while the backend model doesn't support "
-                "optional input with batching for m"
+                "unable to load model 'm', optional input 'x' is not supported for models that "
+                "support batching"
             ),
             "optional: true",
         ),
@@ -132,10 +132,20 @@ def test_a_rule_is_stated_in_tritons_words_at_the_fields_place(
 
 @pytest.mark.parametrize(
     ("dims", "shape"),
-    [("[ 2, 4, -1, 6 ]", "[ 8, -1, 1, 6 ]"), ("[ 1 ]", "[ ]"), ("[ 6 ]", "[ 2, 3 ]")],
+    [("[ 2, 4, -1, 6 ]", "[ 8, -1, 1, 6 ]"), ("[ 6 ]", "[ 2, 3 ]")],
 )
 def test_a_reshape_of_as_many_elements_is_fine(dims: str, shape: str) -> None:
     assert check(_IO.format(f"dims: {dims} reshape {{ shape: {shape} }}")) == ()
+
+
+def test_an_empty_reshape_is_for_batches_of_scalars() -> None:
+    scalar = _IO.format("dims: [ 1 ] reshape { shape: [ ] }")
+    assert check("max_batch_size: 2 " + scalar) == ()
+    (found,) = check('name: "m" ' + scalar)
+    assert found.what == (
+        "model input 'x' cannot have empty reshape for non-batching model as scalar tensors are "
+        "not supported for m"
+    )
 
 
 def test_devices_are_judged_only_if_they_are_known() -> None:
@@ -209,8 +219,8 @@ def test_every_mismatch_with_the_model_file_is_named() -> None:
     found = _agree(text, TensorSpec("x", DType.FP32, (-1, 3)), TensorSpec("y", DType.FP32, (-1, 5)))
     assert found == [
         (
-            "model 'm', tensor 'x': the model file has type TYPE_FP32, the configuration "
-            "TYPE_INT32; write data_type: TYPE_FP32"
+            "unable to load model 'm', configuration expects datatype TYPE_INT32 for input 'x', "
+            "model provides TYPE_FP32; write data_type: TYPE_FP32"
         ),
         (
             "model 'm', tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model "
@@ -218,9 +228,9 @@ def test_every_mismatch_with_the_model_file_is_named() -> None:
             "max_batch_size > 0 followed by the explicit tensor shape, making complete shape "
             "[-1,3,4]); write dims: [3]"
         ),
-        "model 'm': the model file has no input 'z'; there are: x, y",
+        "model 'm': unexpected inference input 'z', allowed inputs are: x, y; ",
         (
-            "model 'm': the model file needs input 'y'; add it: "
+            "unable to load model 'm': the model file needs input 'y'; add it: "
             '{ name: "y" data_type: TYPE_FP32 dims: [5] }'
         ),
     ]
@@ -255,17 +265,22 @@ def test_what_a_sequence_batcher_fills_and_keeps_is_the_files_too() -> None:
     good = convert.loads(_SEQUENCE % ("int32_false_true", "4"), "c")
     assert disagreements(good, *_sequence_file(TensorSpec("t", DType.INT64, (-1, 4)))) == ()
     bad = convert.loads(_SEQUENCE % ("fp32_false_true", "5"), "c")
-    assert [
-        finding.what.partition(": ")[2] for finding in disagreements(bad, *_sequence_file())
-    ] == [
-        "the model file has type TYPE_INT32, the configuration TYPE_FP32",
-        (
-            "the model expects 2 dimensions (shape [-1,4]) but the model configuration specifies "
-            "2 dimensions (an initial batch dimension because max_batch_size > 0 followed by the "
-            "explicit tensor shape, making complete shape [-1,5])"
-        ),
-        "the model file has no output 't'",
-    ]
+    told = [finding.what for finding in disagreements(bad, *_sequence_file())]
+    assert len(told) == 3
+    assert "expects datatype TYPE_FP32 for input 'START', model provides TYPE_INT32" in told[0]
+    assert "tensor 's': the model expects 2 dimensions (shape [-1,4])" in told[1]
+    assert "unexpected inference output 't', allowed outputs are: x" in told[2]
+
+
+def test_a_scalar_of_the_file_is_one_element_of_the_configuration() -> None:
+    scalar = TensorSpec("x", DType.FP32, ())
+    assert _agree('input { name: "x" data_type: TYPE_FP32 dims: [ 1, 1 ] }', scalar) == []
+    (found,) = _agree('input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] }', scalar)
+    assert found == (
+        "unable to load model 'm', scalar tensor 'x', should only provide 1 in the model "
+        "configuration when the model doesn't support batching. Model configuration provided: [2].;"
+        " write dims: [1]"
+    )
 
 
 def test_a_ragged_input_is_one_row_of_all_requests_and_a_batch_input_any_shape() -> None:
@@ -277,9 +292,12 @@ batch_input { kind: BATCH_ELEMENT_COUNT target_name: "n" data_type: TYPE_INT32 s
     count = TensorSpec("n", DType.INT32, (-1,))
     assert disagreements(config, (TensorSpec("r", DType.FP32, (-1,)), count), ()) == ()
     (found,) = disagreements(config, (TensorSpec("r", DType.FP32, (-1, -1)), count), ())
-    assert "the model configuration specifies 1 dimensions" in found.what
+    assert (
+        "configuration expects model provides input with shape [-1]  for ragged input 'r', model "
+        "provides [-1,-1]"
+    ) in found.what
     (found,) = disagreements(config, (TensorSpec("r", DType.FP32, (-1,)),), ())
-    assert "the model file has no input 'n'" in found.what
+    assert "unexpected inference input 'n', allowed inputs are: r" in found.what
 
 
 def test_a_reshape_is_what_the_model_file_must_fit() -> None:

@@ -155,6 +155,13 @@ def test_a_scalar_is_one_element_reshaped() -> None:
     assert problems(config, "c") == ()
 
 
+def test_a_scalar_without_a_batch_has_no_reshape() -> None:
+    config = _complete("", spec=TensorSpec("x", DType.INT64, ()))
+    assert (config.input[0].dims, config.input[0].reshape) == ((1,), None)
+    assert input_specs(config)[0].shape == (1,)
+    assert problems(config, "c") == ()
+
+
 def test_a_model_without_a_signature_keeps_what_the_file_says() -> None:
     config = _complete("max_batch_size: 3", spec=None, backend="python")
     assert config.max_batch_size == 3

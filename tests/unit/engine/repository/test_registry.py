@@ -190,7 +190,7 @@ def test_a_model_that_fails_leaves_the_others_served_and_says_why(tmp_path: Path
         f"Not found: {tmp_path}/nofile/1/model.onnx: the model file is missing; the folder is empty"
     )
     assert "at least one version must be available" in entries["nothing"].reason
-    assert "the model file has no input 'q'; there are: x" in entries["shape"].reason
+    assert "unexpected inference input 'q', allowed inputs are: x" in entries["shape"].reason
     assert "no backend named 'tensorrt'; there are: onnxruntime" in entries["elsewhere"].reason
 
 
