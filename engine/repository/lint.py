@@ -41,7 +41,13 @@ from engine.repository.scan import (
     why_ignored,
 )
 from engine.repository.terms import Terms
-from engine.repository.wanted import choose_versions, contents, missing_file, no_versions
+from engine.repository.wanted import (
+    choose_versions,
+    contents,
+    missing_beside,
+    missing_file,
+    no_versions,
+)
 from engine.telemetry import machine
 from engine.types import TensorSpec
 
@@ -170,6 +176,7 @@ class _Linter:
         named = replace(text.config, name=folder.name)
         declared = Declared(named, folder.source, text.places)
         self._folders(folder)
+        found += _located(declared, missing_beside(named, folder.directory))
         if text.problems:
             found += _apart(declared, text.broken)
             self._add(found)

@@ -6,8 +6,11 @@ worker thread. Does not own: looking at a whole repository (``scan``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from engine.modelconfig.findings import Finding, near
+from engine.modelconfig.locate import Path as FieldPath
 from engine.modelconfig.schema import ModelConfig, VersionPolicy
 from engine.repository.scan import ModelFolder
 
@@ -68,3 +71,27 @@ def missing_file(config: ModelConfig, directory: Path) -> str:
     if alike:
         said += f'; rename {alike[0]}, or write default_model_filename: "{alike[0]}"'
     return said
+
+
+def missing_beside(config: ModelConfig, folder: Path) -> Iterator[Finding]:
+    """Say which files a configuration names, beside the model's own, are not in its ``folder``."""
+    for path, place, name in _named(config):
+        if name and not (folder / place / name).is_file():
+            where = f"{place}/{name}" if place else name
+            what = f"there is no file '{where}' in the folder of {config.name}"
+            there = contents(folder / place)
+            yield Finding(path, what, near(name, there) if there else "put it there")
+
+
+def _named(config: ModelConfig) -> Iterator[tuple[FieldPath, str, str]]:
+    """List the files a configuration names: field, folder and name."""
+    for index, output in enumerate(config.output):
+        yield ("output", index, "label_filename"), "", output.label_filename
+    for index, sample in enumerate(config.model_warmup):
+        for given in sample.inputs.values():
+            yield ("model_warmup", index, "inputs"), "warmup", given.input_data_file or ""
+    batching = config.sequence_batching
+    for index, state in enumerate(batching.state if batching is not None else ()):
+        for nth, initial in enumerate(state.initial_state):
+            path = ("sequence_batching", "state", index, "initial_state", nth, "data_file")
+            yield path, "initial_state", initial.data_file or ""

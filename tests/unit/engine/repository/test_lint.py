@@ -224,3 +224,21 @@ def test_a_batch_size_of_zero_that_does_not_stay_zero_is_a_warning(tmp_path: Pat
         "warning: m/config.pbtxt:2:1: max_batch_size: 0 is filled in as 4, since inputs or outputs "
         "are left out and the model file of m can batch; write inputs and outputs to keep it 0"
     )
+
+
+def test_files_that_a_configuration_names_must_be_there(tmp_path: Path) -> None:
+    folder = write_model(
+        tmp_path,
+        "m",
+        'output { name: "y" data_type: TYPE_FP32 dims: 2 label_filename: "label.txt" }\n'
+        'model_warmup { name: "w" inputs { key: "x" value { data_type: TYPE_FP32 dims: 3 '
+        'input_data_file: "x.raw" } } }',
+    )
+    (folder / "labels.txt").write_text("cat")
+    assert check(tmp_path, root=tmp_path) == [
+        (
+            "m/config.pbtxt:1:49: there is no file 'label.txt' in the folder of m; did you mean "
+            "'labels.txt'?"
+        ),
+        "m/config.pbtxt:2:26: there is no file 'warmup/x.raw' in the folder of m; put it there",
+    ]
