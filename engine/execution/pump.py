@@ -326,6 +326,7 @@ class Pump:
         course = Course(
             partial(self._replied, instance, entries), partial(self._released, instance, entries)
         )
+        self._running += 1  # for the instance, which may be busy when all is answered
         cancel = worker.begin(requests, course, dispatch.slots)
         for place, entry in enumerate(entries):
             self._open_ended[entry.ticket.id] = partial(cancel, place)
@@ -334,7 +335,9 @@ class Pump:
         """Count a batch of a decoupled model, and use its instance for the next."""
         rows = sum(entry.ticket.rows for entry in entries)
         self._ledger.executed(rows, timings, self._clock.wall_ms(), instance)
+        self._running -= 1
         self._carry_out(self._scheduler.free(instance, self._now_ns()))
+        self._close_if_drained()
 
     def _replied(self, instance: int, entries: list[_Entry], reply: Reply) -> None:
         """Hand on what a decoupled model answered."""

@@ -10,7 +10,9 @@ are found. Rules:
    of Python itself always comes before, an installed one after them. Where a name is found is
    decided by who imports: only an instance's own modules see its folders;
 3. so ``import`` in these modules is this module's: at any time, also within functions. What asks
-   by other means (``importlib.import_module``) sees installed modules only.
+   by other means (``importlib.import_module``) sees installed modules only;
+4. no ``__pycache__`` is written or read: a model repository is its owner's, and a file that was
+   changed within a second must not run as it was.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from engine.backends.python import api
@@ -101,6 +103,12 @@ class _Loader(SourceFileLoader):
     def __init__(self, name: str, path: str, modules: Modules) -> None:
         super().__init__(name, path)
         self._modules = modules
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the source, always (rule 4)."""
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
 
     def exec_module(self, module: ModuleType) -> None:
         module.__dict__["__builtins__"] = self._modules.builtins

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import py_compile
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -492,6 +494,30 @@ def test_a_model_imports_from_its_folders_and_no_other_model_sees_it(
         model.close()
     left = {name for name in set(sys.modules) - before if "parts" in name or "sister" in name}
     assert left == set()
+
+
+CHANGED = """
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse(parameters={"value": %d}) for _ in requests]
+"""
+
+
+def test_a_model_that_changed_within_a_second_runs_as_it_is_now(tmp_path: Path) -> None:
+    said = []
+    for value in (1, 2):
+        file = write(tmp_path, CHANGED % value)
+        os.utime(file, ns=(10**18, 10**18))
+        if value == 1:
+            py_compile.compile(str(file))
+        model = BACKEND.load(tmp_path, BackendKit.identity("python"), Placement())
+        assert isinstance(model, Executor)
+        asked = x()
+        run(model, asked)
+        said.append(asked.kept.parameters[0]["value"])
+    assert said == [1, 2]
 
 
 @pytest.mark.parametrize(
