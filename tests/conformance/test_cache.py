@@ -34,6 +34,7 @@ from engine.clock import SystemClock
 from engine.execution.host import Host
 from engine.metering import Metering
 from engine.options import ServeOptions
+from engine.types import DType, InferRequest, Tensor
 
 ON = "response_cache { enable: true }\n"
 PARTS = ("compute_input", "compute_infer", "compute_output")
@@ -226,6 +227,32 @@ def test_what_is_under_way_is_computed_for_each_that_asks(tmp_path: Path) -> Non
         wait_for(both)
         infer(server, "slow", rows(1))
         assert counts(server, "slow") in {(1, 2), (2, 1)}
+
+
+@pytest.mark.triton("7.8", "11.4")
+def test_where_order_is_kept_a_hit_waits_for_who_came_before_it(tmp_path: Path) -> None:
+    recorder = Recorder()
+    write(tmp_path, "ordered", f"{ON}dynamic_batching {{ preserve_ordering: true }}")
+    host = Host(cores=2, cache=Local(1 << 20, SystemClock()))
+    options = ServeOptions(model_repository=(tmp_path,))
+    with recording(options, host, recorder) as (server, registry):
+        model = registry.get("ordered")
+        answers: list[str] = []
+
+        def ask(name: str, value: float) -> None:
+            tensor = Tensor("X", DType.FP32, rows(1, value))
+            model.submit(InferRequest(inputs=(tensor,), id=name), lambda _: answers.append(name))
+
+        server.on_loop(lambda: ask("to be known", 1))
+        until(lambda: bool(answers), "the first answer")
+        with recorder.doors_closed():
+            server.on_loop(lambda: ask("computed", 2))
+            recorder.wait_for(inside=1)
+            server.on_loop(lambda: ask("known", 1))
+            until(lambda: model.statistics().cache_hit.count == 1, "the hit")
+            assert answers == ["to be known"]
+        until(lambda: len(answers) == 3, "all answers")
+    assert answers == ["to be known", "computed", "known"]
 
 
 @contextmanager
