@@ -67,16 +67,21 @@ class Graph:
         return _reached(names, lambda name: (*self.needs.get(name, ()), *users.get(name, ())))
 
     def order(self, names: Collection[str]) -> tuple[str, ...]:
-        """Sort models so that each comes after those below it (rule 1); circles come last."""
+        """Sort models so that each comes after those below it (rule 1), but for circles.
+
+        Those on a circle come in any order, and all that is above after them.
+        """
         left = {name: {n for n in self.needs.get(name, ()) if n in names} for name in sorted(names)}
         ordered: list[str] = []
-        while free := [name for name, waits_for in left.items() if not waits_for]:
+        while left:
+            free = [name for name, waits_for in left.items() if not waits_for]
+            free = free or [name for name in left if self._closes_circle(name) is not None]
             ordered += free
             for name in free:
                 del left[name]
             for waits_for in left.values():
                 waits_for.difference_update(free)
-        return (*ordered, *left)
+        return tuple(ordered)
 
     def faults(self) -> Mapping[str, str]:
         """Say of the models that cannot be loaded as they are made, why (rule 2)."""

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.errors import NotFound
 from engine.repository.differ import diff
 from engine.repository.finding import Finding
-from engine.repository.graph import Graph
 from engine.repository.scan import Snapshot
 from engine.repository.sighting import Sighting
 from engine.repository.turns import Turns
@@ -32,9 +31,9 @@ Sightings = Mapping[str, Sighting]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """What polling uses of the registry: a picture of how models are related, and operations."""
+    """What polling uses of the registry: which models are related, and operations on them."""
 
-    graph: Callable[[Sightings], Graph]
+    related: Callable[[Sightings, Iterable[str]], frozenset[str]]
     apply: Callable[[Sightings, Collection[str]], Awaitable[object]]
 
 
@@ -87,10 +86,9 @@ class Polling:
         self._carry_out(sightings, changes.drops)
 
     def _carry_out(self, sightings: Sightings, drops: Collection[str]) -> None:
-        graph = self._steps.graph(sightings)
         left = {*sightings, *drops}
         while left:
-            related = graph.related([min(left)])
+            related = self._steps.related(sightings, [min(left)])
             seen = {name: one for name, one in sightings.items() if name in related}
             gone = [name for name in drops if name in related]
             task = asyncio.ensure_future(self._steps.apply(seen, gone))

@@ -81,7 +81,7 @@ class Registry:
         self._rollout = Rollout(self._models, self._loading)
         self._finding = Finding(self._loading, options.model_repository, options.model_config_name)
         self._turns = Turns()
-        steps = Steps(graph=self._rollout.graph, apply=self._apply)
+        steps = Steps(related=self._rollout.related, apply=self._apply)
         self._polling = Polling(self._finding, self._turns, steps)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started = False
@@ -248,7 +248,7 @@ class Registry:
             while True:
                 async with self._turns.of(names):
                     sightings = await self._finding.look_for(name, request, sent)
-                    related = self._rollout.graph(sightings).related(sightings)
+                    related = self._rollout.related(sightings, sightings)
                     if related <= names:
                         self._models.setdefault(name, Held()).by_name = True
                         found = self._but_overridden(name, sightings)
@@ -283,7 +283,7 @@ class Registry:
         names = frozenset({name})
         while True:
             async with self._turns.of(names):
-                related = self._rollout.graph().related(names)
+                related = self._rollout.related({}, names)
                 if related <= names:
                     await self._rollout.unload(name, dependents=dependents)
                     return
@@ -300,7 +300,7 @@ class Registry:
         names = frozenset({*sightings, *drops})
         while True:
             async with self._turns.of(names):
-                related = self._rollout.graph(sightings).related(names)
+                related = self._rollout.related(sightings, names)
                 if related <= names:
                     failures = await self._rollout.apply(sightings, drops)
                     break

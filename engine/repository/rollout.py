@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.errors import EngineError, InvalidArgument, Unsupported
@@ -48,15 +48,16 @@ class Rollout:
         self._held = held
         self._loading = loading
 
-    def graph(self, sightings: Mapping[str, Sighting] | None = None) -> Graph:
-        """Picture the models that are wanted, and those that were just seen."""
-        needs: dict[str, Needs] = {
-            name: held.seen.needs for name, held in self._held.items() if held.wanted
-        }
-        for name, sighting in (sightings or {}).items():
-            if sighting.declared is not None or name not in needs:
-                needs[name] = sighting.needs
-        return Graph(needs)
+    def graph(self) -> Graph:
+        """Picture the models that are wanted."""
+        return Graph({name: held.seen.needs for name, held in self._held.items() if held.wanted})
+
+    def related(self, sightings: Mapping[str, Sighting], names: Iterable[str]) -> frozenset[str]:
+        """Give all that an operation on these models touches, as they are and as they were seen."""
+        needs: dict[str, Needs] = dict(self.graph().needs)
+        for name, sighting in sightings.items():
+            needs[name] = {**needs.get(name, {}), **sighting.needs}
+        return Graph(needs).related(names)
 
     async def apply(
         self, sightings: Mapping[str, Sighting], drops: Collection[str] = ()
