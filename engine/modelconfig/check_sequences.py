@@ -217,9 +217,9 @@ def _direct(direct: SequenceDirect, name: str) -> Iterator[Finding]:
 
 def _oldest(oldest: SequenceOldest, config: ModelConfig) -> Iterator[Finding]:
     path: Path = (_ROOT, "oldest")
-    if oldest.max_candidate_sequences < 1:
-        what = f"sequence batching max candidate sequences must be positive for {config.name}"
-        hint = "set how many sequences may be under way at once"
+    if oldest.max_candidate_sequences < 0:
+        what = f"sequence batching max candidate sequences must not be negative for {config.name}"
+        hint = "how many sequences may be under way at once; 0 means max_batch_size"
         yield Finding((*path, "max_candidate_sequences"), what, hint)
     for index, size in enumerate(oldest.preferred_batch_size):
         place: Path = (*path, "preferred_batch_size", index)

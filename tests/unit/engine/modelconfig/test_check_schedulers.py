@@ -134,9 +134,9 @@ _COUNT = "batch_input { kind: BATCH_ELEMENT_COUNT "
             "preferred_batch_size",
         ),
         (
-            "sequence_batching { oldest { } }",
-            "sequence batching max candidate sequences must be positive for m",
-            "oldest",
+            "sequence_batching { oldest { max_candidate_sequences: -1 } }",
+            "sequence batching max candidate sequences must not be negative for m",
+            "max_candidate_sequences",
         ),
         (
             "response_cache { enable: true } sequence_batching { }",
@@ -411,6 +411,12 @@ model_metrics { metric_control { metric_identifier {
         )
         == ()
     )
+
+
+def test_a_strategy_may_leave_everything_open() -> None:
+    assert check("sequence_batching { oldest { } }") == ()
+    assert check("sequence_batching { direct { } }") == ()
+    assert check("sequence_batching { }") == ()
 
 
 def test_an_ensemble_has_no_warm_up() -> None:
