@@ -8,7 +8,8 @@ event loop's thread. Rules:
 2. only what succeeded is kept, after its request has been answered;
 3. requests of sequences are not looked up: their responses depend on those before them;
 4. a request is looked up under what the model is, its files and configuration, so that a
-   model loaded anew is not answered for by what it was before.
+   model loaded anew is not answered for by what it was before;
+5. a cache that raises, which none should, is reported to the loop, and the model computes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 class _Asked:
     """A request that came this way; ``ticket`` is the model's once the cache had nothing."""
 
-    __slots__ = ("done", "key", "lookup_ns", "request", "started_ns", "ticket")
+    __slots__ = ("done", "found", "key", "lookup_ns", "request", "started_ns", "ticket")
 
     def __init__(self, request: InferRequest, done: Done, key: bytes, started_ns: int) -> None:
         self.request = request
@@ -47,6 +48,7 @@ class _Asked:
         self.key = key
         self.started_ns = started_ns
         self.lookup_ns = 0
+        self.found = False
         self.ticket: int | None = None
 
 
@@ -74,9 +76,14 @@ class Caching:
         started_ns = self._now_ns()
         number = self._next_id
         self._next_id = number - 1
-        self._asked[number] = _Asked(request, done, self._keys.key(request), started_ns)
+        asked = self._asked[number] = _Asked(request, done, self._keys.key(request), started_ns)
         self._looking += 1
-        self._cache.lookup(self._asked[number].key, partial(self._found, number))
+        try:
+            self._cache.lookup(asked.key, partial(self._found, number))
+        except Exception as fault:  # noqa: BLE001 - rule 5
+            self._report(fault)
+            if not asked.found:
+                self._found(number, None)
         return number
 
     def cancel(self, number: int) -> None:
@@ -102,6 +109,7 @@ class Caching:
         self._looking -= 1
         asked = self._asked.get(number)
         if asked is not None:  # nobody took it back
+            asked.found = True
             asked.lookup_ns = self._now_ns() - asked.started_ns
             if kept is None:
                 asked.ticket = self._pump.submit(asked.request, partial(self._answered, number))
@@ -138,12 +146,24 @@ class Caching:
             asked.done(answer)
         finally:
             if isinstance(answer, InferResponse):
-                begun_ns = self._now_ns()
-                self._cache.insert(asked.key, Kept(own(answer.outputs), answer.parameters))
-                taken_ns += self._now_ns() - begun_ns
+                taken_ns += self._keep(asked.key, answer)
             self._ledger.missed(taken_ns, succeeded=succeeded)
             if self._ledger.spread is not None:
                 self._ledger.spread.looked_up(taken_ns, self._now_ns(), hit=False)
+
+    def _keep(self, key: bytes, answer: InferResponse) -> int:
+        """Insert a response; say how long that took, ns."""
+        begun_ns = self._now_ns()
+        try:
+            self._cache.insert(key, Kept(own(answer.outputs), answer.parameters))
+        except Exception as fault:  # noqa: BLE001 - rule 5
+            self._report(fault)
+        return self._now_ns() - begun_ns
+
+    def _report(self, fault: Exception) -> None:
+        self._loop.call_exception_handler(
+            {"message": "the response cache failed", "exception": fault}
+        )
 
 
 def cached(config: ModelConfig, cache: Cache | None) -> bool:

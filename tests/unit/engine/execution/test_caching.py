@@ -190,6 +190,49 @@ def test_a_request_can_be_taken_back_wherever_it_is(when: str) -> None:
     assert seen.cache_miss.count == (0 if when == "while it is looked up" else 1)
 
 
+class Broken(Late):
+    """A cache that raises, before it has answered or after."""
+
+    def __init__(self, clock: ManualClock, *, answers: bool) -> None:
+        super().__init__(clock)
+        self.answers = answers
+
+    def lookup(self, key: bytes, found: Found) -> None:
+        if self.answers:
+            self.cache.lookup(key, found)
+        message = "no lookups today"
+        raise OSError(message)
+
+    def insert(self, key: bytes, kept: Kept) -> None:
+        super().insert(key, kept)
+        message = "no insertions today"
+        raise OSError(message)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_cache_that_raises_is_reported_and_the_request_is_served(
+    answers: bool,  # noqa: FBT001 - a case
+) -> None:
+    rig = Rig()
+    rig.caching = Caching(
+        Broken(rig.clock, answers=answers),
+        Keys("model", "1", "", parameters=False),
+        rig.pump,
+        rig.ledger,
+        rig.clock,
+        rig.loop,
+    )
+    for name in ("first", "second"):
+        assert isinstance(rig.run(name), InferResponse)
+    assert len(rig.worker.batches) == (1 if answers else 2)
+    told = [str(fault["exception"]) for fault in rig.loop.faults]
+    lookups, insertions = "no lookups today", "no insertions today"
+    assert told == [lookups, insertions, lookups] + ([] if answers else [insertions])
+    quiet: list[bool] = []
+    rig.caching.when_quiet(lambda: quiet.append(True))
+    assert quiet
+
+
 def test_a_stop_waits_for_lookups_under_way() -> None:
     rig = Rig(late=True)
     rig.submit("last")
