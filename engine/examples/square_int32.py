@@ -39,10 +39,18 @@ class TritonPythonModel:
                     sender.send(pb_utils.InferenceResponse([output]))
                     rounds[place] -= 1
                 else:
-                    sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                    end(sender)
                     rounds[place] = None
             left = [one for one, count in zip(left, rounds) if count is not None]
             rounds = [count for count in rounds if count is not None]
+
+
+def end(sender):
+    error = None
+    if sender.is_cancelled():
+        error = pb_utils.TritonError("the client has gone", pb_utils.TritonError.CANCELLED)
+    response = pb_utils.InferenceResponse(error=error) if error else None
+    sender.send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
 def number(request):

@@ -14,6 +14,7 @@ is answered exactly once, and when. Does not own what comes before a request or 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,8 @@ from engine.telemetry.stats import Timings
 from engine.types import InferRequest, InferResponse, Parameter, Tensor
 
 Answer = InferResponse | EngineError
+#: how long a thread rests that answers faster than the loop hands answers on
+_PAUSE_S = 0.0005
 _NONE: Mapping[str, Parameter] = {}
 
 
@@ -168,6 +171,8 @@ class _Many:
                 raise _closed(layout.model)
             self._over = final
             self._post(answer, final=final)
+        if self._model.mailbox.crowded:
+            time.sleep(_PAUSE_S)
 
     def _post(self, answer: Answer, *, final: bool) -> None:
         start, now_ns = self._start, self._model.clock.now_ns()

@@ -30,6 +30,9 @@ from engine.scheduler import Refusal
 from engine.telemetry.stats import Timings
 from engine.types import InferRequest, InferResponse
 
+#: so many things that the loop has not got round to are a crowd
+_CROWD = 64
+
 
 class Loop(Protocol):
     """What is used of an asyncio event loop."""
@@ -76,9 +79,16 @@ class Mailbox:
             with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
                 self._loop.call_soon_threadsafe(self._empty)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the loop does not keep up with what is posted."""
+        return len(self._items) >= _CROWD
+
     def _empty(self) -> None:
         self._called = False
-        while self._items:
+        # No more than there are now: a model that answers all the time must leave the loop its
+        # turns, to write the answers, and to read that the client has gone.
+        for _ in range(len(self._items)):
             self._items.popleft()()
 
 

@@ -279,3 +279,17 @@ def test_a_run_nobody_waits_for_is_cut_short_and_one_that_somebody_waits_for_is_
     one.loop.run_until(lambda: len(finished) == 3)
     assert len(_responses(finished[2])) == 2
     one.close()
+
+
+def test_what_is_posted_while_the_loop_takes_what_there_is_waits_for_its_next_turn() -> None:
+    loop = ThreadLoop()
+    mailbox, posted = Mailbox(loop), []
+
+    def again() -> None:
+        posted.append(loop.posts)
+        mailbox.post(again)
+
+    mailbox.post(again)
+    loop.run_until(lambda: len(posted) == 3)
+    assert posted == [1, 2, 3]
+    assert not mailbox.crowded
