@@ -191,6 +191,8 @@ class Rollout:
             served = lives.served(version)
             if served is not None and version in recruits:
                 served.change(recruits[version])
+                count = len(recruits[version].planned)
+                logger.info("'%s' version %d has %d instances now", served.name, version, count)
             elif served is not None and sighting.declared is not None:
                 policy = sighting.declared.config.version_policy or VersionPolicy(latest=1)
                 served.config = replace(served.config, version_policy=policy)

@@ -10,6 +10,7 @@ is begun and ended by the caller (``registry``); what is no longer served is sto
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping
 
 from engine.execution.model import ServedModel
@@ -27,6 +28,8 @@ from engine.repository.lifecycle import (
     Wanted,
     step,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Versions:
@@ -138,6 +141,7 @@ class Versions:
         gone = self._gone.pop((version, generation), None)
 
         def drained() -> None:
+            logger.info("successfully unloaded '%s' version %d", model.name, version)
             self._tell(version, Drained(generation))
             if self._existing is not None:
                 self.forget(self._existing)

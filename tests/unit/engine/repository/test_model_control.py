@@ -179,6 +179,35 @@ def test_a_load_of_something_related_waits_and_of_something_else_does_not(models
     play(scene, models, loader=loader)
 
 
+@pytest.mark.triton("3.13")
+def test_the_index_says_what_is_loading_and_that_a_reload_does_not_take_away(
+    tmp_path: Path,
+) -> None:
+    loader = FakeLoader()
+    write_model(tmp_path, "m")
+
+    async def scene(registry: Registry) -> None:
+        loop = asyncio.get_running_loop()
+        for loads, state in ((1, "LOADING"), (2, READY)):
+            held = asyncio.Event()
+
+            def gate(name: str, held: asyncio.Event = held) -> None:
+                assert name == "m"
+                asyncio.run_coroutine_threadsafe(held.wait(), loop).result(DEADLINE_S)
+
+            loader.gate = gate
+            loading = asyncio.ensure_future(registry.load("m", {"config": CONFIG}))
+            begun = lambda loads=loads: len(loader.order) == loads  # noqa: E731 - a condition
+            await loop.run_in_executor(None, within, begun)
+            assert states(registry) == {"m": state}
+            assert registry.ready() is (state == READY)
+            held.set()
+            await loading
+            assert states(registry) == {"m": READY}
+
+    play(scene, tmp_path, loader=loader)
+
+
 def test_ensembles_are_refused_where_nothing_makes_them_and_the_rest_is_served(
     models: Path,
 ) -> None:
