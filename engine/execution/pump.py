@@ -26,9 +26,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from engine.clock import Clock
 from engine.errors import Cancelled, Code, EngineError, InvalidArgument, Unavailable
-from engine.execution.executing import Course, Reply
 from engine.execution.instance import Outcome
 from engine.execution.ordering import Done, Emit
+from engine.execution.replies import Course, Reply
 from engine.scheduler import Dispatch, Limitable, Refusal, Reject, Scheduler, Step, Ticket
 from engine.telemetry.stats import FailureReason, Ledger, ResponseKind, Timings
 from engine.types import InferRequest, InferResponse

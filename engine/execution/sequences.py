@@ -24,9 +24,10 @@ import numpy as np
 from engine.errors import EngineError
 from engine.execution.batch import Layout, OutputLayout
 from engine.execution.controls import Controls
-from engine.execution.executing import Course, ExecutorInstance, Reply
+from engine.execution.executing import ExecutorInstance
 from engine.execution.instance import Outcome
 from engine.execution.pump import OpenWorker, Worker
+from engine.execution.replies import Course, Reply
 from engine.execution.states import States, StateTensor
 from engine.modelconfig.schema import ModelConfig, SequenceBatching
 from engine.telemetry.stats import Timings

@@ -15,9 +15,9 @@ from support.fake_loop import FakeLoop
 from engine.clock import ManualClock
 from engine.errors import Cancelled, EngineError, Internal
 from engine.execution.admission import Admission
-from engine.execution.executing import Course, Reply
 from engine.execution.ordering import Ordering
 from engine.execution.pump import Pump
+from engine.execution.replies import Course, Reply
 from engine.modelconfig.schema import DynamicBatching
 from engine.schedulers import make
 from engine.telemetry.stats import FailureReason, Ledger, Timings

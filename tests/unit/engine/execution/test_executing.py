@@ -17,10 +17,11 @@ from engine.backend import Executor, Placement, Signature, Work
 from engine.clock import SystemClock
 from engine.errors import Cancelled, Code, EngineError, Internal, InvalidArgument
 from engine.execution.batch import layout
-from engine.execution.executing import Course, DecoupledInstance, Reply
+from engine.execution.executing import DecoupledInstance
 from engine.execution.host import Host
 from engine.execution.instance import Mailbox
 from engine.execution.model import ServedModel, load
+from engine.execution.replies import Course, Reply
 from engine.modelconfig.schema import DynamicBatching, ModelConfig, ModelInput, ModelOutput
 from engine.telemetry.stats import FailureReason
 from engine.types import DType, InferRequest, InferResponse, RequestedOutput, Tensor

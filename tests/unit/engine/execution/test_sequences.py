@@ -11,9 +11,9 @@ import pytest
 
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound
 from engine.execution.controls import Controls
-from engine.execution.executing import Course, Reply
 from engine.execution.instance import Outcome
 from engine.execution.model import initial_states
+from engine.execution.replies import Course, Reply
 from engine.execution.sequences import SequenceInstance, SequenceOpenInstance, sequenced
 from engine.execution.states import States, state_tensors
 from engine.modelconfig.schema import (
