@@ -48,8 +48,25 @@ class Shared:
     story: list[tuple[int, str, int]] = field(default_factory=list)
 
 
-def seated(limiter: RateLimiter, instances: Sequence[Needs]) -> Seat:
-    return limiter.join(instances)
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is tried: a limiter, and schedulers under it. A fault may be planted in either."""
+
+    limiter: Callable[[], RateLimiter] = RateLimiter
+    limited: Callable[[Limitable, Seat], Scheduler] = Limited
+
+
+REAL = Parts()
+
+
+def most_needed(models: Sequence[Model]) -> dict[Place, int]:
+    """Say how much of everything there is: what the most demanding instance needs."""
+    pools: dict[Place, int] = {}
+    for model in models:
+        for instance in model.instances:
+            for place, count in instance.resources.items():
+                pools[place] = max(count, pools.get(place, 0))
+    return pools
 
 
 class Town:
@@ -58,13 +75,11 @@ class Town:
     def __init__(
         self,
         models: Sequence[Model],
-        pools: dict[Place, int],
-        *,
-        limiter: RateLimiter | None = None,
-        seat: Callable[[RateLimiter, Sequence[Needs]], Seat] = seated,
+        pools: dict[Place, int] | None = None,
+        parts: Parts = REAL,
     ) -> None:
         self.models = models
-        self.pools = pools
+        self.pools = most_needed(models) if pools is None else pools
         self.history = Shared()
         self._events: list[tuple[int, int, Callable[[int], tuple[int, Step]]]] = []
         self._count = 0
@@ -74,11 +89,11 @@ class Town:
         self._wakes: dict[int, int] = {}
         self._called: list[int] = []
         self._schedulers: list[Scheduler] = []
-        self.limiter = limiter or RateLimiter()
+        limiter = parts.limiter()
         for number, model in enumerate(models):
-            place = seat(self.limiter, model.instances)
-            place.listen(lambda number=number: self._called.append(number))  # type: ignore[misc]
-            self._schedulers.append(Limited(model.make(len(model.instances)), place))
+            seat = limiter.join(model.instances)
+            seat.listen(lambda number=number: self._called.append(number))  # type: ignore[misc]
+            self._schedulers.append(parts.limited(model.make(len(model.instances)), seat))
 
     def run(self, traffic: Sequence[Come], until_ns: int | None = None) -> Shared:
         """Go on until nothing is due any more, or the time is up."""

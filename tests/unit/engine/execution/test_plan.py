@@ -32,6 +32,7 @@ def test_cores_are_dealt_out_to_the_cpu_instances(count: int, cores: int, thread
 
 
 @pytest.mark.triton("2b.3")
+@pytest.mark.triton("2b.3")
 def test_a_gpu_group_has_its_count_on_each_gpu_and_takes_no_share_of_the_cores() -> None:
     groups = (
         InstanceGroup(name="g", kind=GPU, count=2, gpus=(0, 3)),
