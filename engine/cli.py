@@ -124,7 +124,7 @@ LoadRetries = Annotated[
 ]
 PollSeconds = Annotated[
     float,
-    _flag("--repository-poll-secs", "Models", "Seconds from poll to poll (poll mode).", min=0.01),
+    _flag("--repository-poll-secs", "Models", "Seconds from poll to poll; 0 for none.", min=0),
 ]
 BackendConfig = Annotated[
     list[str] | None,

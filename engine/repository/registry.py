@@ -111,7 +111,7 @@ class Registry:
         await self._apply(sightings, ())
         self._judge_start()
         self._started = True
-        if mode is ModelControlMode.POLL:
+        if mode is ModelControlMode.POLL and self._options.repository_poll_secs > 0:
             self._polling.begin(seen, self._options.repository_poll_secs)
         return self.index()
 

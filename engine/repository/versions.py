@@ -139,9 +139,10 @@ class Versions:
             del self._served[version]
             self._ready = tuple(sorted(self._served))
         gone = self._gone.pop((version, generation), None)
+        name = model.name  # the model is told whom to call, so what is called must not hold it
 
         def drained() -> None:
-            logger.info("successfully unloaded '%s' version %d", model.name, version)
+            logger.info("successfully unloaded '%s' version %d", name, version)
             self._tell(version, Drained(generation))
             if self._existing is not None:
                 self.forget(self._existing)

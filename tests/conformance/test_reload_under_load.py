@@ -89,6 +89,24 @@ def test_reloads_under_load_lose_no_request(tmp_path: Path, mode: ModelControlMo
         assert len(seen) == RELOADS + 1
 
 
+@pytest.mark.triton("2b.9")
+def test_instances_come_and_go_under_load_and_lose_no_request(tmp_path: Path) -> None:
+    write_echo(tmp_path, "reloaded", "dynamic_batching { }")
+    file = tmp_path / "reloaded" / "config.pbtxt"
+    text = file.read_text()
+    with controlled(tmp_path, load_model=("reloaded",)) as up:
+        model = up.ports.on_loop(lambda: up.registry.get("reloaded"))
+        with asking(up) as clients:
+            for count in (3, 1, 4, 2) * 4:
+                file.write_text(text.replace("count: 1", f"count: {count}"))
+                up.client("http").does("load_model", "reloaded")
+                assert up.ports.on_loop(lambda: model.runtime["instances"]) == str(count)
+        assert [one.failures for one in clients] == [[]] * len(clients)
+        assert up.ports.on_loop(lambda: up.registry.get("reloaded")) is model
+        answered = sum(one.answered for one in clients)
+        assert up.ports.on_loop(lambda: model.statistics().success.count) >= answered
+
+
 @pytest.mark.parametrize("name", ["synthetic", "identity", "delayed_identity"])
 def test_what_is_unloaded_is_freed_with_its_last_request_and_needs_no_collector(
     tmp_path: Path, name: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.conditions import within
+from support.fake_registry import turns
 from support.model_folders import FakeLoader, write_ensemble, write_model
 from support.registries import DEADLINE_S, play, reason, states
 
@@ -200,6 +201,17 @@ def test_polls_come_by_themselves_at_the_interval(tmp_path: Path) -> None:
         assert await loop.run_in_executor(None, within, there)
 
     play(scene, tmp_path, mode=POLL, repository_poll_secs=0.02)
+
+
+def test_an_interval_of_0_is_never(tmp_path: Path) -> None:
+    write_model(tmp_path, "m")
+
+    async def scene(registry: Registry) -> None:
+        write_model(tmp_path, "late")
+        await turns(100)
+        assert states(registry) == {"m": "READY", "late": ""}
+
+    play(scene, tmp_path, mode=POLL, repository_poll_secs=0.0)
 
 
 @pytest.mark.triton("3.2")
