@@ -7,7 +7,8 @@ bytes (the caller's JSON library), nor the schema (``messages``).
    and an alternative not chosen, is left out.
 2. 64-bit numbers are strings, as protobuf's JSON has them, except at the places that Triton
    turns back into numbers (``_NUMBERS``; its ``ModelConfigToJson``).
-3. Read, enums are matched without regard to case, names may be in camel case as well, and an
+3. Numbers that JSON lacks are words: "NaN", "Infinity"; numbers may be read from texts.
+4. Read, enums are matched without regard to case, names may be in camel case as well, and an
    unknown field is a problem.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ _KINDS: dict[int, tuple[tuple[type, ...], str]] = {
     _BOOL: ((bool,), "true or false"),
     _STRING: ((str,), "a string"),
 }
+# What JSON has no numbers for, protobuf's JSON has words for.
+_NO_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _LONGEST = 60  # characters of a wrong value that a message shows
 _RANGES = {3: (-(2**63), 2**63), 4: (0, 2**64), 5: (-(2**31), 2**31), 13: (0, 2**32)}
 
@@ -63,7 +67,7 @@ def is_map(field: Message) -> bool:
 
 
 def write(message: Message, place: str = "") -> dict[str, Any]:
-    """Write a message as plain values (rules 1 and 2)."""
+    """Write a message as plain values (rules 1 to 3)."""
     plain: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
@@ -89,6 +93,8 @@ def _write_one(value: Any, field: Message, place: str) -> Any:  # noqa: ANN401 -
             return word.name if word is not None else value
         case 3 | 4:
             return value if place in _NUMBERS else str(value)
+        case 1 | 2 if not isfinite(value):
+            return _NO_NUMBERS[str(value)]
         case 2:
             return float(str(np.float32(value)))  # the shortest text of a 32-bit number
         case _:
@@ -96,7 +102,7 @@ def _write_one(value: Any, field: Message, place: str) -> Any:  # noqa: ANN401 -
 
 
 def fill(message: Message, plain: Any, path: Path = ()) -> list[Finding]:  # noqa: ANN401 - JSON
-    """Fill an empty message with plain values (rule 3); the findings say what did not fit."""
+    """Fill an empty message with plain values (rule 4); the findings say what did not fit."""
     if not isinstance(plain, Mapping):
         return [Finding(path, f"expected an object, found {_shown(plain)}")]
     findings: list[Finding] = []
@@ -180,9 +186,19 @@ def _read_one(field: Message, value: Any) -> tuple[Any, str, str]:  # noqa: ANN4
     if field.type in _RANGES:
         return _read_whole(value, *_RANGES[field.type])
     kinds, expected = _KINDS[field.type]
+    if field.type in {_DOUBLE, _FLOAT} and isinstance(value, str | int):
+        value = _number(value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and field.type != _BOOL):
         return _expected(expected, value)
     return value, "", ""
+
+
+def _number(given: str | int) -> float | str | int:
+    """Read a number, which may be a text, as protobuf's JSON allows; else give back what it is."""
+    try:
+        return given if isinstance(given, bool) else float(given)
+    except (ValueError, OverflowError):
+        return str(given)
 
 
 def _read_whole(value: Any, least: int, end: int) -> tuple[Any, str, str]:  # noqa: ANN401 - JSON

@@ -82,3 +82,7 @@ def asked(parameters: Mapping[str, str | bytes | bool]) -> Asked:
         return Asked(convert.from_json(json.loads(config), "config"), files)
     except (EngineError, ValueError) as fault:
         raise InvalidArgument(f"Invalid config override: {fault}") from fault
+    except RecursionError as fault:
+        raise InvalidArgument("Invalid config override: brackets within too many brackets") from (
+            fault
+        )

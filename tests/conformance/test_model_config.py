@@ -228,6 +228,30 @@ def test_an_override_is_read_in_any_case_and_refused_with_unknown_fields(oracle:
     assert "max_batch: no such field in ModelConfig" in said
 
 
+NO_CONFIGURATIONS = {
+    "nothing": "",
+    "a list": "[]",
+    "a number": "3",
+    "a name that is a number": '{"name": 4}',
+    "unfinished": "{",
+    "deep": "[" * 100_000,
+    "too large for 32 bits": '{"max_batch_size": 1e99}',
+    "too large for 64 bits": '{"input": [{"dims": [9223372036854775808]}]}',
+    "too large for a float": '{"sequence_batching": {"direct": {"minimum_slot_utilization": 1%s}}}'
+    % ("0" * 400),
+    "half a character": '{"name": "\\ud800"}',
+}
+
+
+@pytest.mark.triton("2.16")
+@pytest.mark.parametrize("text", NO_CONFIGURATIONS.values(), ids=NO_CONFIGURATIONS.keys())
+def test_an_override_that_is_no_configuration_is_refused(http: Oracle, text: str) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        http.does("load_model", "probe", config=text)
+    assert caught.value.status() == "400"
+    assert "Invalid config override: " in str(caught.value.message())
+
+
 @pytest.mark.triton("2.1")
 def test_max_batch_size_decides_whether_shapes_have_a_batch_dimension(oracle: Oracle) -> None:
     assert shape(oracle, "echo") == [-1, 3]

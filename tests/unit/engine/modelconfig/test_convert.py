@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -380,3 +381,23 @@ def test_what_belonged_to_a_group_that_is_gone_is_dropped() -> None:
     assert list(config.other) == ["instance_group[1].secondary_devices"]
     fewer = ModelConfig(instance_group=config.instance_group[:1], other=config.other)
     assert convert.loads(convert.dumps(fewer), "c").other == {}
+
+
+@pytest.mark.triton("2.15", "2.16")
+def test_what_json_has_no_numbers_for_are_words() -> None:
+    text = """
+model_metrics { metric_control { metric_identifier { family: "f" }
+  histogram_options { buckets: [ 1.5, inf ] } } }
+sequence_batching { direct { minimum_slot_utilization: 0.1 } }
+"""
+    config = convert.loads(text, "c")
+    plain = json.loads(json.dumps(convert.to_json(config), allow_nan=False))
+    control = plain["model_metrics"]["metric_control"][0]
+    assert control["histogram_options"]["buckets"] == [1.5, "Infinity"]
+    assert plain["sequence_batching"]["direct"]["minimum_slot_utilization"] == 0.1
+    assert convert.from_json(plain, "c") == config
+    for wrong in ("much", 10**400, True):
+        with pytest.raises(ConfigError, match="expected a number, found"):
+            convert.from_json(
+                {"sequence_batching": {"direct": {"minimum_slot_utilization": wrong}}}, "c"
+            )
