@@ -304,6 +304,7 @@ class Seat:
         with self._limiter.guard:
             self.wants = False
             self.promised = None
+            self._called = None  # whoever is called has this seat, and goes with it
             self._limiter.leave(self)
 
     def _serve(self) -> None:

@@ -449,7 +449,9 @@ class Pump:
         if not self._open:
             if self._alarm is not None:
                 self._alarm.cancel()
-            for drained in self._drained:
+            # Who is told may hold what holds this pump: it is let go, so that all of it goes.
+            told, self._drained = self._drained, []
+            for drained in told:
                 drained()
 
 

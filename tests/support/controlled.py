@@ -88,7 +88,11 @@ class Controlled:
 
 @contextmanager
 def controlled(
-    repository: Path, mode: ModelControlMode = ModelControlMode.EXPLICIT, **options: Any
+    repository: Path,
+    mode: ModelControlMode = ModelControlMode.EXPLICIT,
+    *,
+    host: Host | None = None,
+    **options: Any,
 ) -> Iterator[Controlled]:
     """Serve a repository as it is."""
     held: list[Registry] = []
@@ -105,7 +109,7 @@ def controlled(
             ),
             clock=SystemClock(),
             loop=loop,
-            host=Host(cores=1),
+            host=host or Host(cores=1),
         )
         held.append(registry)
         await registry.start()
