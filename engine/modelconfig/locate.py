@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_DEEPEST = 2 * 100  # steps of a path, two for each field: protobuf reads no deeper
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 
 
@@ -157,7 +158,9 @@ class _Reader:
         if token is None:
             return False
         held = True
-        if self._is("{", "<"):
+        if self._is("{", "<") and len(path) > _DEEPEST:
+            held = False
+        elif self._is("{", "<"):
             self._at += 1
             node.found = token.text
             closing = _CLOSING[token.text]

@@ -98,11 +98,21 @@ def _translate(
     if not places.whole:
         return _broken(said, offset, text, places, root, source), None
     node = places.at(offset)
+    if said.startswith("Couldn't parse string") and (string := _string_before(offset, places)):
+        line, column = places.line_column(string.value)
+        what = f"{_name(root, string.path)}: a string that is not UTF-8 text"
+        return Problem(source, what, line, column, hint="write the text as it is"), string
     if node is None:
         return Problem(source, _plain(said, offset, text), line, column), None
     what, hint, at = _explain(said, node, places, root)
     line, column = places.line_column(at)
     return Problem(source, what, line, column, hint=hint), node
+
+
+def _string_before(offset: int, places: Places) -> Node | None:
+    """Find the string that was just read: protobuf says where it stood after it."""
+    strings = [one for one in places.walk() if one.found[:1] in {"'", '"'} and one.end <= offset]
+    return max(strings, key=lambda one: one.end, default=None)
 
 
 def _broken(

@@ -401,3 +401,15 @@ sequence_batching { direct { minimum_slot_utilization: 0.1 } }
             convert.from_json(
                 {"sequence_batching": {"direct": {"minimum_slot_utilization": wrong}}}, "c"
             )
+
+
+def test_brackets_without_end_are_a_problem_and_no_fault() -> None:
+    (problem,) = convert.read("input {" * 50_000, "m/config.pbtxt").problems
+    assert str(problem).startswith("m/config.pbtxt:1:")
+
+
+def test_a_string_that_is_no_text_is_told_at_its_place() -> None:
+    (problem,) = convert.read("name: 'a'\ninput { name: '\\xff' }", "c").problems
+    assert str(problem) == (
+        "c:2:15: input[0].name: a string that is not UTF-8 text; write the text as it is"
+    )
