@@ -98,7 +98,7 @@ class ExecutorInstance:
             self._executor.execute(batch)
         except EngineError as error:
             return error
-        except Exception as fault:  # noqa: BLE001 - a model may raise anything; the engine goes on
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 - a model may raise anything, or call exit(); the engine goes on
             return Internal(f"model instance '{self.name}' failed: {say(fault)}")
         return None
 

@@ -255,7 +255,7 @@ def cancelled(request: InferRequest) -> Cancelled:
     return Cancelled(f"[request id: {request.id or '<id_unknown>'}] {Refusal.CANCELLED.value}")
 
 
-def say(fault: Exception) -> str:
+def say(fault: BaseException) -> str:
     """Name an exception and what it says."""
     text = str(fault)
     return f"{type(fault).__name__}: {text}" if text else type(fault).__name__

@@ -60,7 +60,7 @@ class Python:
                 return config
             try:
                 completed = complete(api.ModelConfig(to_json(config)))
-            except Exception as fault:
+            except (Exception, SystemExit) as fault:
                 raise InvalidArgument(f"{path}: auto_complete_config: {told(fault)}") from fault
         finally:
             modules.forget()
@@ -87,7 +87,7 @@ class Python:
         except (Internal, NotFound):
             modules.forget()
             raise
-        except BaseException as fault:
+        except (Exception, SystemExit) as fault:
             modules.forget()
             raise Internal(f"model '{config.name}': {told(fault)}") from fault
         make = CheckedExecutor if hasattr(model, "is_ready") else PythonExecutor
@@ -112,7 +112,7 @@ def _find(directory: Path, config: ModelConfig) -> Path:
 def _model_class(path: Path, modules: Modules) -> Any:  # noqa: ANN401 - the user's class
     try:
         module = modules.load(path)
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:
         raise Internal(f"{path}: {told(fault)}") from fault
     found = getattr(module, _CLASS, None)
     if found is None:

@@ -25,7 +25,10 @@ class Coroutines:
 
     def wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - the model's
         """Run a coroutine to its end; gives what it returns, raises what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        result, fault = asyncio.run_coroutine_threadsafe(_guarded(work), self._loop).result()
+        if fault is not None:
+            raise fault
+        return result
 
     def begin(
         self, work: Coroutine[Any, Any, Any], ended: Callable[[BaseException | None], None]
@@ -33,11 +36,7 @@ class Coroutines:
         """Have a coroutine run; ``ended`` is called on the loop's thread with what it raised."""
 
         async def run() -> None:
-            fault: BaseException | None = None
-            try:
-                await work
-            except Exception as error:  # noqa: BLE001 - a model may raise anything
-                fault = error
+            _, fault = await _guarded(work)
             ended(fault)
 
         asyncio.run_coroutine_threadsafe(run(), self._loop)
@@ -55,3 +54,11 @@ class Coroutines:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _guarded(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """Run a coroutine; what it raises must not end the loop, as ``exit()`` would."""
+    try:
+        return await work, None
+    except (Exception, SystemExit) as fault:  # noqa: BLE001 - a model may raise anything
+        return None, fault

@@ -142,7 +142,7 @@ class PythonExecutor:
                 self._answer(requests, self._coroutines.wait_for(returned))
             else:
                 self._answer(requests, returned)
-        except Exception as fault:  # noqa: BLE001 - a model may raise anything
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 - a model may raise anything, or call exit()
             raise self._failed(fault) from None
 
     def describe(self) -> Mapping[str, str]:

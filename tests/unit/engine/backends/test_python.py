@@ -220,6 +220,7 @@ def test_a_request_tells_all_that_the_client_said(load: Load) -> None:
         ),
         ("return [1, 2]", "Expected an 'InferenceResponse' object in the execute function return"),
         ("return [None, None]", "Expected an 'InferenceResponse' object"),
+        ("exit(3)", "SystemExit: 3"),
         ("return [pb_utils.InferenceResponse([3])] * 2", "output_tensors holds a int"),
         (
             "requests[0].get_response_sender().send(flags=1)",
@@ -355,6 +356,7 @@ def test_a_decoupled_model_that_returns_something_or_raises_fails_its_requests(l
     for body, said in (
         ("return []", "is using the decoupled mode and the execute function must return None"),
         ("raise KeyError('k')", "KeyError: 'k'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
     ):
         asked = x()
         run(load(body, decoupled=True), asked)
@@ -527,6 +529,7 @@ def test_a_model_that_changed_within_a_second_runs_as_it_is_now(tmp_path: Path) 
         ("class TritonPythonModel: pass", "has no method 'execute'"),
         ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
         ("def f(:", "SyntaxError"),
+        ("exit(3)", "SystemExit: 3"),
         (
             (
                 "class TritonPythonModel:\n"
@@ -629,6 +632,8 @@ ASYNC = """
             await self.all_came.wait()
             if requests[0].request_id() == "bad":
                 raise ValueError("not this one")
+            if requests[0].request_id() == "leaves":
+                exit("for good")
             %s
 """
 ANSWER = "return [pb_utils.InferenceResponse([]) for _ in requests]"
@@ -638,10 +643,11 @@ SEND = "[request.get_response_sender().send(flags=1) for request in requests]"
 @pytest.mark.triton("15.15")
 def test_an_async_execute_is_waited_for_and_of_a_decoupled_model_goes_on(load: Load) -> None:
     plain = load(ASYNC % (1, ANSWER), whole=True)
-    asked, bad = x(), x(id="bad")
-    run(plain, asked)
-    run(plain, bad)
+    bad, leaves, asked = x(id="bad"), x(id="leaves"), x()
+    for one in (bad, leaves, asked):
+        run(plain, one)
     assert asked.kept.over.is_set()
+    assert "SystemExit: for good" in error(leaves).message
     assert "ValueError: not this one" in error(bad).message
     plain.close()
 
