@@ -190,6 +190,8 @@ def _read_one(field: Message, value: Any) -> tuple[Any, str, str]:  # noqa: ANN4
         value = _number(value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and field.type != _BOOL):
         return _expected(expected, value)
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return None, f"half a character, found {_shown(value)}", ""
     return value, "", ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,3 +134,32 @@ def test_any_configuration_is_judged_and_every_finding_has_a_place(
         line, column = places.find(finding.path)
         if line is not None and column is not None:
             assert len(text.split("\n")[line - 1]) >= column
+
+
+_KEYS = st.sampled_from(sorted(_FIELDS)) | st.sampled_from(
+    ["dims", "kind", "value", "key", "step", "latest", "oldest", "maxBatchSize", "", "x"]
+)
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**320), 10**320)
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["TYPE_FP32", "kind_cpu", "1", "-7", "1e3", "Infinity", "\ud800"])
+)
+_JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_KEYS, _JSON, max_size=4))
+@settings(max_examples=80, deadline=None)
+def test_any_json_is_a_configuration_or_is_refused(plain: dict[str, Any]) -> None:
+    try:
+        config = convert.from_json(plain, "c")
+    except ConfigError:
+        return  # refused, and by nothing else
+    assert convert.from_json(convert.to_json(config), "c") == config
