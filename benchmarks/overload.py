@@ -59,8 +59,8 @@ class Setting:
 
     batch: int = 4
     instances: int = 2
-    latency_us: int = 20_000
-    queue: int = 64
+    latency_us: int = 40_000
+    queue: int = 32
     timeout_us: int = 500_000
     factor: float = 3.0
     seconds: float = 60.0

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.overload import PROTOCOLS, Overload, Setting, overload, write_model
 from benchmarks.server import Server, running
 
-# A fourth of the benchmark's rate: a test shares the machine.
+# Half the rate of the benchmark: a test shares the machine.
 SHORT = Setting(batch=2, latency_us=40_000, queue=16, seconds=1.2, around_s=0.6, usual=4.0)
 
 
