@@ -15,9 +15,10 @@ import pytest
 import tritonclient.http as triton_http
 from support.in_thread import Ports
 from support.recorder import Recorder, config, recording, write
-from support.serving import until
+from support.serving import serving, until
 from tritonclient.utils import InferenceServerException
 
+from engine import examples
 from engine.execution.host import Host
 from engine.modelconfig import convert
 from engine.options import ModelControlMode, ServeOptions
@@ -318,3 +319,54 @@ def test_an_ensemble_may_not_have_a_warm_up(world: World) -> None:
     assert "model_warmup can not be specified for ensemble 'ensemble'" in said
     with pytest.raises(InferenceServerException):
         world.load_again("ensemble")
+
+
+PYTHON = """
+backend: "python" max_batch_size: 4
+input [ { name: "X" data_type: TYPE_STRING dims: [ 1 ] } ]
+output [ { name: "Y" data_type: TYPE_STRING dims: [ 1 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+MODEL = """
+import numpy
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.seen = []
+
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            given = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
+            self.seen += [one[0] for one in given]
+            said = numpy.array([[str(self.seen).encode()]] * len(given), numpy.object_)
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("Y", said)]))
+        return answers
+"""
+
+
+@pytest.mark.triton("2d.1", "2d.2")
+def test_python_and_onnx_models_warm_up(tmp_path: Path) -> None:
+    examples.build("add_sub", tmp_path)
+    with (tmp_path / "add_sub" / "config.pbtxt").open("a", encoding="utf-8") as onnx:
+        both = "".join(given("random_data: true", f"INPUT{one}", dims="16") for one in (0, 1))
+        onnx.write(sample(both, batch=2, count=3))
+    model = tmp_path / "said"
+    (model / "1").mkdir(parents=True)
+    (model / "warmup").mkdir()
+    (model / "warmup" / "x").write_bytes(struct.pack("<I", 5) + b"hello")
+    (model / "1" / "model.py").write_text(MODEL, encoding="utf-8")
+    warm = sample(given('input_data_file: "x"', kind="TYPE_STRING", dims="1"), batch=2)
+    (model / "config.pbtxt").write_text(PYTHON + warm, encoding="utf-8")
+    with (
+        serving(f"--model-repository={tmp_path}", folder=tmp_path) as server,
+        triton_http.InferenceServerClient(server.http) as http,
+    ):
+        one = triton_http.InferInput("X", [1, 1], "BYTES")
+        one.set_data_from_numpy(np.array([[b"me"]], np.object_))
+        answer = http.infer("said", [one]).as_numpy("Y")
+        assert answer.tolist() == [[b"[b'hello', b'hello', b'me']"]]
+        found = http.get_inference_statistics("add_sub")["model_stats"][0]
+        assert found["execution_count"] % 3 == 0
+        assert found["inference_count"] == 2 * found["execution_count"]
