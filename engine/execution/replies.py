@@ -178,7 +178,9 @@ class Many:
                 raise _closed(layout.model)
             self._over = final
             self._post(answer, final=final)
-        if self._ground.mailbox.crowded:
+        if (
+            not final and self._ground.mailbox.crowded
+        ):  # the final one may come from the loop itself
             time.sleep(_PAUSE_S)
 
     def _post(self, answer: Answer, *, final: bool) -> None:
