@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.errors import EngineError
+    from engine.inside import Inside
     from engine.modelconfig.schema import ModelConfig
     from engine.types import Array, InferRequest, Parameter, Tensor, TensorSpec
 
@@ -213,6 +214,18 @@ class Threaded(Protocol):
     @property
     def threaded(self) -> bool:
         """Whether an instance is another one if it is placed with another number of threads."""
+        ...
+
+
+@runtime_checkable
+class Calling(Protocol):
+    """A backend whose models may call the server's other models."""
+
+    def calling(self, inside: Inside) -> Backend:
+        """Give the backend that loads models which call others by ``inside``.
+
+        Called before every load, on the thread that loads.
+        """
         ...
 
 

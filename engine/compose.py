@@ -31,6 +31,7 @@ from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound
 from engine.execution.host import Host
 from engine.execution.pinning import resolve
+from engine.inside import Inside
 from engine.memory.cuda import OpenCuda
 from engine.memory.system import open_system
 from engine.memory.table import RegionTable
@@ -99,9 +100,11 @@ async def _serve(options: ServeOptions) -> int:
     stop = _stop_on_signals(loop)
     clock = SystemClock()
     with reserved(options):
-        host = _host(options, clock)
+        inside = Inside(loop)
+        host = _host(options, clock, inside)
         devices = await _devices(options, loop)
         registry = Registry(options, clock=clock, loop=loop, host=host)
+        inside.connect(registry)
         try:
             await _load(options, registry, stop)
             regions = RegionTable(open_system, OpenCuda()) if options.allow_client_shm else None
@@ -134,7 +137,7 @@ async def _devices(options: ServeOptions, loop: asyncio.AbstractEventLoop) -> De
     return devices
 
 
-def _host(options: ServeOptions, clock: Clock) -> Host:
+def _host(options: ServeOptions, clock: Clock, inside: Inside) -> Host:
     """Say what the models share.
 
     Raises:
@@ -156,6 +159,7 @@ def _host(options: ServeOptions, clock: Clock) -> Host:
         limiter=limiter,
         cache=None if chosen is None else cache.find(chosen.name)(chosen.settings, clock),
         metering=options.metrics_config,
+        inside=inside,
     )
 
 

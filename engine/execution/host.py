@@ -1,8 +1,8 @@
-"""What the models of one server share: cores, rate limiter, response cache.
+"""What the models of one server share: cores, rate limiter, response cache, each other.
 
 Owns the one value that says so. Does not own what any of it means: how cores are dealt out is
 ``plan``'s, how threads are pinned ``pinning``'s, whose turn it is ``engine.ratelimit``'s, what is
-kept ``engine.cache``'s.
+kept ``engine.cache``'s, how models call each other ``engine.inside``'s.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.cache import Cache
+from engine.inside import Inside
 from engine.metering import Metering
 from engine.ratelimit import RateLimiter
 
@@ -22,7 +23,7 @@ class Host:
     ``policies`` give, for the name of a host policy, the cores that its instances' threads may
     run on. Without a ``limiter`` (``--rate-limit=off``) resources and priorities mean nothing.
     ``cache`` keeps responses of the models that ask for it; ``metering`` is what is measured
-    beside counts.
+    beside counts. ``inside`` is the way to the other models, where there is one.
     """
 
     cores: int
@@ -30,3 +31,4 @@ class Host:
     limiter: RateLimiter | None = None
     cache: Cache | None = None
     metering: Metering = field(default_factory=Metering)
+    inside: Inside | None = None

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.backend import Backend, Executor, Runnable, SelfChecking
+from engine.backend import Backend, Calling, Executor, Runnable, SelfChecking
 from engine.cache import Cache, Keys
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsupported
@@ -99,6 +99,8 @@ class ServedModel:
         self._ordering = Ordering() if ordered else None
         self._terms = SequenceTerms(config) if config.sequence_batching is not None else None
         self._crew: Crew | None = None
+        self._holds = 0
+        self._let_go: Callable[[], None] | None = None
 
     def may_change(self, crew: Crew) -> None:
         """Let instances come and go from now on; ``crew`` knows them."""
@@ -146,6 +148,22 @@ class ServedModel:
         """How many requests wait for an instance."""
         return self._pump.pending
 
+    def check(self, request: InferRequest) -> bool:
+        """Let a request pass if the model can run it; see ``Fit.check``."""
+        if self.fit is None:
+            self.fit = Fit(self.name, self.config.max_batch_size, self.inputs, self.outputs)
+        return self.fit.check(request)
+
+    def hold(self) -> None:
+        """Let it answer those who call it from inside until ``let_go``, even if it is stopped."""
+        self._holds += 1
+
+    def let_go(self) -> None:
+        """End a hold; the last one lets a stop that waits for it begin."""
+        self._holds -= 1
+        if not self._holds and self._let_go is not None:
+            self._let_go()
+
     def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
         """Take a checked request and return its ticket id.
 
@@ -181,7 +199,13 @@ class ServedModel:
         return self._ledger.picture(self._pump.pending)
 
     def stop(self, drained: Callable[[], None]) -> None:
-        """Refuse new requests, answer the others, free the model; then call ``drained``."""
+        """Refuse new requests, answer the others, free the model; then call ``drained``.
+
+        All of that begins when nobody holds it any more.
+        """
+        if self._holds:
+            self._let_go = lambda: self.stop(drained)
+            return
         last = drained if self._seat is None else lambda: self._leave(drained)
         if self._caching is not None:
             self._caching.when_quiet(lambda: self._pump.stop(last))
@@ -319,6 +343,8 @@ def _load_all(
                 config.name,
                 group.host_policy,
             )
+    if host.inside is not None and isinstance(backend, Calling):
+        backend = backend.calling(host.inside)
     sys.setswitchinterval(_SWITCH_S)
     with ExitStack() as undo:
         seat = _sit_down(planned, host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from engine.clock import SystemClock
 from engine.execution.host import Host
+from engine.inside import Inside
 from engine.memory.table import RegionTable
 from engine.options import ModelControlMode, ServeOptions
 from engine.repository.registry import Registry
@@ -40,7 +42,10 @@ def served(
     registries: list[Registry] = []
 
     async def opened(loop: asyncio.AbstractEventLoop) -> Registry:
-        registry = Registry(chosen, clock=SystemClock(), loop=loop, host=here)
+        inside = Inside(loop)
+        host = replace(here, inside=inside)
+        registry = Registry(chosen, clock=SystemClock(), loop=loop, host=host)
+        inside.connect(registry)
         registries.append(registry)
         await registry.start()
         return registry
