@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,10 @@ class Server:
 
 
 @contextmanager
-def running(repository: Path, *flags: str) -> Iterator[Server]:
+def running(repository: Path, *flags: str, tree: Path | None = None) -> Iterator[Server]:
     """Serve a model repository on ports the system chooses; stop it afterwards.
+
+    The engine served is this one, or that of another ``tree`` of the project's files.
 
     Raises:
         DidNotStart: it ended, or said nothing in time.
@@ -60,6 +63,7 @@ def running(repository: Path, *flags: str) -> Iterator[Server]:
                 ],
                 stdout=sink,
                 stderr=sink,
+                env=dict(os.environ) if tree is None else {**os.environ, "PYTHONPATH": str(tree)},
             )
         try:
             _wait(process, ports, log)
