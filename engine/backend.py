@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
@@ -52,11 +52,14 @@ class Signature:
     """What a model file says of itself: full shapes, -1 where a dimension may vary.
 
     ``batchable`` is true when the first dimension of every input and output may vary.
+    ``named_batch`` is for formats that can name their dimensions: whether the first one of every
+    tensor is named the batch. None is for those that cannot.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batchable: bool
+    named_batch: bool | None = field(default=None, compare=False)
 
 
 class Runnable(Protocol):

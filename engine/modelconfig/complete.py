@@ -7,17 +7,20 @@ reading the model file, nor which backend it is for (``repository.recognise``, w
 1. From a file's signature, inputs and outputs are completed only if one of the two lists is
    empty, and only then are ``max_batch_size`` and the dynamic batcher touched (even an explicit
    ``max_batch_size: 0``).
+   A file that names its batch dimension (OpenVINO's layouts) has these two touched always, and
+   one that does not is only warned of a ``max_batch_size`` (``unnamed_batch``).
 2. A model that is code says itself what is to be added (``adopt``), whatever is there already.
 3. Instance groups and defaults are filled always, also with completion switched off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from engine.errors import ConfigError, Problem
 from engine.modelconfig.check import problems
+from engine.modelconfig.findings import Finding
 from engine.modelconfig.schema import (
     Dims,
     DynamicBatching,
@@ -32,7 +35,15 @@ from engine.modelconfig.schema import (
 )
 from engine.types import TensorSpec
 
-__all__ = ["SELF_COMPLETED", "adopt", "complete", "input_specs", "output_specs", "problems"]
+__all__ = [
+    "SELF_COMPLETED",
+    "adopt",
+    "complete",
+    "input_specs",
+    "output_specs",
+    "problems",
+    "unnamed_batch",
+]
 
 _ANY = -1
 #: what a model may say of its own configuration (rule 2)
@@ -41,6 +52,8 @@ SELF_COMPLETED = ("input", "output", "max_batch_size", "dynamic_batching", "deco
 SEQUENCE_IDLE_US = 1_000_000
 # These do better with two instances on a CPU, Triton says (SetDefaultInstanceCount).
 _TWO_ON_CPU = {"onnxruntime", "tensorflow"}
+# These do not know a GPU of NVIDIA's, so KIND_AUTO is the CPU whatever there is.
+_NEVER_ON_GPU = {"openvino"}
 
 
 def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, machine
@@ -49,6 +62,7 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
     batchable: bool,
+    named_batch: bool | None = None,
     default_max_batch_size: int = 4,
     auto: bool = True,
     gpus: tuple[int, ...] = (),
@@ -56,14 +70,21 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
     """Fill in all that a recognised configuration leaves open.
 
     ``inputs`` and ``outputs`` are the model file's own, full shapes; () if it has no
-    signature. ``gpus`` are the devices of this machine.
+    signature. ``batchable`` and ``named_batch`` are as in ``backend.Signature``.
+    ``gpus`` are the devices of this machine.
 
     Raises:
         ConfigError: ``max_batch_size`` is set and the model file's batch dimension is fixed.
     """
     whole = (config.input or config.batch_input) and config.output
     # A model file may have no input (it generates, or holds constants), but it has an output.
-    if auto and outputs and not whole and not config.is_ensemble:
+    if auto and outputs and not config.is_ensemble and not (whole and not named_batch):
+        if named_batch is not None:
+            default_max_batch_size = max(default_max_batch_size, 1)
+            # Dims that have the model's whole rank leave no room for a batch in front.
+            batchable = batchable and not _of_full_rank(config, inputs)
+        elif not batchable and config.max_batch_size != 0:
+            raise _cannot_batch(config, (*inputs, *outputs))
         config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
     return _normalised(config, gpus)
 
@@ -86,18 +107,9 @@ def _from_file(
     batchable: bool,  # noqa: FBT001 - a fact of the file
     default_max_batch_size: int,
 ) -> ModelConfig:
-    """Apply rule 1 (the ONNX Runtime backend's ``AutoCompleteConfig``)."""
+    """Apply rule 1 (``AutoCompleteConfig`` of the ONNX Runtime and OpenVINO backends)."""
     if batchable and config.max_batch_size == 0:
         config = replace(config, max_batch_size=max(default_max_batch_size, 0))
-    elif not batchable and config.max_batch_size != 0:
-        what = (
-            f"autofill failed for model '{config.name}': model does not support batching while "
-            "non-zero max_batch_size is specified"
-        )
-        fixed = next((spec for spec in (*inputs, *outputs) if spec.shape[:1] != (_ANY,)), None)
-        seen = f" ('{fixed.name}' has shape {list(fixed.shape)})" if fixed is not None else ""
-        hint = f"set max_batch_size: 0, or export the model with a variable first dimension{seen}"
-        raise ConfigError([Problem(config.name, what, hint=hint)])
     scheduled = config.dynamic_batching is not None or config.sequence_batching is not None
     if batchable and config.max_batch_size > 1 and not scheduled:
         config = replace(config, dynamic_batching=DynamicBatching())
@@ -109,6 +121,37 @@ def _from_file(
         told = [spec for spec in outputs if spec.name not in config.kept_outputs]
         config = replace(config, output=tuple(_output(spec, batched=batched) for spec in told))
     return config
+
+
+def _of_full_rank(config: ModelConfig, inputs: tuple[TensorSpec, ...]) -> bool:
+    ranks = {spec.name: len(spec.shape) for spec in inputs}
+    return config.max_batch_size == 0 and any(
+        ranks.get(tensor.name) == len(tensor.dims if tensor.reshape is None else tensor.reshape)
+        for tensor in config.input
+    )
+
+
+def _cannot_batch(config: ModelConfig, specs: Sequence[TensorSpec]) -> ConfigError:
+    what = (
+        f"autofill failed for model '{config.name}': model does not support batching while "
+        "non-zero max_batch_size is specified"
+    )
+    fixed = next((spec for spec in specs if spec.shape[:1] != (_ANY,)), None)
+    seen = f" ('{fixed.name}' has shape {list(fixed.shape)})" if fixed is not None else ""
+    hint = f"set max_batch_size: 0, or export the model with a variable first dimension{seen}"
+    return ConfigError([Problem(config.name, what, hint=hint)])
+
+
+def unnamed_batch(config: ModelConfig, named_batch: bool | None) -> Iterator[Finding]:  # noqa: FBT001 - a fact of the file
+    """Warn of a model that is to batch though its layouts do not say that it can (rule 1)."""
+    if named_batch is False and config.max_batch_size > 0 and config.dynamic_batching is None:
+        yield Finding(
+            ("max_batch_size",),
+            f"autofill warning for model '{config.name}': model does not support batching while "
+            "non-zero max_batch_size is specified (its file names no batch dimension)",
+            "write dynamic_batching {} if batches are to be made of requests",
+            warning=True,
+        )
 
 
 def _dims(spec: TensorSpec, *, batched: bool) -> tuple[Dims, Dims | None]:
@@ -182,6 +225,7 @@ def _group(
     kind = group.kind
     if kind is InstanceKind.KIND_AUTO:
         usable = bool(gpus) and set(group.gpus) <= set(gpus)
+        usable = usable and config.backend not in _NEVER_ON_GPU
         kind = InstanceKind.KIND_GPU if usable else InstanceKind.KIND_CPU
         if not usable:  # the devices it wished for are not there, so it wishes for none
             group = replace(group, gpus=())

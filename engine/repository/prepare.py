@@ -17,7 +17,7 @@ from engine.errors import ConfigError, EngineError, NotFound, Problem, Unsupport
 from engine.modelconfig import convert
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.check_tensors import check_labels
-from engine.modelconfig.complete import adopt, complete, problems
+from engine.modelconfig.complete import adopt, complete, problems, unnamed_batch
 from engine.modelconfig.findings import Finding, located
 from engine.modelconfig.locate import Places
 from engine.modelconfig.schema import ModelConfig
@@ -188,6 +188,7 @@ def fill(declared: Declared, said: Said, terms: Terms) -> ModelConfig:
             inputs=signature.inputs if signature is not None else (),
             outputs=signature.outputs if signature is not None else (),
             batchable=signature is not None and signature.batchable,
+            named_batch=signature.named_batch if signature is not None else None,
             default_max_batch_size=terms.default_max_batch_size(config.backend),
             auto=terms.auto,
             gpus=terms.gpus or (),
@@ -210,6 +211,7 @@ def judge(declared: Declared, config: ModelConfig, said: Said, terms: Terms) -> 
         differing = (
             *disagreements(config, said.inputs, said.outputs),
             *_overridden(declared, config),
+            *unnamed_batch(config, said.named_batch),
         )
         found += located(differing, declared.source, declared.places)
     return found

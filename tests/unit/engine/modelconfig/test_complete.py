@@ -8,7 +8,13 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.modelconfig import convert
-from engine.modelconfig.complete import complete, input_specs, output_specs, problems
+from engine.modelconfig.complete import (
+    complete,
+    input_specs,
+    output_specs,
+    problems,
+    unnamed_batch,
+)
 from engine.modelconfig.schema import InstanceKind, ModelConfig, VersionPolicy
 from engine.repository.recognise import recognise
 from engine.types import DType, TensorSpec
@@ -200,3 +206,48 @@ def test_an_ensemble_gets_no_instances_and_no_memory_settings() -> None:
     assert config.platform == "ensemble"
     assert config.instance_group == ()
     assert config.optimization is None
+
+
+def _named(text: str, spec: TensorSpec, *, named: bool) -> ModelConfig:
+    return complete(
+        replace(convert.loads(text, "c"), name="m", backend="openvino"),
+        inputs=(spec,),
+        outputs=(spec,),
+        batchable=named,
+        named_batch=named,
+        default_max_batch_size=4,
+    )
+
+
+_WHOLE = "\n".join(
+    f'{kind} {{ name: "x" data_type: TYPE_FP32 dims: 3 }}' for kind in ("input", "output")
+)
+
+
+@pytest.mark.triton("2a.4")
+@pytest.mark.parametrize("text", ["", _WHOLE])
+def test_a_named_batch_dimension_is_completed_whatever_the_configuration_says(text: str) -> None:
+    found = _named(text, _FIXED, named=True)
+    assert (found.max_batch_size, found.dynamic_batching is not None) == (4, True)
+    assert found.input[0].dims == (3,)
+    assert list(unnamed_batch(found, named_batch=True)) == []
+
+
+def test_dims_of_the_models_whole_rank_leave_no_room_for_a_batch() -> None:
+    found = _named(_WHOLE.replace("dims: 3", "dims: [ 1, 3 ]"), _FIXED, named=True)
+    assert (found.max_batch_size, found.dynamic_batching) == (0, None)
+
+
+@pytest.mark.triton("2a.4")
+def test_a_model_that_names_no_batch_is_only_warned_of_its_batch_size() -> None:
+    found = _named("max_batch_size: 8", _FIXED, named=False)
+    assert (found.max_batch_size, found.dynamic_batching) == (8, None)
+    (warning,) = unnamed_batch(found, named_batch=False)
+    assert warning.warning
+    assert "model does not support batching while non-zero max_batch_size" in warning.what
+    assert list(unnamed_batch(found, named_batch=None)) == []
+
+
+def test_openvino_is_never_put_on_a_gpu_by_itself() -> None:
+    found = _complete("", backend="openvino", gpus=(0,))
+    assert found.instance_group[0].kind is InstanceKind.KIND_CPU
