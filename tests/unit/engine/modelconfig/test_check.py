@@ -323,3 +323,18 @@ def test_a_platform_that_means_nothing_to_a_backend_is_a_warning() -> None:
     assert found.warning
     assert "platform 'onnxruntime_onnx' is not that of backend 'python'" in found.what
     assert check('name: "m" platform: "mine" backend: "python"') == ()
+
+
+def test_order_is_kept_with_one_level_and_with_delays_that_never_come() -> None:
+    text = """
+dynamic_batching { preserve_ordering: true priority_levels: 1 default_priority_level: 1
+  default_queue_policy { timeout_action: DELAY } }
+"""
+    assert all(found.warning for found in check(text))
+    (found,) = check(text.replace("DELAY", "DELAY default_timeout_microseconds: 1"))
+    assert "Queue policy can not have DELAY as timeout action" in found.what
+
+
+def test_a_dimension_that_varies_fits_a_fixed_one_where_nothing_batches() -> None:
+    text = 'input { name: "x" data_type: TYPE_FP32 dims: [ -1, 3 ] }'
+    assert _agree(text, TensorSpec("x", DType.FP32, (2, 3))) == []
