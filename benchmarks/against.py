@@ -119,7 +119,8 @@ def markdown(
             table(("", ""), machine.items()),
             (
                 f"Median of {len(pairs[0].now)} pairs of {seconds:g} s, least and greatest in "
-                "brackets. CPU is that of the server's processes for each request, warm-up included."
+                "brackets. CPU is that of the server's processes for each request, warm-up "
+                "included."
             ),
             table(head, rows) + "\n",
         )
