@@ -301,7 +301,8 @@ class _Profile:
                     settings=settings,
                 )
                 seen = watch.seen()
-            return Measured(observed(driven, seen, load), driven.stable)
+            ran = v2client.runtime(endpoint, model)
+            return Measured(observed(driven, seen, load), driven.stable, ran)
 
         return gauge
 

@@ -8,8 +8,8 @@ own what to try (``stages``), how to bring a server up (``launchers``) or how to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -27,10 +27,11 @@ from engine.modelconfig.schema import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a gauge brings back: the observations, and whether the windows agreed."""
+    """What a gauge brings back: the observations, whether the windows agreed, and what ran."""
 
     observed: Observed
     stable: bool
+    runtime: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Loads a server as told and observes it meanwhile.
@@ -128,6 +129,7 @@ class Bench:
             window_rates=measured.observed.window_rates,
             requests=len(measured.observed.latency_ns),
             gpus={gpu.uuid: metrics.of_gpu(gpu) for gpu in measured.observed.gpus},
+            runtime=measured.runtime,
         )
 
     def _serve(self, row: Row, config: ModelConfig) -> Endpoint:

@@ -121,6 +121,19 @@ def statistics(endpoint: Endpoint, model: str, *, timeout_s: float = SECONDS) ->
     return sum(versions, Counters())
 
 
+def runtime(endpoint: Endpoint, model: str) -> Mapping[str, str]:
+    """Read what really runs the model, by the server's own account; {} if it gives none.
+
+    Raises:
+        Unreachable: the server does not answer.
+    """
+    try:
+        report = _ask(endpoint, calls.Statistics(model, runtime=True), calls.StatisticsReport)
+    except Refused:
+        return {}
+    return next((one.runtime for one in report.models if one.name == model and one.runtime), {})
+
+
 def index(endpoint: Endpoint) -> tuple[calls.IndexedModel, ...]:
     """List the repository of the server.
 

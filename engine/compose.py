@@ -311,7 +311,8 @@ def _leave_at_once(code: int, reason: str) -> NoReturn:
 
 def _announce(options: ServeOptions, registry: Registry, *, reasons: bool) -> None:
     served = {(one.name, str(one.version)): one.config for one in registry.models()}
-    lines = overview(registry.index(), served)
+    runtimes = {(one.name, str(one.version)): one.runtime for one in registry.models()}
+    lines = overview(registry.index(), served, runtimes)
     if options.log_info:
         draw(lines, Console(stderr=True))
     for line in lines:

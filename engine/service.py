@@ -8,7 +8,7 @@ runs. Everything here runs on the event loop's thread and never waits; only load
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -405,7 +405,10 @@ class Service:
         ]
         if call.model and not found:
             raise self._no_statistics(call)
-        return StatisticsReport(tuple(_figures(model.statistics()) for model in found))
+        figures = (_figures(model.statistics()) for model in found)
+        if not call.runtime:  # Triton's keys, and no other
+            figures = (replace(one, runtime={}) for one in figures)
+        return StatisticsReport(tuple(figures))
 
     def _no_statistics(self, call: Statistics) -> InvalidArgument:
         try:
@@ -494,6 +497,7 @@ def _figures(statistics: ModelStatistics) -> ModelFigures:
             )
             for one in statistics.response_stats
         ),
+        runtime=statistics.runtime,
     )
 
 

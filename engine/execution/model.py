@@ -196,7 +196,7 @@ class ServedModel:
 
     def statistics(self) -> ModelStatistics:
         """Picture the counters as they are now."""
-        return self._ledger.picture(self._pump.pending)
+        return replace(self._ledger.picture(self._pump.pending), runtime=self.runtime)
 
     def stop(self, drained: Callable[[], None]) -> None:
         """Refuse new requests, answer the others, free the model; then call ``drained``.

@@ -219,6 +219,9 @@ class Loading:
         served.load_ns = self._clock.now_ns() - begun_ns
         took_s = served.load_ns / 1e9
         logger.info("successfully loaded '%s' version %d in %.2f s", served.name, version, took_s)
+        if served.runtime:
+            ran = ", ".join(f"{word}: {value}" for word, value in served.runtime.items())
+            logger.info("'%s' version %d is run by %s", served.name, version, ran)
         return served
 
     def _try(self, sighting: Sighting, version: int) -> ServedModel:

@@ -14,7 +14,7 @@ from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
 from engine.repository.registry import IndexEntry
 
 #: the columns of the table, in order, as ``Line`` has them
-COLUMNS = ("Model", "Version", "State", "Backend", "Instances", "Max batch")
+COLUMNS = ("Model", "Version", "State", "Backend", "Instances", "Max batch", "Runs on")
 
 #: stands for the version of a model of which none could be chosen
 NO_VERSION = "-"
@@ -40,6 +40,7 @@ class Line:
     backend: str = ""
     instances: str = ""
     max_batch: str = ""
+    runs_on: str = ""
     reason: str = ""
 
     @property
@@ -52,6 +53,7 @@ class Line:
             self.backend,
             self.instances,
             self.max_batch,
+            self.runs_on,
         )
 
     @property
@@ -64,17 +66,24 @@ class Line:
 
 
 def overview(
-    entries: Iterable[IndexEntry], served: Mapping[tuple[str, str], ModelConfig]
+    entries: Iterable[IndexEntry],
+    served: Mapping[tuple[str, str], ModelConfig],
+    runtimes: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
 ) -> tuple[Line, ...]:
     """Describe every entry of the index, those that are not served last.
 
-    ``served`` holds the configuration of every (model, version) that is.
+    ``served`` holds the configuration of every (model, version) that is, and ``runtimes`` what
+    runs it by its own account.
     """
-    lines = [_line(entry, served.get((entry.name, entry.version))) for entry in entries]
+    known = runtimes or {}
+    lines = [
+        _line(entry, served.get(key), known.get(key, {}))
+        for entry, key in ((entry, (entry.name, entry.version)) for entry in entries)
+    ]
     return tuple(sorted(lines, key=lambda line: bool(line.reason)))
 
 
-def _line(entry: IndexEntry, config: ModelConfig | None) -> Line:
+def _line(entry: IndexEntry, config: ModelConfig | None, runtime: Mapping[str, str]) -> Line:
     if config is None:
         return Line(
             model=entry.name,
@@ -89,8 +98,17 @@ def _line(entry: IndexEntry, config: ModelConfig | None) -> Line:
         backend=config.backend or config.platform,
         instances=instances(config.instance_group),
         max_batch=str(config.max_batch_size),
+        runs_on=runs_on(runtime),
         reason=entry.reason,
     )
+
+
+def runs_on(runtime: Mapping[str, str]) -> str:
+    """Say in few words what runs a model: ``onnxruntime 1.32.0, CPU``, ``openvino ..., f32``."""
+    first = runtime.get("providers", runtime.get("device", "")).partition(",")[0]
+    where = first.removesuffix("ExecutionProvider")
+    said = (runtime.get("runtime", ""), where, runtime.get("precision", ""))
+    return ", ".join(word for word in said if word)
 
 
 def instances(groups: Sequence[InstanceGroup]) -> str:

@@ -111,7 +111,7 @@ class ModelStatistics:
     ``failures`` has a number for every reason, and they add up to ``fail.count``. ``devices`` are
     those that its ``instances`` are on. ``pending`` requests wait for an instance at this moment.
     ``caches`` says that a response cache is asked first. ``closings`` says why batches left, where
-    that is asked for.
+    that is asked for. ``runtime`` is what really runs the model, in its own words.
     """
 
     name: str
@@ -137,6 +137,7 @@ class ModelStatistics:
     instances: int = 1
     caches: bool = False
     closings: Mapping[Closing, int] = field(default_factory=dict)
+    runtime: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,14 @@ class ModelConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What has this model done? An empty ``model`` asks for all of them."""
+    """What has this model done? An empty ``model`` asks for all of them.
+
+    ``runtime`` asks one model what runs it, too: over HTTP only, and of this server only.
+    """
 
     model: str = ""
     version: str = ""
+    runtime: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +277,8 @@ class ModelFigures:
     """One model version's statistics, as the statistics extension defines them.
 
     ``last_inference`` is in ms since 1970-01-01 UTC, 0 before the first. ``responses`` are
-    those of a model that answers a request 0 to n times.
+    those of a model that answers a request 0 to n times. ``runtime`` says what really runs
+    the model; it is there only if it was asked for.
     """
 
     name: str
@@ -291,6 +296,7 @@ class ModelFigures:
     cache_miss: Count = Count()
     batches: tuple[BatchFigures, ...] = ()
     responses: tuple[ResponseFigures, ...] = ()
+    runtime: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,13 +231,14 @@ def _figures_from_proto(message: Message) -> ModelFigures:
         tally = getattr(owner, name)
         return Count(tally.count, tally.ns)
 
+    tallies: dict[str, Any] = {name: count(message.inference_stats, name) for name in _TALLIES}
     return ModelFigures(
         name=message.name,
         version=message.version,
         last_inference=message.last_inference,
         inference_count=message.inference_count,
         execution_count=message.execution_count,
-        **{name: count(message.inference_stats, name) for name in _TALLIES},
+        **tallies,
         batches=tuple(
             BatchFigures(one.batch_size, *(count(one, name) for name in _BATCH_TALLIES))
             for one in message.batch_stats

@@ -185,6 +185,7 @@ _PARSERS: Mapping[Verb, Callable[[Route, bytes], Call]] = {
     Verb.MODEL: lambda route, _body: ModelMetadata(route.model, route.version),
     Verb.CONFIG: lambda route, _body: ModelConfiguration(route.model, route.version),
     Verb.STATS: lambda route, _body: Statistics(route.model, route.version),
+    Verb.RUNTIME: lambda route, _body: Statistics(route.model, route.version, runtime=True),
     Verb.INDEX: lambda _route, body: report.index_request(body),
     Verb.LOAD: lambda route, body: report.load_request(route.model, body),
     Verb.UNLOAD: lambda route, body: report.unload_request(route.model, body),
@@ -329,7 +330,9 @@ _QUESTIONS: Mapping[type, Callable[[Any], str]] = {
     ModelMetadata: lambda call: routes.model_path(call.model, call.version),
     ModelConfiguration: lambda call: routes.model_path(call.model, call.version, "config"),
     Statistics: lambda call: (
-        routes.model_path(call.model, call.version, "stats") if call.model else "/v2/models/stats"
+        routes.model_path(call.model, call.version, "stats/runtime" if call.runtime else "stats")
+        if call.model
+        else "/v2/models/stats"
     ),
 }
 

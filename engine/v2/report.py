@@ -130,6 +130,7 @@ def _figures_to_json(figures: ModelFigures) -> dict[str, Any]:
             for batch in figures.batches
         ],
         "memory_usage": [],
+        **({"runtime": dict(figures.runtime)} if figures.runtime else {}),
     }
 
 
@@ -174,6 +175,7 @@ def _figures_from_json(plain: Mapping[str, Any]) -> ModelFigures:
             )
             for place in sorted(responses, key=_index)
         ),
+        runtime={str(key): str(value) for key, value in strict.members(plain, "runtime").items()},
     )
 
 

@@ -32,6 +32,7 @@ class Verb(Enum):
     MODEL = "model metadata"
     CONFIG = "config"
     STATS = "stats"
+    RUNTIME = "stats, and what runs the model"
     INFER = "infer"
     INDEX = "index"
     LOAD = "load"
@@ -72,6 +73,8 @@ _TABLE = tuple(
         (_MODEL + "/ready", _GET, Verb.MODEL_READY),
         (_MODEL + "/config", _GET, Verb.CONFIG),
         (_MODEL + "/stats", _GET, Verb.STATS),
+        # This server's own: Triton has no such path, so no client of its gets another answer.
+        (_MODEL + "/stats/runtime", _GET, Verb.RUNTIME),
         (_MODEL + "/generate(?:_stream)?", _POST, Verb.GENERATE),
         (_MODEL + "/trace/setting", _BOTH, Verb.TRACE),
         (_MODEL, _GET, Verb.MODEL),

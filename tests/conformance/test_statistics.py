@@ -17,6 +17,9 @@ from support.in_thread import Ports
 from support.served import served
 from tritonclient.utils import InferenceServerException
 
+from analyzer import v2client
+from analyzer.launcher import Endpoint
+
 TALLIES = [
     "success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit",
     "cache_miss",
@@ -224,3 +227,11 @@ def test_the_numbers_add_up_while_requests_are_under_way(server: Ports) -> None:
             one.result()
     after = statistics(server, "batched")
     assert after["inference_count"] - before["inference_count"] == 8
+
+
+def test_what_runs_a_model_is_told_under_a_path_of_its_own(server: Ports) -> None:
+    (told,) = fetched(server, "models/fresh/stats/runtime")["model_stats"]
+    assert told.pop("runtime")["runtime"] == "synthetic"
+    assert told.keys() == statistics(server, "fresh").keys()
+    endpoint = Endpoint(f"127.0.0.1:{server.http.port}")
+    assert v2client.runtime(endpoint, "fresh")["instances"] == "1"

@@ -7,17 +7,24 @@ Rules, from Triton's ONNX Runtime backend:
 2. accelerators for GPUs mean nothing on a CPU instance;
 3. parameters are translated and checked here; one that is not known is an error;
 4. a provider that the installed ONNX Runtime lacks is an error that names the package to
-   install. Falling back to the CPU in silence is how wrong figures are made.
+   install. Falling back to the CPU in silence is how wrong figures are made;
+5. the ``openvino`` accelerator of a CPU instance is the package ``openvino`` where ONNX Runtime has
+   no such provider (``runs_elsewhere``);
+6. a provider that was asked for and that ONNX Runtime drops, or gives none of the graph's nodes, is
+   an error too, unless ``parameters['allow_provider_fallback']`` says ``true``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.backend import Placement
 from engine.errors import InvalidArgument, Unsupported
 from engine.modelconfig.schema import Accelerator, ExecutionAccelerators, ModelConfig
+
+#: the parameter that lets a model run without the provider it asks for
+FALLBACK = "allow_provider_fallback"
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -111,6 +118,50 @@ def choose(
                 " accelerator out of config.pbtxt"
             )
     return chosen
+
+
+def runs_elsewhere(config: ModelConfig, placement: Placement, available: Collection[str]) -> bool:
+    """Apply rule 5.
+
+    Raises:
+        InvalidArgument: an accelerator or a parameter that does not exist.
+    """
+    if placement.device is not None or OPENVINO in available:
+        return False
+    return any(provider.name == OPENVINO for provider in _asked_for(config, placement))
+
+
+def unused(
+    config: ModelConfig,
+    chosen: Sequence[Provider],
+    had: Collection[str],
+    nodes: Mapping[str, int],
+) -> str:
+    """Say why a session is not what was asked for (rule 6), "" if it is.
+
+    ``had`` are the providers that the session has, and ``nodes`` counts the nodes of each; it is
+    empty if that is not known.
+
+    Raises:
+        InvalidArgument: the parameter is neither true nor false.
+    """
+    if _switch(FALLBACK, config.parameters.get(FALLBACK, "false")) == "1":
+        return ""
+    if missing := [provider.name for provider in chosen if provider.name not in had]:
+        return (
+            f"ONNX Runtime could not use {', '.join(missing)} and would run the model with"
+            f" {', '.join(had)} instead: see its message above (a library that is not there, or an"
+            " option it does not take)"
+        )
+    # CUDA is there of itself below an accelerator; the first one is what was asked for.
+    first = chosen[0].name
+    if not nodes or first == CPU or nodes.get(first):
+        return ""
+    counts = ", ".join(f"{count} on {name}" for name, count in sorted(nodes.items()))
+    return (
+        f"{first} takes none of the model's nodes ({counts}): take the accelerator out of"
+        f" config.pbtxt, or write parameters {FALLBACK}: true to serve the model all the same"
+    )
 
 
 def _asked_for(config: ModelConfig, placement: Placement) -> Iterator[Provider]:

@@ -19,7 +19,14 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from engine.backend import Placement, Runnable, Signature
-from engine.backends.onnxruntime.providers import CPU, Provider, choose
+from engine.backends.onnxruntime.accelerated import through_openvino
+from engine.backends.onnxruntime.providers import (
+    CPU,
+    Provider,
+    choose,
+    runs_elsewhere,
+    unused,
+)
 from engine.backends.onnxruntime.settings import GraphLevel, Pool, Settings, read, read_pool
 from engine.errors import ConfigError, Internal, InvalidArgument, NotFound, Problem, Unsupported
 from engine.modelconfig.agree import disagreements
@@ -118,15 +125,13 @@ class OnnxRuntime:
         """
         path = _find(directory, config)
         settings = read(config, placement, self.pool)
-        chosen = choose(config, placement, ort.get_available_providers())
+        available = ort.get_available_providers()
+        if runs_elsewhere(config, placement, available):
+            return through_openvino(directory, path, config, placement)
+        chosen = choose(config, placement, available)
         session = _open(path, _options(settings), chosen)
-        had = session.get_providers()
-        if missing := [provider.name for provider in chosen if provider.name not in had]:
-            raise Unsupported(
-                f"{path}: ONNX Runtime could not use {', '.join(missing)} and would run the model"
-                f" with {', '.join(had)} instead: see its message above (a library that is not"
-                " there, or an option it does not take)"
-            )
+        if why := unused(config, chosen, session.get_providers(), _nodes(session)):
+            raise Unsupported(f"{path}: {why}")
         _check(config, _signature(session, path), path)
         return _Session(session, settings, config)
 
@@ -209,7 +214,7 @@ class _Session:
             shared = settings.pool.intra_op_threads or "all cores"
             said |= {"intra_op_threads": f"{shared}, shared by all models", "spinning": "shared"}
         if nodes := _nodes(session):
-            said["nodes"] = nodes
+            said["nodes"] = _told(nodes)
         return said
 
     def close(self) -> None:
@@ -323,15 +328,19 @@ def _said(fault: Exception) -> str:
     return f"{parts[1]}: {parts[3]}" if len(parts) == 4 else str(fault)  # noqa: PLR2004 - as above
 
 
-def _nodes(session: Any) -> str:  # noqa: ANN401 - untyped library
-    """Count the graph's nodes by provider, where this ONNX Runtime can tell."""
+def _nodes(session: Any) -> dict[str, int]:  # noqa: ANN401 - untyped library
+    """Count the graph's nodes by provider, where this ONNX Runtime can tell (1.24 and later)."""
     ask = getattr(session, "get_provider_graph_assignment_info", None)
     if ask is None:
-        return ""
+        return {}
     counts: dict[str, int] = {}
     for part in ask():
         counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
-    return ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))
+    return counts
+
+
+def _told(nodes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} on {name}" for name, count in sorted(nodes.items()))
 
 
 def _to_text(name: str, array: Array) -> Array:

@@ -86,7 +86,7 @@ def read(config: ModelConfig, placement: Placement, pool: Pool | None = None) ->
         InvalidArgument: a parameter that is not what it should be.
     """
     threads = _number(config, "intra_op_thread_count", placement.threads)
-    alone = _cpu_instances(config) <= 1 and 0 < threads <= placement.threads
+    alone = cpu_instances(config) <= 1 and 0 < threads <= placement.threads
     entries = {_SPINNING: "1" if alone else "0"}
     entries |= {
         key: value for key, value in config.parameters.items() if key.startswith("session.")
@@ -131,7 +131,8 @@ def _whole(text: str | None, default: int, where: str, most: int | None = None) 
     return value
 
 
-def _cpu_instances(config: ModelConfig) -> int:
+def cpu_instances(config: ModelConfig) -> int:
+    """Count the instances that compute on the CPU."""
     return sum(
         max(1, group.count)
         for group in config.instance_group

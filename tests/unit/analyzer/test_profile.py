@@ -71,6 +71,7 @@ class Server:
                 window_rates=(rate, rate, rate),
             ),
             stable=True,
+            runtime={"runtime": "of the test"},
         )
 
 
@@ -117,6 +118,11 @@ def test_equal_configurations_have_one_name_and_the_default_its_own() -> None:
     assert subject.name(trial(instance_count=2, concurrency=1)) == "m_config_0"
     assert subject.name(trial(instance_count=3, concurrency=1)) == "m_config_1"
     assert subject.name(trial(instance_count=2, concurrency=8)) == "m_config_0"
+
+
+def test_a_row_says_what_really_ran_the_model() -> None:
+    row = bench(Server()).measure(trial(concurrency=1))
+    assert row.runtime == {"runtime": "of the test"}
 
 
 def test_a_running_variant_is_reused_but_never_for_verification() -> None:

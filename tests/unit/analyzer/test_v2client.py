@@ -62,6 +62,10 @@ def test_counters_are_read_and_subtracted(server: V2Server, endpoint: Endpoint) 
     assert (seen.request_ns, seen.queue_ns, seen.compute_infer_ns) == (4000, 400, 2400)
 
 
+def test_a_server_that_does_not_say_what_runs_a_model_says_nothing(endpoint: Endpoint) -> None:
+    assert v2client.runtime(endpoint, "tiny") == {}
+
+
 def test_the_index_says_what_is_not_ready_and_why(endpoint: Endpoint) -> None:
     tiny, other = v2client.index(endpoint)
     assert (tiny.name, tiny.state, tiny.reason) == ("tiny", "READY", "")

@@ -25,7 +25,9 @@ def drawn(*, terminal: bool, lines: tuple[Line, ...] = LINES) -> list[str]:
 
 def test_without_a_terminal_the_table_is_plain_and_aligned() -> None:
     head, first, second = drawn(terminal=False)
-    assert head.split() == ["Model", "Version", "State", "Backend", "Instances", "Max", "batch"]
+    assert head.split() == [
+        "Model", "Version", "State", "Backend", "Instances", "Max", "batch", "Runs", "on",
+    ]  # fmt: skip
     assert first.index("READY") == second.index("UNAVAILABLE") == head.index("State")
     assert second.startswith("[b] ")
 

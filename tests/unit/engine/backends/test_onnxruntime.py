@@ -16,7 +16,7 @@ from kits.backend_kit import BackendKit
 from onnx import TensorProto, helper
 
 from engine.backend import Configurable, Interruptible, Placement, Signature, find
-from engine.errors import ConfigError, EngineError, Internal, InvalidArgument, NotFound, Unsupported
+from engine.errors import ConfigError, EngineError, Internal, InvalidArgument, NotFound
 from engine.modelconfig.schema import (
     Accelerator,
     Dims,
@@ -207,15 +207,28 @@ def test_all_that_disagrees_with_the_model_is_said_at_once(tmp_path: Path) -> No
     assert "optional input 'X'" in text
 
 
-def test_an_accelerator_that_is_not_installed_stops_the_load(tmp_path: Path) -> None:
-    """Never the CPU in silence instead."""
-    identity(tmp_path / "model.onnx")
+@pytest.mark.triton("2c.6")
+def test_the_openvino_accelerator_says_what_runs_and_answers_as_the_cpu_does(
+    tmp_path: Path,
+) -> None:
+    reason = "needs OpenVINO: pip install 'servetune[openvino]'"
+    if "OpenVINOExecutionProvider" not in ort.get_available_providers():
+        pytest.importorskip("openvino", reason=reason)
+    write(
+        tmp_path / "model.onnx",
+        [helper.make_node("Relu", ["X"], ["Y"])],
+        {"X": (TensorProto.FLOAT, ("n", 4))},
+        {"Y": (TensorProto.FLOAT, ("n", 4))},
+    )
     accelerators = ExecutionAccelerators(cpu_execution_accelerator=(Accelerator(name="openvino"),))
     asked = config(optimization=Optimization(execution_accelerators=accelerators))
-    if "OpenVINOExecutionProvider" in ort.get_available_providers():
-        pytest.skip("this ONNX Runtime has OpenVINO")
-    with pytest.raises(Unsupported, match="pip install onnxruntime-openvino"):
-        BACKEND.load(tmp_path, asked, Placement())
+    runnable = BACKEND.load(tmp_path, asked, Placement())
+    array = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    ours = runnable.run({"X": array}, ["Y"])["Y"]
+    np.testing.assert_array_equal(ours, np.maximum(array, 0))
+    said = runnable.describe()
+    assert "openvino" in " ".join(said.values()).lower()
+    runnable.close()
 
 
 SHARED = """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from engine.backend import Placement
-from engine.backends.onnxruntime.providers import Provider, choose
+from engine.backends.onnxruntime.accelerated import stand_in, through_openvino
+from engine.backends.onnxruntime.providers import Provider, choose, runs_elsewhere, unused
 from engine.backends.onnxruntime.settings import GraphLevel, read
 from engine.errors import InvalidArgument, Unsupported
 from engine.modelconfig.schema import (
@@ -249,3 +251,54 @@ def test_a_parameter_that_is_not_what_it_should_be_is_named(key: str, text: str)
 def test_an_unknown_graph_level_is_named() -> None:
     with pytest.raises(InvalidArgument, match=r"graph\.level: expected 0 .* found 7"):
         read(ModelConfig(optimization=Optimization(graph_level=7)), Placement())
+
+
+@pytest.mark.triton("2c.6")
+@pytest.mark.parametrize(
+    ("config", "placement", "available", "elsewhere"),
+    [
+        (model(cpu=(acc("openvino"),)), Placement(), (CPU,), True),
+        (model(cpu=(acc("openvino"),)), Placement(), ALL, False),
+        (model(cpu=(acc("openvino"),)), ON_GPU, (CUDA, CPU), False),
+        (model(), Placement(), (CPU,), False),
+    ],
+)
+def test_openvino_is_its_own_package_where_onnx_runtime_has_no_such_provider(
+    config: ModelConfig, placement: Placement, available: tuple[str, ...], *, elsewhere: bool
+) -> None:
+    assert runs_elsewhere(config, placement, available) is elsewhere
+
+
+def test_parameters_mean_the_same_through_the_package_openvino() -> None:
+    config = stand_in(
+        model(instances=2, parameters={"intra_op_thread_count": "3", "execution_mode": "1"}),
+        "net/model.onnx",
+    )
+    assert (config.backend, config.default_model_filename) == ("openvino", "net/model.onnx")
+    assert config.parameters == {"INFERENCE_NUM_THREADS": "6"}
+
+
+def test_without_either_package_the_error_names_both(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported) as caught:
+        through_openvino(
+            tmp_path,
+            tmp_path / "model.onnx",
+            model(cpu=(acc("openvino"),)),
+            Placement(),
+            look_up=lambda _name: None,
+        )
+    assert "pip install 'servetune[openvino]'" in caught.value.message
+    assert "pip install onnxruntime-openvino" in caught.value.message
+
+
+@pytest.mark.triton("2c.6", "2c.7")
+def test_a_provider_that_is_dropped_or_has_no_nodes_is_told_unless_that_is_allowed() -> None:
+    asked = (Provider(OPENVINO), Provider(CPU))
+    allowed = model(parameters={"allow_provider_fallback": "true"})
+    assert "could not use OpenVINOExecutionProvider" in unused(model(), asked, [CPU], {})
+    idle = unused(model(), asked, [OPENVINO, CPU], {CPU: 7})
+    assert "takes none of the model's nodes (7 on CPUExecutionProvider)" in idle
+    assert unused(model(), asked, [OPENVINO, CPU], {OPENVINO: 5, CPU: 2}) == ""
+    assert unused(model(), asked, [OPENVINO, CPU], {}) == ""
+    assert unused(model(), (Provider(CPU),), [CPU], {CPU: 7}) == ""
+    assert unused(allowed, asked, [CPU], {CPU: 7}) == ""

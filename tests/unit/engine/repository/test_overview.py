@@ -36,10 +36,19 @@ def test_what_is_served_comes_first_and_is_described() -> None:
             IndexEntry("b", "3", ModelState.READY),
         ],
         {("b", "3"): config},
+        {("b", "3"): {"runtime": "onnxruntime 1.32.0", "providers": "CPUExecutionProvider, x"}},
     )[::-1]
-    assert ready.cells == ("b", "3", "READY", "onnxruntime", "2 x CPU", "8")
+    assert ready.cells == (
+        "b",
+        "3",
+        "READY",
+        "onnxruntime",
+        "2 x CPU",
+        "8",
+        "onnxruntime 1.32.0, CPU",
+    )
     assert ready.explanation == ""
-    assert broken.cells == ("a", "-", "UNAVAILABLE", "", "", "")
+    assert broken.cells == ("a", "-", "UNAVAILABLE", "", "", "", "")
     assert broken.explanation == "a: the reason"
     assert len(COLUMNS) == len(ready.cells)
 

@@ -68,6 +68,7 @@ def parse(method: str, target: str, body: bytes = b"", **headers: str) -> Call:
         ("GET", "/v2/models/stats", Statistics()),
         ("GET", "/v2/models/m/stats", Statistics("m")),
         ("GET", "/v2/models/m/versions/1/stats", Statistics("m", "1")),
+        ("GET", "/v2/models/m/stats/runtime", Statistics("m", runtime=True)),
         ("POST", "/v2/repository/index", RepositoryIndex()),
         ("POST", "/v2/repository/anything/index", RepositoryIndex()),
         ("POST", "/v2/repository/models/m/load", Load("m")),
