@@ -2,7 +2,8 @@
 
 That package reads ONNX itself. It stands in where the installed ONNX Runtime was built without its
 OpenVINO provider, as the usual one is. Both may be installed beside each other, which the builds of
-ONNX Runtime may not. Owns what the model's configuration means over there; the ``openvino`` backend does the rest.
+ONNX Runtime may not. Owns what the model's configuration means over there; the ``openvino`` backend
+does the rest.
 """
 
 from __future__ import annotations
