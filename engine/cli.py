@@ -346,6 +346,7 @@ def examples(
             "name": name,
             "megabytes": example.megabytes,
             "needs": ", ".join(example.needs),
+            "outside": ", ".join(one.package for one in example.outside),
             "summary": example.summary,
         }
         for name, example in ((name, shelf.find(name)) for name in shelf.names())
@@ -354,6 +355,8 @@ def examples(
         for row in rows:
             if needs := row.pop("needs"):
                 row["summary"] = f"{row['summary']} (needs {needs})"
+            if outside := row.pop("outside"):
+                row["summary"] = f"{row['summary']} (packages: {outside})"
     _print(rows, form)
     if form is Format.TABLE:
         typer.echo("\nNext: engine examples build resnet50 --output model_repository")
@@ -374,10 +377,15 @@ def build(
     """Build example models into a model repository."""
     from engine import examples as shelf  # noqa: PLC0415 - see above
 
-    wanted = shelf.names() if names == ["all"] else names
+    everything = names == ["all"]
+    wanted = shelf.names() if everything else names
     for name in wanted:
         shelf.find(name)
     for name in wanted:
+        if everything and (missing := shelf.find(name).missing):
+            commands = " && ".join(one.install for one in missing)
+            typer.echo(f"left out: {name}, which needs: {commands}")
+            continue
         for built in shelf.build(name, output, force=force):
             typer.echo(f"{'built' if built.written else 'there already:'} {built.path}")
     typer.echo(f"\nNext: engine serve --model-repository {shlex.quote(str(output))}")

@@ -5,20 +5,22 @@ that begin with an underscore are none). Owns: what an example consists of, and 
 on disk whole or not at all. Does not own: what the models compute; each module says that.
 
 Weights come from a seed that is written down, so that everybody's copy is the same, byte
-for byte. They are not trained: speed and memory are true, answers mean nothing.
+for byte. They are not trained: speed and memory are true, answers mean nothing. Trained are only
+those examples that name packages from outside: such packages ship the weights.
 """
 
 from __future__ import annotations
 
 import pkgutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from engine.errors import AlreadyExists, Internal, NotFound
+from engine.errors import AlreadyExists, Internal, NotFound, Unsupported
+from engine.examples._outside import Outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +29,10 @@ class Example:
 
     ``config`` is the text of its ``config.pbtxt``. ``model`` makes the bytes of its
     ``model.onnx``, or ``code`` is the text of its ``model.py``; an ensemble has neither.
-    ``needs`` names the examples that have to stand beside it. ``megabytes`` is about what it
-    takes on disk, without what it needs.
+    ``needs`` names the examples that have to stand beside it; ``parts`` are models that stand
+    beside it and are no examples of their own, by name. ``files`` makes what else lies in its
+    version's folder, by name. ``outside`` are packages that it takes files from, or that its
+    models import. ``megabytes`` is about what it takes on disk, without what it needs.
     """
 
     summary: str
@@ -36,7 +40,15 @@ class Example:
     config: str
     model: Callable[[], bytes] | None = None
     code: str = ""
+    files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    parts: Mapping[str, Example] = field(default_factory=dict)
+    outside: tuple[Outside, ...] = ()
+
+    @property
+    def missing(self) -> tuple[Outside, ...]:
+        """The packages from outside that are not installed."""
+        return tuple(one for one in self.outside if not one.there)
 
     @property
     def file(self) -> str:
@@ -84,12 +96,23 @@ def build(name: str, directory: Path, *, force: bool = False) -> tuple[Built, ..
 
     Raises:
         NotFound: there is no such example.
+        Unsupported: a package from outside that it takes files from is not installed.
         AlreadyExists: a file, or a folder that holds something else, has the model's name.
         Internal: the repository cannot be written to.
     """
     example = find(name)
+    if missing := example.missing:
+        message = (
+            f"the example {name!r} needs {', '.join(one.package for one in missing)},"
+            f" which {'is' if len(missing) == 1 else 'are'} not installed:"
+            f" {' && '.join(one.install for one in missing)}"
+        )
+        raise Unsupported(message)
     needed = tuple(one for need in example.needs for one in build(need, directory, force=force))
-    return (*needed, _put(name, example, directory, force=force))
+    parts = tuple(
+        _put(part, model, directory, force=force) for part, model in example.parts.items()
+    )
+    return (*needed, *parts, _put(name, example, directory, force=force))
 
 
 def _put(name: str, example: Example, directory: Path, *, force: bool) -> Built:
@@ -113,7 +136,8 @@ def _put(name: str, example: Example, directory: Path, *, force: bool) -> Built:
 def _is_whole(target: Path, example: Example) -> bool:
     config, version = target / "config.pbtxt", target / "1"
     model = version / example.file
-    return config.is_file() and (model.is_file() if example.file else version.is_dir())
+    files = all((version / file).is_file() for file in example.files)
+    return config.is_file() and files and (model.is_file() if example.file else version.is_dir())
 
 
 def _write(target: Path, example: Example) -> None:
@@ -126,6 +150,8 @@ def _write(target: Path, example: Example) -> None:
             (fresh / "1" / example.file).write_bytes(example.model())
         elif example.code:
             (fresh / "1" / example.file).write_text(example.code, encoding="utf-8")
+        for file, make in example.files.items():
+            (fresh / "1" / file).write_bytes(make())
         if target.exists() or target.is_symlink():
             target.rename(old)
         fresh.rename(target)

