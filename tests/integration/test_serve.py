@@ -155,6 +155,8 @@ def test_the_start_is_told_in_a_table_and_by_address(server: Server) -> None:
         "Instances",
         "Max",
         "batch",
+        "Runs",
+        "on",
     ]
     assert [row.split()[:4] for row in rows] == [
         ["add_sub", "1", "READY", "onnxruntime"],
