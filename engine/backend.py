@@ -36,15 +36,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one instance runs: ``device`` None is the CPU, a number is that GPU.
+    """Where one instance runs: ``device`` None is the CPU, a number is that GPU (CUDA's number).
 
     ``threads`` is the instance's fair share of the machine's cores, for a backend whose
     configuration names no thread count of its own. ``instance`` is the instance's name.
+    ``by_model`` is of KIND_MODEL: the model itself says what it runs on, ``device`` does not.
     """
 
     device: int | None = None
     threads: int = 1
     instance: str = ""
+    by_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class Runnable(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+        ...
+
+
+@runtime_checkable
+class Grounded(Protocol):
+    """A backend that may be unable to use a GPU, by its nature or as it is installed."""
+
+    def no_gpu(self) -> str:
+        """Say why not, and what to install; "" if it can. Then KIND_AUTO is the CPU."""
         ...
 
 

@@ -44,6 +44,8 @@ from engine.service import Service
 from engine.sharing import RateLimit
 from engine.telemetry import log, machine
 from engine.telemetry.devices import Devices
+from engine.telemetry.gpus import Gpus
+from engine.telemetry.gpus import find as find_gpus
 from engine.telemetry.page import MetricsPage
 from engine.transports.grpc import serve_grpc
 from engine.transports.http import serve_http
@@ -101,8 +103,9 @@ async def _serve(options: ServeOptions) -> int:
     clock = SystemClock()
     with reserved(options):
         inside = Inside(loop)
-        host = _host(options, clock, inside)
-        devices = await _devices(options, loop)
+        gpus = await loop.run_in_executor(None, find_gpus, os.environ)
+        host = _host(options, clock, inside, gpus)
+        devices = await _devices(options, loop, gpus)
         registry = Registry(options, clock=clock, loop=loop, host=host)
         inside.connect(registry)
         try:
@@ -125,10 +128,11 @@ async def _serve(options: ServeOptions) -> int:
     return DONE
 
 
-async def _devices(options: ServeOptions, loop: asyncio.AbstractEventLoop) -> Devices:
+async def _devices(options: ServeOptions, loop: asyncio.AbstractEventLoop, gpus: Gpus) -> Devices:
     """Begin to look at the machine's devices, if anybody may ask for them."""
     devices = Devices(
-        gpus=options.allow_gpu_metrics,
+        gpus=gpus,
+        gpu=options.allow_gpu_metrics,
         cpu=options.allow_cpu_metrics,
         interval_ms=options.metrics_interval_ms,
     )
@@ -137,7 +141,7 @@ async def _devices(options: ServeOptions, loop: asyncio.AbstractEventLoop) -> De
     return devices
 
 
-def _host(options: ServeOptions, clock: Clock, inside: Inside) -> Host:
+def _host(options: ServeOptions, clock: Clock, inside: Inside, gpus: Gpus) -> Host:
     """Say what the models share.
 
     Raises:
@@ -160,6 +164,7 @@ def _host(options: ServeOptions, clock: Clock, inside: Inside) -> Host:
         cache=None if chosen is None else cache.find(chosen.name)(chosen.settings, clock),
         metering=options.metrics_config,
         inside=inside,
+        gpus=tuple(range(len(gpus.uuids))),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the models of one server share: cores, rate limiter, response cache, each other.
+"""What the models of one server share: cores, GPUs, rate limiter, response cache, each other.
 
 Owns the one value that says so. Does not own what any of it means: how cores are dealt out is
 ``plan``'s, how threads are pinned ``pinning``'s, whose turn it is ``engine.ratelimit``'s, what is
@@ -23,7 +23,8 @@ class Host:
     ``policies`` give, for the name of a host policy, the cores that its instances' threads may
     run on. Without a ``limiter`` (``--rate-limit=off``) resources and priorities mean nothing.
     ``cache`` keeps responses of the models that ask for it; ``metering`` is what is measured
-    beside counts. ``inside`` is the way to the other models, where there is one.
+    beside counts. ``inside`` is the way to the other models, where there is one. ``gpus`` are
+    CUDA's numbers of the GPUs that models may use.
     """
 
     cores: int
@@ -32,3 +33,4 @@ class Host:
     cache: Cache | None = None
     metering: Metering = field(default_factory=Metering)
     inside: Inside | None = None
+    gpus: tuple[int, ...] = ()

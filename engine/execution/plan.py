@@ -72,13 +72,14 @@ def _members(model: str, place: int, group: InstanceGroup) -> Iterator[Planned]:
     on_gpu = group.kind is InstanceKind.KIND_GPU or (
         group.kind is InstanceKind.KIND_AUTO and group.gpus
     )
-    kind = "model" if group.kind is InstanceKind.KIND_MODEL else "cpu"
+    by_model = group.kind is InstanceKind.KIND_MODEL
+    kind = "model" if by_model else "cpu"
     devices = group.gpus if on_gpu else (None,)
     for number in range(max(1, group.count)):
         for device in devices:
             yield Planned(
                 f"{name}_{number}" + ("" if device is None else f"_gpu{device}"),
-                Placement(device=device),
+                Placement(device=device, by_model=by_model),
                 needs(group.rate_limiter, device),
                 group.host_policy or (kind if device is None else f"gpu_{device}"),
                 group.passive,

@@ -52,8 +52,6 @@ SELF_COMPLETED = ("input", "output", "max_batch_size", "dynamic_batching", "deco
 SEQUENCE_IDLE_US = 1_000_000
 # These do better with two instances on a CPU, Triton says (SetDefaultInstanceCount).
 _TWO_ON_CPU = {"onnxruntime", "tensorflow"}
-# These do not know a GPU of NVIDIA's, so KIND_AUTO is the CPU whatever there is.
-_NEVER_ON_GPU = {"openvino"}
 
 
 def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, machine
@@ -66,12 +64,14 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
     default_max_batch_size: int = 4,
     auto: bool = True,
     gpus: tuple[int, ...] = (),
+    auto_gpu: bool = True,
 ) -> ModelConfig:
     """Fill in all that a recognised configuration leaves open.
 
     ``inputs`` and ``outputs`` are the model file's own, full shapes; () if it has no
     signature. ``batchable`` and ``named_batch`` are as in ``backend.Signature``.
-    ``gpus`` are the devices of this machine.
+    ``gpus`` are the devices of this machine; without ``auto_gpu`` only a group that says
+    KIND_GPU is put on them.
 
     Raises:
         ConfigError: ``max_batch_size`` is set and the model file's batch dimension is fixed.
@@ -86,7 +86,7 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
         elif not batchable and config.max_batch_size != 0:
             raise _cannot_batch(config, (*inputs, *outputs))
         config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
-    return _normalised(config, gpus)
+    return _normalised(config, gpus, auto_gpu=auto_gpu)
 
 
 def adopt(config: ModelConfig, completed: ModelConfig) -> ModelConfig:
@@ -182,7 +182,7 @@ def _output(spec: TensorSpec, *, batched: bool) -> ModelOutput:
     return ModelOutput(name=spec.name, data_type=spec.dtype, dims=dims, reshape=reshape)
 
 
-def _normalised(config: ModelConfig, gpus: tuple[int, ...]) -> ModelConfig:
+def _normalised(config: ModelConfig, gpus: tuple[int, ...], *, auto_gpu: bool) -> ModelConfig:
     """Apply rule 3 (Triton's ``NormalizeModelConfig`` and ``NormalizeInstanceGroup``)."""
     config = replace(config, version_policy=config.version_policy or VersionPolicy(latest=1))
     batching = config.dynamic_batching
@@ -204,7 +204,8 @@ def _normalised(config: ModelConfig, gpus: tuple[int, ...]) -> ModelConfig:
         config,
         optimization=optimization,
         instance_group=tuple(
-            _group(group, config, index, gpus) for index, group in enumerate(groups)
+            _group(group, config, index, gpus, auto_gpu=auto_gpu)
+            for index, group in enumerate(groups)
         ),
     )
 
@@ -220,12 +221,16 @@ def _sequences(batching: SequenceBatching, max_batch_size: int) -> SequenceBatch
 
 
 def _group(
-    group: InstanceGroup, config: ModelConfig, index: int, gpus: tuple[int, ...]
+    group: InstanceGroup,
+    config: ModelConfig,
+    index: int,
+    gpus: tuple[int, ...],
+    *,
+    auto_gpu: bool,
 ) -> InstanceGroup:
     kind = group.kind
     if kind is InstanceKind.KIND_AUTO:
-        usable = bool(gpus) and set(group.gpus) <= set(gpus)
-        usable = usable and config.backend not in _NEVER_ON_GPU
+        usable = auto_gpu and bool(gpus) and set(group.gpus) <= set(gpus)
         kind = InstanceKind.KIND_GPU if usable else InstanceKind.KIND_CPU
         if not usable:  # the devices it wished for are not there, so it wishes for none
             group = replace(group, gpus=())

@@ -20,7 +20,7 @@ from engine.modelconfig.check_tensors import check_labels
 from engine.modelconfig.complete import adopt, complete, problems, unnamed_batch
 from engine.modelconfig.findings import Finding, located
 from engine.modelconfig.locate import Places
-from engine.modelconfig.schema import ModelConfig
+from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
 from engine.repository.recognise import recognise
 from engine.repository.scan import ModelFolder
 from engine.repository.terms import Terms
@@ -117,6 +117,8 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
         raise NotFound(missing)
     said = ask(backend, directory, named, terms)
     config = fill(declared, said, terms)
+    if kept := _kept_on_cpu(declared.config, terms):
+        logger.warning("%s", kept)
     _keep_labels_inside(config)
     found = judge(declared, config, said, terms)
     if wrong := [one for one in found if not one.warning]:
@@ -124,6 +126,15 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
     for warning in found:
         logger.warning("%s", warning)
     return Prepared(config, backend, directory)
+
+
+def _kept_on_cpu(config: ModelConfig, terms: Terms) -> str:
+    """Say that a model is kept from a GPU that it would be on, and why; "" if it is not."""
+    groups = config.instance_group or (InstanceGroup(),)
+    if all(group.kind is not InstanceKind.KIND_AUTO for group in groups):
+        return ""
+    why = terms.no_gpu(config.backend)
+    return f"model '{config.name}' is on the CPU though there is a GPU: {why}" if why else ""
 
 
 def _keep_labels_inside(config: ModelConfig) -> None:
@@ -192,6 +203,7 @@ def fill(declared: Declared, said: Said, terms: Terms) -> ModelConfig:
             default_max_batch_size=terms.default_max_batch_size(config.backend),
             auto=terms.auto,
             gpus=terms.gpus or (),
+            auto_gpu=not terms.no_gpu(config.backend),
         )
     except ConfigError as error:
         # The completion knows the model; where max_batch_size stands, the text knows.

@@ -69,6 +69,7 @@ class Registry:
                 find=find,
                 auto=not options.disable_auto_complete_config,
                 backend_config=options.backend_config,
+                gpus=host.gpus,
             ),
             load,
             clock=clock,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.backend import Backend, Configurable
+from engine.backend import Backend, Configurable, Grounded
 from engine.errors import InvalidArgument
 
 DEFAULT_MAX_BATCH_SIZE = 4
@@ -35,6 +35,15 @@ class Terms:
         """
         found, settings = self.find(name), self.backend_config.get(name, {})
         return found.configured(settings) if isinstance(found, Configurable) else found
+
+    def no_gpu(self, backend: str) -> str:
+        """Say why no model of this backend is put on a GPU by itself; "" if it may be.
+
+        Raises:
+            EngineError: there is no such backend.
+        """
+        found = self.find(backend) if self.gpus else None
+        return found.no_gpu() if isinstance(found, Grounded) else ""
 
     def default_max_batch_size(self, backend: str) -> int:
         """Read ``--backend-config=[<backend>,]default-max-batch-size=N``.

@@ -11,7 +11,6 @@ there for what reads them, and say 0 of 0.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from engine.telemetry.exposition import Family, Kind, Number, Sample
-from engine.telemetry.gpus import GpuLook, Gpus, find
+from engine.telemetry.gpus import GpuLook, Gpus
 
 logger = logging.getLogger(__name__)
 
@@ -52,22 +51,20 @@ class Look:
 
 
 class Devices:
-    """The machine's devices. Until ``start`` nothing was seen, and no GPU has a UUID."""
+    """The machine's devices; ``gpu`` and ``cpu`` say which of them to look at."""
 
-    def __init__(self, *, gpus: bool, cpu: bool, interval_ms: int) -> None:
-        self._wants_gpus = gpus
+    def __init__(self, gpus: Gpus, *, gpu: bool, cpu: bool, interval_ms: int) -> None:
+        self._gpus = gpus
+        self._looks_at_gpus = gpu
         self._processors = _Processors() if cpu else None
         self._interval_s = interval_ms / 1000
-        self._gpus = Gpus(None, None)
         self._first_joules: dict[str, float] = {}
         self._look = Look()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Find the devices, look at them, and go on looking. Blocks while the driver wakes up."""
-        if self._wants_gpus:
-            self._gpus = find(os.environ)
+        """Look at the devices, and go on looking. Blocks while the driver answers."""
         self._see()
         self._thread.start()
 
@@ -103,7 +100,7 @@ class Devices:
                 logger.exception("devices could not be looked at; the page shows the last look")
 
     def _see(self) -> None:
-        gpus = self._gpus.look()
+        gpus = self._gpus.look() if self._looks_at_gpus else ()
         spent = {gpu.uuid: gpu.energy_joules for gpu in gpus if gpu.energy_joules is not None}
         for uuid, joules in spent.items():
             self._first_joules.setdefault(uuid, joules)

@@ -21,6 +21,7 @@ from support.serving import LOCAL, refused, until
 
 from engine import examples
 from engine.clock import SystemClock
+from engine.errors import EngineError
 from engine.execution.host import Host
 from engine.options import ServeOptions
 from engine.repository.registry import Registry
@@ -106,6 +107,51 @@ def _run_at_once(town: World, model: str, most: int) -> None:
         for one in asked:
             one.result(20)
     assert town.recorder.most[model] == most
+
+
+@pytest.mark.triton("2b.1", "2b.2", "2b.3")
+def test_instances_are_put_on_the_gpus_that_there_are(tmp_path: Path) -> None:
+    """Which GPU an instance is on is told to its backend, and shown in its name and policy."""
+    write(tmp_path, "auto")
+    write(tmp_path, "one", "instance_group [ { kind: KIND_GPU gpus: [ 1 ] count: 2 } ]")
+    write(tmp_path, "mixed", "instance_group [ { kind: KIND_CPU }, { kind: KIND_AUTO gpus: 0 } ]")
+    write(tmp_path, "absent", "instance_group [ { kind: KIND_AUTO gpus: [ 0, 7 ] } ]")
+    write(tmp_path, "model", "instance_group [ { kind: KIND_MODEL } ]")
+    with world(tmp_path, Host(cores=4, gpus=(0, 1))) as opened:
+        placed = sorted(
+            (one.instance, one.device, one.by_model) for _, one in opened.recorder.placed
+        )
+        opened.ask("one")
+    assert placed == [
+        ("absent_0_0", None, False),
+        ("auto_0_gpu0", 0, False),
+        ("auto_0_gpu1", 1, False),
+        ("mixed_0_0", None, False),
+        ("mixed_1_0_gpu0", 0, False),
+        ("model_0_0", None, True),
+        ("one_0_0_gpu1", 1, False),
+        ("one_0_1_gpu1", 1, False),
+    ]
+
+
+@pytest.mark.triton("2b.1")
+@pytest.mark.parametrize(
+    ("gpus", "group", "said"),
+    [
+        ((), "kind: KIND_GPU", "has kind KIND_GPU but no GPUs are available"),
+        ((0,), "kind: KIND_GPU gpus: [ 0, 3 ]", "invalid or unsupported gpu id 3"),
+        ((0,), "kind: KIND_CPU gpus: [ 0 ]", "has kind KIND_CPU but specifies one or more GPUs"),
+    ],
+)
+def test_a_gpu_that_is_not_there_fails_the_load(
+    tmp_path: Path, gpus: tuple[int, ...], group: str, said: str
+) -> None:
+    write(tmp_path, "wrong", f"instance_group [ {{ {group} }} ]")
+    with (
+        pytest.raises(EngineError, match=said),
+        world(tmp_path, Host(cores=1, gpus=gpus)),
+    ):
+        pytest.fail("it was loaded")
 
 
 @two_cores

@@ -17,6 +17,7 @@ from engine.metering import Metering
 from engine.options import ServeOptions
 from engine.service import Control, Service
 from engine.telemetry.devices import Devices
+from engine.telemetry.gpus import Gpus
 from engine.telemetry.page import MetricsPage
 from engine.transports.grpc import GrpcListener, serve_grpc
 from engine.transports.http import serve_http
@@ -57,7 +58,7 @@ class Ports:
 
 
 def _page(registry: Any, metering: Metering) -> Freeze:
-    devices = Devices(gpus=False, cpu=True, interval_ms=1000)
+    devices = Devices(Gpus(None, None), gpu=False, cpu=True, interval_ms=1000)
     return MetricsPage(registry.models, devices, metering, SystemClock()).freeze
 
 

@@ -102,6 +102,7 @@ class FakeModel:
         self.config = config
         self.stopped = 0
         self.load_ns = 0
+        self.runtime: Mapping[str, str] = {}
         self.recruit: Callable[..., None] = lambda *_: None  # it cannot change its instances
         self._at_once = at_once
         self._drained: Callable[[], None] | None = None

@@ -111,11 +111,11 @@ def choose(
     """
     chosen = (*_asked_for(config, placement), Provider(CPU))
     for provider in chosen:
-        if provider.name not in available:
+        if lacks := lacking(provider.name, available):
+            kind = " or write kind: KIND_CPU" if placement.device is not None else ""
             raise Unsupported(
-                f"model '{config.name}' needs {provider.name}, which the installed ONNX Runtime"
-                f" lacks (it has: {', '.join(available)}); {_INSTALL[provider.name]}, or take the"
-                " accelerator out of config.pbtxt"
+                f"model '{config.name}' needs {provider.name}: {lacks}, or take the accelerator"
+                f" out of config.pbtxt{kind}"
             )
     return chosen
 
@@ -162,6 +162,14 @@ def unused(
         f"{first} takes none of the model's nodes ({counts}): take the accelerator out of"
         f" config.pbtxt, or write parameters {FALLBACK}: true to serve the model all the same"
     )
+
+
+def lacking(name: str, available: Collection[str]) -> str:
+    """Say that the installed ONNX Runtime has no provider of that name; "" if it has it."""
+    if name in available:
+        return ""
+    has = ", ".join(available)
+    return f"the installed ONNX Runtime lacks {name} (it has: {has}); {_INSTALL[name]}"
 
 
 def _asked_for(config: ModelConfig, placement: Placement) -> Iterator[Provider]:

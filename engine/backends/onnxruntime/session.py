@@ -22,8 +22,10 @@ from engine.backend import Placement, Runnable, Signature
 from engine.backends.onnxruntime.accelerated import through_openvino
 from engine.backends.onnxruntime.providers import (
     CPU,
+    CUDA,
     Provider,
     choose,
+    lacking,
     runs_elsewhere,
     unused,
 )
@@ -95,6 +97,11 @@ class OnnxRuntime:
         if pool is not None:
             _share(pool)
         return replace(self, pool=pool)
+
+    @staticmethod
+    def no_gpu() -> str:
+        """Say why this installation cannot use a GPU, "" if it can."""
+        return lacking(CUDA, ort.get_available_providers())
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """Read the model's own inputs and outputs.

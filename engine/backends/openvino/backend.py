@@ -33,6 +33,11 @@ class OpenVino:
         """How many compiled models there are."""
         return len(self._shelf)
 
+    @staticmethod
+    def no_gpu() -> str:
+        """Say why KIND_AUTO is the CPU: always."""
+        return "OpenVINO does not run on NVIDIA GPUs"
+
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """Read the model's own inputs and outputs, with the batch the configuration gives it.
 

@@ -30,6 +30,7 @@ def _complete(
     backend: str = "onnxruntime",
     auto: bool = True,
     gpus: tuple[int, ...] = (),
+    auto_gpu: bool = True,
 ) -> ModelConfig:
     specs = () if spec is None else (spec,)
     config = convert.loads(text, "c")
@@ -42,6 +43,7 @@ def _complete(
         batchable=all(spec.shape[:1] == (-1,) for spec in specs),
         auto=auto,
         gpus=gpus,
+        auto_gpu=auto_gpu,
     )
 
 
@@ -248,6 +250,12 @@ def test_a_model_that_names_no_batch_is_only_warned_of_its_batch_size() -> None:
     assert list(unnamed_batch(found, named_batch=None)) == []
 
 
-def test_openvino_is_never_put_on_a_gpu_by_itself() -> None:
-    found = _complete("", backend="openvino", gpus=(0,))
-    assert found.instance_group[0].kind is InstanceKind.KIND_CPU
+@pytest.mark.triton("2b.1")
+def test_where_a_backend_cannot_use_gpus_only_a_group_that_says_so_is_on_one() -> None:
+    text = "instance_group [ { }, { gpus: 0 }, { kind: KIND_GPU } ]"
+    found = _complete(text, gpus=(0,), auto_gpu=False).instance_group
+    assert [(one.kind.value, one.gpus) for one in found] == [
+        ("KIND_CPU", ()),
+        ("KIND_CPU", ()),
+        ("KIND_GPU", (0,)),
+    ]

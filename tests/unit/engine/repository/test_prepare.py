@@ -69,3 +69,28 @@ def test_completion_switched_off_does_not_run_the_models_code(tmp_path: Path) ->
 def test_what_a_model_says_of_itself_is_checked_like_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model input 'x' dimension must be integer >= 1, or -1"):
         _prepared(tmp_path, _Code(dims=(0,)), 'backend: "python"')
+
+
+class _OnCpu(FakeBackend):
+    """A backend whose library was installed without its part for GPUs."""
+
+    def no_gpu(self) -> str:
+        return "its library was built without CUDA; pip install library-gpu"
+
+
+def test_a_backend_that_cannot_use_gpus_has_its_models_on_the_cpu_and_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def groups(
+        name: str, gpus: tuple[int, ...], text: str = ""
+    ) -> list[tuple[str, tuple[int, ...]]]:
+        folder = scan_model(write_model(tmp_path, name, f'backend: "fake" {text}'))
+        terms = Terms(find=lambda _: _OnCpu(), gpus=gpus)
+        config = prepare(declare(folder), folder, 1, terms).config
+        return [(one.kind.value, one.gpus) for one in config.instance_group]
+
+    assert groups("without", ()) == [("KIND_CPU", ())]
+    assert groups("asked", (0,), "instance_group { kind: KIND_GPU }") == [("KIND_GPU", (0,))]
+    assert caplog.text == ""
+    assert groups("left", (0,)) == [("KIND_CPU", ())]
+    assert "model 'left' is on the CPU though there is a GPU: its library was built" in caplog.text

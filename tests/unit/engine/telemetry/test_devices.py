@@ -20,6 +20,7 @@ from support.serving import until
 
 from engine.telemetry.devices import Devices, busy
 from engine.telemetry.exposition import render
+from engine.telemetry.gpus import Gpus
 
 CPU = {"nv_cpu_utilization", "nv_cpu_memory_total_bytes", "nv_cpu_memory_used_bytes"}
 POOL = {"nv_pinned_memory_pool_total_bytes", "nv_pinned_memory_pool_used_bytes"}
@@ -35,7 +36,7 @@ def shown(devices: Devices) -> Values:
 
 @pytest.mark.triton("12.6")
 def test_processors_and_memory_are_the_machines() -> None:
-    devices = Devices(gpus=False, cpu=True, interval_ms=60_000)
+    devices = Devices(Gpus(None, None), gpu=False, cpu=True, interval_ms=60_000)
     devices.start()
     got = shown(devices)
     devices.stop()
@@ -47,7 +48,7 @@ def test_processors_and_memory_are_the_machines() -> None:
 
 
 def test_what_is_not_wanted_is_not_there() -> None:
-    devices = Devices(gpus=False, cpu=False, interval_ms=60_000)
+    devices = Devices(Gpus(None, None), gpu=False, cpu=False, interval_ms=60_000)
     devices.start()
     assert names(shown(devices)) == POOL
     devices.stop()
@@ -55,7 +56,7 @@ def test_what_is_not_wanted_is_not_there() -> None:
 
 @pytest.mark.triton("12.11")
 def test_they_are_looked_at_again_after_each_interval() -> None:
-    devices = Devices(gpus=False, cpu=True, interval_ms=5)
+    devices = Devices(Gpus(None, None), gpu=False, cpu=True, interval_ms=5)
     devices.start()
     first = shown(devices)
     until(lambda: shown(devices) != first, "another look")
@@ -76,10 +77,11 @@ def test_half_of_the_time_busy_is_a_half() -> None:
 
 
 LOOK = """
-import json, sys
+import json, os, sys
 from engine.telemetry.devices import Devices
 from engine.telemetry.exposition import render
-devices = Devices(gpus=True, cpu=False, interval_ms=5)
+from engine.telemetry.gpus import find
+devices = Devices(find(os.environ), gpu=True, cpu=False, interval_ms=5)
 devices.start()
 for _ in sys.stdin:
     print(json.dumps([render(devices.families()), [devices.uuid(n) for n in range(3)]]), flush=True)
