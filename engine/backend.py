@@ -17,7 +17,7 @@ configuration says ``decoupled``, any number of times, also after ``execute`` ha
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -109,6 +109,10 @@ class Replies(Protocol):
         """Whether the client has taken the request back."""
         ...
 
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have something called, by any thread, when the request is taken back (or has been)."""
+        ...
+
     def send(
         self,
         outputs: tuple[Tensor, ...] | EngineError | None,
@@ -151,6 +155,16 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Free what it holds. Called by the instance's thread, after every final answer."""
+        ...
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """An Executor that may execute several batches at once, though it is not decoupled."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether requests are answered after ``execute`` has returned; each has one answer."""
         ...
 
 

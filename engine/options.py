@@ -164,7 +164,18 @@ BACKEND_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "intra_op_thread_count",
         "inter_op_thread_count",
     ),
+    "python": (
+        "shm-default-byte-size",
+        "shm-growth-byte-size",
+        "shm-limit-byte-size",
+        "shm-region-prefix-name",
+        "stub-timeout-seconds",
+        "in-process",
+    ),
 }
+
+#: settings that are no whole numbers; their backend judges them
+_WORDS = ("shm-region-prefix-name", "in-process")
 
 _TRUE, _FALSE = ("true", "on", "1"), ("false", "off", "0")
 
@@ -234,7 +245,7 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
                 f"--backend-config: {setting}{of} is not available in this version (there is: "
                 f"{', '.join(there_are)}); a model's own settings go into its config.pbtxt"
             )
-        if not (value.isascii() and value.isdecimal()):
+        if setting not in _WORDS and not (value.isascii() and value.isdecimal()):
             raise InvalidArgument(
                 f"--backend-config: {setting}: expected a whole number, found {value!r}"
             )

@@ -55,7 +55,7 @@ class ExecutorInstance:
 
     def cancel(self, place: int) -> None:
         """Let the model see that a request of the running batch is not wanted any more."""
-        self._running[place].cancelled = True
+        self._running[place].cancel()
 
     def close(self, closed: Callable[[], None]) -> None:
         """End the thread when it has done what it was given; then call back on the loop."""
@@ -149,7 +149,7 @@ class DecoupledInstance(ExecutorInstance):
         self._hand.give(partial(self._begin_here, requests, ways, start, course))
 
         def cancel(place: int) -> None:
-            ways[place].cancelled = True
+            ways[place].cancel()
 
         return cancel
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.backend import Backend, Calling, Executor, Runnable, SelfChecking
+from engine.backend import Backend, Calling, Executor, Overlapping, Runnable, SelfChecking
 from engine.cache import Cache, Keys
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsupported
@@ -281,7 +281,7 @@ def load(  # noqa: PLR0913 - what a model is made of, and where it lives
     model = ServedModel(name, version, config, pump, ledger, seat)
     model.labels = labels
     _get_to_know(model, loaded)
-    if seat is None and not _is_fixed(model):
+    if seat is None and not _is_fixed(model) and not _overlaps(loaded[0][1]):
         enlisting = _Enlisting(directory, backend, host, arrangement, mailbox, samples, stage)
         model.may_change(Crew(planned, pump, inside, backend, enlisting))
     if ledger.caches and host.cache is not None:
@@ -431,12 +431,18 @@ def _instance(
     # The instance's thread is started here, and keeps to the cores of the one that starts it.
     with pinned(planned.cores):
         if isinstance(loaded, Executor):
-            make = DecoupledInstance if config.decoupled else ExecutorInstance
+            open_ended = config.decoupled or _overlaps(loaded)
+            make = DecoupledInstance if open_ended else ExecutorInstance
             return make(planned.name, loaded, layout, mailbox, clock)
         # Also in a model that calls itself decoupled: it gives one answer to each request.
         again = config.sequence_batching is None
         batch = Batch(planned.name, loaded, layout, clock, again=again)
         return Instance(planned.name, batch, mailbox, stays=planned.cores is not None)
+
+
+def _overlaps(loaded: Runnable | Executor) -> bool:
+    """Say whether an instance executes batches side by side."""
+    return isinstance(loaded, Overlapping) and loaded.overlaps
 
 
 def _load_one(

@@ -81,18 +81,41 @@ def _closed(model: str) -> Internal:
     )
 
 
-class Once:
+class _Taken:
+    """That a request may be taken back, and who wants to know."""
+
+    __slots__ = ("_watching", "cancelled")
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._watching: Callable[[], None] | None = None
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have something called when the request is taken back."""
+        # Set before it is looked: whoever takes it back writes first and then looks.
+        self._watching = callback
+        if self.cancelled:
+            callback()
+
+    def cancel(self) -> None:
+        """Learn that nobody wants the answer any more."""
+        self.cancelled = True
+        if self._watching is not None:
+            self._watching()
+
+
+class Once(_Taken):
     """The way out of a request whose model is not decoupled: keeps the one answer."""
 
-    __slots__ = ("_answer", "_final", "_ground", "_lock", "_request", "cancelled")
+    __slots__ = ("_answer", "_final", "_ground", "_lock", "_request")
 
     def __init__(self, ground: Ground, request: InferRequest) -> None:
+        super().__init__()
         self._ground = ground
         self._request = request
         self._answer: Answer | None = None
         self._final = False
         self._lock = Lock()
-        self.cancelled = False
 
     def send(
         self,
@@ -129,7 +152,7 @@ class Once:
             )
 
 
-class Many:
+class Many(_Taken):
     """The way out of a request whose model is decoupled: every answer goes to the loop."""
 
     __slots__ = (
@@ -142,12 +165,12 @@ class Many:
         "_place",
         "_request",
         "_start",
-        "cancelled",
     )  # fmt: skip
 
     def __init__(
         self, ground: Ground, request: InferRequest, place: int, start: Start, course: Course
     ) -> None:
+        super().__init__()
         self._ground = ground
         self._request = request
         self._place = place
@@ -157,7 +180,6 @@ class Many:
         self._last_ns = 0
         self._over = False
         self._lock = Lock()
-        self.cancelled = False
 
     def send(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.backend import Work
@@ -19,9 +19,17 @@ class Kept:
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.watching: Callable[[], None] = lambda: None
         self.answers: list[Answer] = []
         self.parameters: list[Mapping[str, Parameter]] = []
         self.over = threading.Event()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        self.watching = callback
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.watching()
 
     def send(
         self, outputs: Answer, *, final: bool, parameters: Mapping[str, Parameter] | None = None

@@ -1,48 +1,61 @@
 """Python models: ``model.py`` with a class ``TritonPythonModel``, as in Triton's python backend.
 
-Owns finding, loading and initialising one, and ``auto_complete_config``. Models run in the
-engine's process, each instance with modules of its own (``imports``) and on its own thread; they
-share the interpreter's lock. What a model asks for that takes a process of its own is refused.
+Owns where a model runs: by default each instance in a process of its own (``engine.child``),
+which may die without the server, and is started again; on demand in the server's process, where a
+debugger reaches it, each with modules of its own (``imports``) and on its own thread. Does not own
+the loading (``loading``), nor the environment (``environment``).
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from engine.backend import Executor, Placement, Signature
-from engine.backends.python import api
-from engine.backends.python.executor import CheckedExecutor, PythonExecutor
-from engine.backends.python.imports import Modules
-from engine.backends.python.trace import told
-from engine.errors import Internal, InvalidArgument, NotFound, Unsupported
+from engine.backends.python import environment
+from engine.backends.python.child import tell
+from engine.backends.python.loading import FILE, Wanted, complete, load
+from engine.backends.python.settings import PARAMETER, Settings, read, yes
+from engine.child.executor import ChildExecutor
+from engine.child.life import Setup
+from engine.errors import NotFound, Unsupported
 from engine.modelconfig.convert import from_json, to_json
 from engine.modelconfig.schema import ModelConfig
 
-_FILE = "model.py"
-_CLASS = "TritonPythonModel"
-_OWN_PROCESS = ("EXECUTION_ENV_PATH",)
+_CHILD = "engine.backends.python.child"
+# A class that has no other above it, in a file that does not name the method, has none.
+_ALONE = re.compile(r"^class TritonPythonModel(\(\s*(object)?\s*\))?\s*:", re.MULTILINE)
 
 
 class Python:
     """Loads ``model.py``."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+
+    def configured(self, settings: Mapping[str, str]) -> Python:
+        """Give the backend as ``--backend-config`` wants it.
+
+        Raises:
+            InvalidArgument: a setting has a value that cannot be.
+        """
+        return Python(read(settings))
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """See that the file is there; what it takes and gives only the model itself can say.
 
         Raises:
             NotFound: the file is missing.
-            Unsupported: it asks for an environment of its own.
+            Unsupported: it asks for an environment of its own within the server's process.
         """
         _find(directory, config)
-        for name in _OWN_PROCESS:
-            if name in config.parameters:
-                raise Unsupported(
-                    f"model '{config.name}': parameters[{name!r}]: Python models run in the"
-                    " server's own environment yet; install what the model needs there, and remove"
-                    " the parameter"
-                )
+        if self._is_inside(config) and config.parameters.get(environment.PARAMETER):
+            raise Unsupported(
+                f"model '{config.name}': parameters[{environment.PARAMETER!r}]: a model that runs"
+                f" in the server's process has the server's environment; remove {PARAMETER}"
+            )
         return None
 
     def auto_complete(self, directory: Path, config: ModelConfig) -> ModelConfig:
@@ -53,23 +66,19 @@ class Python:
             Internal: the file cannot be run.
         """
         path = _find(directory, config)
-        modules = Modules((directory, directory.parent))
-        try:
-            complete = getattr(_model_class(path, modules), "auto_complete_config", None)
-            if complete is None:
+        if self._is_inside(config):
+            completed = complete(path, to_json(config))
+        else:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if "auto_complete_config" not in text and _ALONE.search(text):
                 return config
+            given = {"path": str(path), "config": to_json(config)}
+            child = ChildExecutor(self._setup("make_completed", given, config, directory, ""))
             try:
-                completed = complete(api.ModelConfig(to_json(config)))
-            except (Exception, SystemExit) as fault:
-                raise InvalidArgument(f"{path}: auto_complete_config: {told(fault)}") from fault
-        finally:
-            modules.forget()
-        if not isinstance(completed, api.ModelConfig):
-            raise InvalidArgument(
-                f"{path}: auto_complete_config must return the configuration that it was given, not"
-                f" {type(completed).__name__}"
-            )
-        return from_json(completed.as_dict(), f"{path}: auto_complete_config")
+                completed = json.loads(child.describe()["completed"])
+            finally:
+                child.close()
+        return from_json(completed, f"{path}: auto_complete_config")
 
     def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Executor:
         """Make and initialise one instance.
@@ -77,52 +86,53 @@ class Python:
         Raises:
             EngineError: the file is missing, or what it raised.
         """
-        path = _find(directory, config)
-        modules = Modules((directory, directory.parent))
-        try:
-            model = _model_class(path, modules)()
-            _check(model, path)
-            if (initialize := getattr(model, "initialize", None)) is not None:
-                initialize(_arguments(directory, config, placement))
-        except (Internal, NotFound):
-            modules.forget()
-            raise
-        except (Exception, SystemExit) as fault:
-            modules.forget()
-            raise Internal(f"model '{config.name}': {told(fault)}") from fault
-        make = CheckedExecutor if hasattr(model, "is_ready") else PythonExecutor
-        return make(
-            model,
-            modules,
+        wanted = Wanted(
+            _find(directory, config),
             config.name,
+            _arguments(directory, config, placement),
             [output.name for output in config.output],
             decoupled=config.decoupled,
+            sequences=config.sequence_batching is not None,
+        )
+        if self._is_inside(config):
+            return load(wanted)
+        return ChildExecutor(
+            self._setup("make", tell(wanted), config, directory, placement.instance)
+        )
+
+    def _is_inside(self, config: ModelConfig) -> bool:
+        where = f"model '{config.name}': parameters[{PARAMETER!r}]"
+        return self._settings.in_process or yes(config.parameters.get(PARAMETER, ""), where)
+
+    def _setup(
+        self,
+        function: str,
+        given: Mapping[str, object],
+        config: ModelConfig,
+        directory: Path,
+        instance: str,
+    ) -> Setup:
+        chosen = environment.find(
+            config.parameters.get(environment.PARAMETER, ""), directory.parent
+        )
+        return Setup(
+            name=instance or config.name,
+            make=f"{_CHILD}:{function}",
+            given=dict(given),
+            python=chosen.python,
+            environment=chosen.variables,
+            memory=self._settings.memory,
+            patience_s=self._settings.patience_s,
         )
 
 
 def _find(directory: Path, config: ModelConfig) -> Path:
-    path = directory / (config.default_model_filename or _FILE)
+    path = directory / (config.default_model_filename or FILE)
     if not path.is_file():
         raise NotFound(
             f"{path}: no such file; put the model there, or name it in default_model_filename"
         )
     return path
-
-
-def _model_class(path: Path, modules: Modules) -> Any:  # noqa: ANN401 - the user's class
-    try:
-        module = modules.load(path)
-    except (Exception, SystemExit) as fault:
-        raise Internal(f"{path}: {told(fault)}") from fault
-    found = getattr(module, _CLASS, None)
-    if found is None:
-        raise Internal(f"{path}: module '{path.stem}' has no attribute '{_CLASS}'")
-    return found
-
-
-def _check(model: object, path: Path) -> None:
-    if not callable(getattr(model, "execute", None)):
-        raise Internal(f"{path}: class {_CLASS} has no method 'execute'")
 
 
 def _arguments(directory: Path, config: ModelConfig, placement: Placement) -> dict[str, str]:

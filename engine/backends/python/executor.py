@@ -9,14 +9,14 @@ Owns the way between the engine's requests and the model's: conversion both ways
    When nobody holds a request's sender any more, and it has no final response, the request fails;
 3. what ``execute`` raises fails the requests that have no answer yet, with the traceback;
 4. an ``async`` ``execute`` runs on the instance's event loop (``coroutines``): a batch of a model
-   that is not decoupled is waited for, one of a decoupled model goes on beside the next.
+   of a model that keeps sequences is waited for, any other goes on beside the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -105,6 +105,17 @@ class _Way:
             self._replies.send(Internal(text), final=True)
 
 
+class _Keeping(_Way):
+    """Of a request that has one answer, which may be sent before it is said to be final."""
+
+    _kept: InferenceResponse | None = None
+
+    def send(self, response: InferenceResponse | None, *, final: bool) -> None:
+        self._kept = self._kept if response is None else response
+        if final:
+            super().send(self._kept, final=True)
+
+
 class PythonExecutor:
     """An initialised ``TritonPythonModel``."""
 
@@ -116,6 +127,7 @@ class PythonExecutor:
         outputs: Sequence[str],
         *,
         decoupled: bool,
+        sequences: bool = False,
     ) -> None:
         self._model = model
         self._modules = modules
@@ -124,6 +136,10 @@ class PythonExecutor:
         self._decoupled = decoupled
         asynchronous = inspect.iscoroutinefunction(model.execute)
         self._coroutines = Coroutines(name) if asynchronous else None
+        #: whether batches of a model that is not decoupled are executed side by side
+        self.overlaps = asynchronous and not decoupled and not sequences
+        #: whether answers may come after ``execute`` has returned
+        self.lasting = decoupled or self.overlaps
 
     def execute(self, batch: Sequence[Work]) -> None:
         """Have the model execute a batch.
@@ -136,6 +152,10 @@ class PythonExecutor:
             returned = self._model.execute(requests)
             if self._coroutines is not None and self._decoupled:
                 self._coroutines.begin(returned, partial(self._ended, requests))
+            elif self._coroutines is not None and self.overlaps:
+                self._coroutines.begin(
+                    self._answered(requests, returned), partial(self._ended, requests)
+                )
             elif self._decoupled:
                 self._check_nothing(returned)
             elif self._coroutines is not None:
@@ -163,7 +183,8 @@ class PythonExecutor:
 
     def _request(self, work: Work) -> InferenceRequest:
         request = work.request
-        sender = InferenceResponseSender(_Way(work.replies, self._name), decoupled=self._decoupled)
+        way = _Keeping if self.overlaps else _Way
+        sender = InferenceResponseSender(way(work.replies, self._name), decoupled=self._decoupled)
         return InferenceRequest(
             request_id=request.id,
             correlation_id=request.sequence_id,
@@ -190,6 +211,16 @@ class PythonExecutor:
             with suppress(TritonModelException):  # it has its final response
                 sender = request.get_response_sender()
                 sender.send(InferenceResponse((), error), TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    async def _answered(
+        self, requests: Sequence[InferenceRequest], returning: Coroutine[Any, Any, object]
+    ) -> None:
+        """Answer the requests with what a coroutine returns, and leave none open."""
+        self._answer(requests, await returning)
+        for request in requests:
+            sender = request.get_response_sender()
+            if not sender.closed:
+                sender.send(flags=TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _check_nothing(self, returned: object) -> None:
         if returned is not None:

@@ -1,0 +1,223 @@
+"""A child that is started anew when it dies.
+
+Owns when the next one starts, and who waits for it. Does not own what a child says. Rules:
+
+1. the first child is waited for, and what is wrong with it is raised;
+2. the next one follows a death at once; if that dies within ``STEADY_S`` too, or does not start,
+   ever later ones wait, up to ``MOST_S``;
+3. who needs the child while it restarts waits for it; once a start has failed, he is refused with
+   the reason, until one succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.child.channel import Message
+from engine.child.life import Child, Setup
+from engine.child.words import read_error
+from engine.errors import EngineError, Internal, Unavailable
+
+logger = logging.getLogger("engine.child")
+
+FIRST_S, MOST_S, STEADY_S = 0.1, 10.0, 10.0
+
+
+class Ears(Protocol):
+    """Who hears a child; on the child's thread."""
+
+    def heard(self, child: Child, message: Message) -> None:
+        """Learn what a child says."""
+        ...
+
+    def lost(self, child: Child, how: str) -> None:
+        """Learn that a child has died: what it was asked will not be answered."""
+        ...
+
+
+class _Nobody:
+    """Hears nothing any more."""
+
+    def heard(self, child: Child, message: Message) -> None:
+        pass
+
+    def lost(self, child: Child, how: str) -> None:
+        pass
+
+
+class Supervised:
+    """The child of the moment. ``restarts`` counts those that followed another."""
+
+    def __init__(self, setup: Setup, ears: Ears) -> None:
+        self._setup = setup
+        self._ears = ears
+        self._changed = threading.Condition()
+        self._child: Child | None = None
+        self._fault: EngineError | None = None
+        self._stopping = False
+        self._failures = 0
+        self._since = 0.0
+        self.restarts = 0
+
+    def start(self) -> Message:
+        """Start the first one; returns what it says of itself.
+
+        Raises:
+            EngineError: why it does not start.
+        """
+        child, described = self._start_one()
+        with self._changed:
+            self._child, self._since = child, time.monotonic()
+        self._look(child)
+        return described
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a child that answers."""
+        return self._child is not None
+
+    def current(self) -> Child:
+        """Give the child; waits while it restarts.
+
+        Raises:
+            Unavailable: it could not be started again, or is stopped.
+        """
+        child = self._child
+        if child is not None:
+            return child
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._child is not None or self._fault is not None or self._stopping
+            )
+            if self._child is not None:
+                return self._child
+            why = "it is stopped" if self._stopping else f"its restart failed: {self._fault}"
+            raise Unavailable(f"model instance '{self._setup.name}' is not available: {why}")
+
+    def stop(self) -> None:
+        """End it, and let no other follow."""
+        with self._changed:
+            self._stopping = True
+            child, self._child = self._child, None
+            self._changed.notify_all()
+        if child is not None:
+            child.stop()
+        self._ears = _Nobody()  # or each would keep the other alive
+
+    def _start_one(self) -> tuple[Child, Message]:
+        start = _Start(self._setup, self._ears, self._died)
+        return start.child, start.wait()
+
+    def _died(self, child: Child, how: str) -> None:
+        with self._changed:
+            stopping, known = self._stopping, self._child is child
+            if not known and not stopping:
+                return
+            self._child = None
+            if time.monotonic() - self._since >= STEADY_S:
+                self._failures = 0
+        self._ears.lost(child, how)
+        if stopping:
+            return
+        logger.error(
+            "the process %d of model instance '%s' %s; it is started again",
+            child.pid,
+            self._setup.name,
+            how,
+        )
+        threading.Thread(
+            target=self._again, name=f"{self._setup.name} restart", daemon=True
+        ).start()
+
+    def _again(self) -> None:
+        while True:
+            pause_s = min(MOST_S, FIRST_S * 2 ** (self._failures - 1)) if self._failures else 0.0
+            self._failures += 1
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping, pause_s):
+                    return
+            try:
+                child, _ = self._start_one()
+            except EngineError as fault:
+                text = "model instance '%s' does not start again: %s"
+                logger.error(text, self._setup.name, fault)  # noqa: TRY400 - its place is said
+                with self._changed:
+                    self._fault = fault
+                    self._changed.notify_all()
+                continue
+            with self._changed:
+                late = self._stopping
+                if not late:
+                    self._child, self._fault, self._since = child, None, time.monotonic()
+                    self.restarts += 1
+                    self._changed.notify_all()
+            if late:
+                child.stop()
+            else:
+                self._look(child)
+            return
+
+    def _look(self, child: Child) -> None:
+        if child.over.is_set():  # it died while nobody knew it
+            self._died(child, "ended as soon as it had started")
+
+
+class _Start:
+    """The first words with a child: until it is there it is this one's, then its ears'."""
+
+    def __init__(self, setup: Setup, ears: Ears, died: Callable[[Child, str], None]) -> None:
+        self._setup = setup
+        self._ears = ears
+        self._died = died
+        self._told = threading.Event()
+        self._here = threading.Event()
+        self._message: Message = {}
+        self._ready = False
+        self._how = ""
+        self.child = Child(setup, self._heard, self._gone)
+        self.child.begin()
+
+    def wait(self) -> Message:
+        """Wait until it is ready; returns what it says of itself.
+
+        Raises:
+            EngineError: why it is not.
+        """
+        name = self._setup.name
+        if not self._here.wait(self._setup.patience_s):
+            self.child.kill()
+            raise Internal(
+                f"model instance '{name}': Timed out occurred while waiting for the stub process:"
+                f" {self._setup.python} was not ready after {self._setup.patience_s:g} s"
+            )
+        self._told.wait()
+        if self._ready:
+            return self._message
+        if self._message:
+            self.child.stop()
+            raise read_error(self._message["error"])
+        raise Internal(
+            f"model instance '{name}': the process {self.child.pid} {self._how} before it was"
+            " ready; what it printed is in the log"
+        )
+
+    def _heard(self, message: Message) -> None:
+        if message["t"] == "here":
+            self._here.set()
+        elif message["t"] in {"started", "failed"} and not self._told.is_set():
+            self._message = message
+            self._ready = message["t"] == "started"
+            self._told.set()
+        else:
+            self._ears.heard(self.child, message)
+
+    def _gone(self, how: str) -> None:
+        self._how = how
+        self._here.set()
+        self._told.set()
+        if self._ready:
+            self._died(self.child, how)
