@@ -11,7 +11,9 @@ Rules, from Triton's ONNX Runtime backend:
 5. the ``openvino`` accelerator of a CPU instance is the package ``openvino`` where ONNX Runtime has
    no such provider (``runs_elsewhere``);
 6. a provider that was asked for and that ONNX Runtime drops, or gives none of the graph's nodes, is
-   an error too, unless ``parameters['allow_provider_fallback']`` says ``true``.
+   an error too, unless ``parameters['allow_provider_fallback']`` says ``true``;
+7. what TensorRT builds is kept beside the model (``cached``), so that a model is built once and not
+   by every start of the server; a parameter can say where else, or that it is not.
 """
 
 from __future__ import annotations
@@ -118,6 +120,22 @@ def choose(
                 f" out of config.pbtxt{kind}"
             )
     return chosen
+
+
+def cached(chosen: Sequence[Provider], folder: str) -> tuple[Provider, ...]:
+    """Apply rule 7; without a ``folder`` that can be written nothing is kept by itself."""
+    if not folder:
+        return tuple(chosen)
+    kept = {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": folder,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": folder,
+    }
+    return tuple(
+        Provider(one.name, {**kept, **one.options}) if one.name == TENSORRT else one
+        for one in chosen
+    )
 
 
 def runs_elsewhere(config: ModelConfig, placement: Placement, available: Collection[str]) -> bool:

@@ -8,6 +8,9 @@ Owns the way between the engine's arrays and ONNX Runtime's: strings are ``bytes
 from __future__ import annotations
 
 import ctypes
+import errno
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,7 +26,9 @@ from engine.backends.onnxruntime.accelerated import through_openvino
 from engine.backends.onnxruntime.providers import (
     CPU,
     CUDA,
+    TENSORRT,
     Provider,
+    cached,
     choose,
     lacking,
     runs_elsewhere,
@@ -35,6 +40,8 @@ from engine.modelconfig.agree import disagreements
 from engine.modelconfig.findings import located
 from engine.modelconfig.schema import ModelConfig
 from engine.types import Array, DType, TensorSpec
+
+logger = logging.getLogger(__name__)
 
 # Everything that ONNX Runtime's native part raises; its classes share no ancestor of their own.
 _FAULTS: tuple[type[Exception], ...] = (
@@ -136,6 +143,10 @@ class OnnxRuntime:
         if runs_elsewhere(config, placement, available):
             return through_openvino(directory, path, config, placement)
         chosen = choose(config, placement, available)
+        if any(provider.name == TENSORRT for provider in chosen):
+            chosen = cached(chosen, _cache_folder(directory))
+        if placement.device is not None:
+            _preload()
         session = _open(path, _options(settings), chosen)
         if why := unused(config, chosen, session.get_providers(), _nodes(session)):
             raise Unsupported(f"{path}: {why}")
@@ -247,6 +258,34 @@ class _Session:
 @cache  # ONNX Runtime has one pool in a process, made anew by every call
 def _share(pool: Pool) -> None:
     ort.set_global_thread_pool_sizes(pool.intra_op_threads, pool.inter_op_threads)
+
+
+@cache  # a library stays loaded
+def _preload() -> None:
+    """Have CUDA's and cuDNN's libraries found where PyTorch or NVIDIA's packages brought them."""
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+
+
+def _cache_folder(directory: Path) -> str:
+    """Make the folder for what TensorRT builds of one version; "" where none can be written.
+
+    Its name is hidden from those who look for changes of the model's files.
+    """
+    folder = directory.parent / ".tensorrt" / directory.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as fault:
+        logger.warning(
+            "%s: cannot be written (%s): TensorRT will build the model at every load;"
+            " trt_engine_cache_path can name another folder",
+            folder,
+            fault.strerror,
+        )
+        return ""
+    return str(folder)
 
 
 def _find(directory: Path, config: ModelConfig) -> Path:

@@ -37,6 +37,19 @@ class PyTorch:
         """An instance computes with as many threads as it is placed with."""
         return True
 
+    def no_gpu(self) -> str:
+        """Say why PyTorch as it is installed cannot use a GPU, "" if it can."""
+        try:
+            torch = self.bring("torch")
+        except ImportError:
+            return ""  # which the load will say in full
+        if torch.cuda.is_available():
+            return ""
+        return (
+            f"PyTorch {torch.__version__} finds no GPU that it can use; a build for CUDA is needed,"
+            " and a driver that is new enough for it"
+        )
+
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """Read an exported program's inputs and outputs; the other kinds do not tell them.
 

@@ -9,7 +9,13 @@ import pytest
 
 from engine.backend import Placement
 from engine.backends.onnxruntime.accelerated import stand_in, through_openvino
-from engine.backends.onnxruntime.providers import Provider, choose, runs_elsewhere, unused
+from engine.backends.onnxruntime.providers import (
+    Provider,
+    cached,
+    choose,
+    runs_elsewhere,
+    unused,
+)
 from engine.backends.onnxruntime.settings import GraphLevel, read
 from engine.errors import InvalidArgument, Unsupported
 from engine.modelconfig.schema import (
@@ -71,6 +77,7 @@ def test_the_order_is_gpu_accelerators_cuda_cpu_accelerators_cpu() -> None:
     assert chosen[2].options == {"device_type": "CPU"}
 
 
+@pytest.mark.triton("2c.4")
 def test_tensorrt_parameters_are_translated() -> None:
     chosen = choose(
         model(
@@ -126,7 +133,7 @@ def test_cuda_takes_any_option_and_the_old_top_level_ones() -> None:
     )
 
 
-@pytest.mark.triton("2c.5", "2c.6")
+@pytest.mark.triton("2c.4", "2c.5", "2c.6")
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -302,3 +309,56 @@ def test_a_provider_that_is_dropped_or_has_no_nodes_is_told_unless_that_is_allow
     assert unused(model(), asked, [OPENVINO, CPU], {}) == ""
     assert unused(model(), (Provider(CPU),), [CPU], {CPU: 7}) == ""
     assert unused(allowed, asked, [CPU], {CPU: 7}) == ""
+
+
+@pytest.mark.triton("2c.4")
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("FP32", {}),
+        ("FP16", {"trt_fp16_enable": "1"}),
+        ("BF16", {"trt_bf16_enable": "1"}),
+        ("INT8", {"trt_int8_enable": "1"}),
+    ],
+)
+def test_tensorrt_computes_in_the_precision_that_is_asked_for(
+    mode: str, options: dict[str, str]
+) -> None:
+    chosen = choose(model(gpu=(acc("tensorrt", precision_mode=mode),)), ON_GPU, ALL)
+    assert chosen[0].options == {**options, "device_id": "1"}
+
+
+PASSED_ON = """
+max_partition_iterations min_subgraph_size dla_enable dla_core engine_cache_enable engine_cache_path
+engine_cache_prefix dump_subgraphs force_sequential_engine_build context_memory_sharing_enable
+layer_norm_fp32_fallback timing_cache_enable timing_cache_path force_timing_cache detailed_build_log
+build_heuristics_enable sparsity_enable builder_optimization_level auxiliary_streams tactic_sources
+extra_plugin_lib_paths profile_min_shapes profile_max_shapes profile_opt_shapes cuda_graph_enable
+dump_ep_context_model ep_context_file_path ep_context_embed_mode
+"""
+
+
+@pytest.mark.triton("2c.4")
+def test_tensorrt_takes_every_parameter_that_triton_hands_on() -> None:
+    given = {f"trt_{name}": f"x{number}" for number, name in enumerate(PASSED_ON.split())}
+    renamed = {
+        "int8_calibration_table_name": "table",
+        "int8_use_native_calibration_table": "1",
+    }
+    chosen = choose(model(gpu=(acc("tensorrt", **given, **renamed),)), ON_GPU, ALL)
+    expected = {**given, **{f"trt_{name}": value for name, value in renamed.items()}}
+    assert chosen[0].options == {**expected, "device_id": "1"}
+
+
+@pytest.mark.triton("2c.4")
+def test_what_tensorrt_builds_is_kept_beside_the_model_unless_a_parameter_says_otherwise() -> None:
+    asked = (Provider(TENSORRT, {"trt_timing_cache_enable": "0"}), Provider(CUDA), Provider(CPU))
+    kept = cached(asked, "/m/.tensorrt/1")
+    assert kept[0].options == {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/m/.tensorrt/1",
+        "trt_timing_cache_enable": "0",
+        "trt_timing_cache_path": "/m/.tensorrt/1",
+    }
+    assert kept[1:] == asked[1:]
+    assert cached(asked, "") == asked
