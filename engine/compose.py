@@ -29,6 +29,7 @@ from rich.table import Column, Table
 from engine import cache
 from engine.clock import Clock, SystemClock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound
+from engine.execution.ensemble import Composer
 from engine.execution.host import Host
 from engine.execution.pinning import resolve
 from engine.inside import Inside
@@ -106,7 +107,8 @@ async def _serve(options: ServeOptions) -> int:
         gpus = await loop.run_in_executor(None, find_gpus, os.environ)
         host = _host(options, clock, inside, gpus)
         devices = await _devices(options, loop, gpus)
-        registry = Registry(options, clock=clock, loop=loop, host=host)
+        composer = Composer(clock, loop, host)
+        registry = Registry(options, clock=clock, loop=loop, host=host, composer=composer)
         inside.connect(registry)
         try:
             await _load(options, registry, stop)

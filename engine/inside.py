@@ -27,10 +27,33 @@ from engine.modelconfig.schema import ModelConfig
 from engine.types import InferRequest, InferResponse, TensorSpec
 
 _Value = TypeVar("_Value")
+
+
+class Took(Protocol):
+    """How long the three parts of computing took, ns (``engine.telemetry.stats.Timings``)."""
+
+    @property
+    def input_ns(self) -> int:
+        """Joining the inputs."""
+        ...
+
+    @property
+    def infer_ns(self) -> int:
+        """Running the model."""
+        ...
+
+    @property
+    def output_ns(self) -> int:
+        """Taking the outputs apart."""
+        ...
+
+
 #: gets a call's last answer, once
 Done = Callable[[InferResponse | EngineError], None]
 #: gets the answers before the last one
 Emit = Callable[[InferResponse | EngineError], None]
+
+Charge = Callable[[Took], None]
 
 
 class Callee(Protocol):
@@ -47,8 +70,17 @@ class Callee(Protocol):
         """Let a request pass if the model can run it; raises InvalidArgument."""
         ...
 
-    def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
-        """Take a checked request; returns a ticket. May raise InvalidArgument."""
+    def submit(
+        self,
+        request: InferRequest,
+        done: Done,
+        emit: Emit | None = None,
+        charge: Charge | None = None,
+    ) -> int:
+        """Take a checked request; returns a ticket. May raise InvalidArgument.
+
+        ``charge`` learns, before ``done``, what a request that succeeded took to compute.
+        """
         ...
 
     def cancel(self, ticket_id: int) -> None:

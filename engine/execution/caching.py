@@ -30,8 +30,10 @@ from engine.types import InferRequest, InferResponse
 from engine.v2.binary import tag
 
 if TYPE_CHECKING:
+    from engine.execution.answering import Answering
     from engine.execution.ordering import Done
-    from engine.execution.pump import Pump, PumpLoop
+    from engine.execution.pump import PumpLoop
+    from engine.inside import Charge
     from engine.modelconfig.schema import ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -40,11 +42,12 @@ logger = logging.getLogger(__name__)
 class _Asked:
     """A request that came this way; ``ticket`` is the model's once the cache had nothing."""
 
-    __slots__ = ("done", "found", "key", "lookup_ns", "request", "started_ns", "ticket")
+    __slots__ = ("charge", "done", "found", "key", "lookup_ns", "request", "started_ns", "ticket")
 
     def __init__(self, request: InferRequest, done: Done, key: bytes, started_ns: int) -> None:
         self.request = request
         self.done = done
+        self.charge: Charge | None = None
         self.key = key
         self.started_ns = started_ns
         self.lookup_ns = 0
@@ -56,7 +59,13 @@ class Caching:
     """The cache in front of one model version. Its ids of requests are negative."""
 
     def __init__(
-        self, cache: Cache, keys: Keys, pump: Pump, ledger: Ledger, clock: Clock, loop: PumpLoop
+        self,
+        cache: Cache,
+        keys: Keys,
+        pump: Answering,
+        ledger: Ledger,
+        clock: Clock,
+        loop: PumpLoop,
     ) -> None:
         self._cache = cache
         self._keys = keys
@@ -69,14 +78,15 @@ class Caching:
         self._looking = 0
         self._quiet: list[Callable[[], None]] = []
 
-    def submit(self, request: InferRequest, done: Done) -> int:
+    def submit(self, request: InferRequest, done: Done, charge: Charge | None = None) -> int:
         """Answer a request, from the cache or by the model; returns an id for ``cancel``."""
         if request.sequence_id:
-            return self._pump.submit(request, done)
+            return self._pump.submit(request, done, None, charge)
         started_ns = self._now_ns()
         number = self._next_id
         self._next_id = number - 1
         asked = self._asked[number] = _Asked(request, done, self._keys.key(request), started_ns)
+        asked.charge = charge
         self._looking += 1
         try:
             self._cache.lookup(asked.key, partial(self._found, number))
@@ -112,7 +122,9 @@ class Caching:
             asked.found = True
             asked.lookup_ns = self._now_ns() - asked.started_ns
             if kept is None:
-                asked.ticket = self._pump.submit(asked.request, partial(self._answered, number))
+                asked.ticket = self._pump.submit(
+                    asked.request, partial(self._answered, number), None, asked.charge
+                )
             else:
                 self._loop.call_soon(self._hit, number, kept)
         if not self._looking:

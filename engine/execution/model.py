@@ -22,6 +22,7 @@ from engine.cache import Cache, Keys
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsupported
 from engine.execution.admission import Admission, SequenceTerms
+from engine.execution.answering import Answering
 from engine.execution.batch import Layout, layout
 from engine.execution.caching import Caching, cached, identity
 from engine.execution.crew import Crew, Recruits
@@ -38,6 +39,7 @@ from engine.execution.samples import Sample, read_samples
 from engine.execution.sequences import sequenced, with_states
 from engine.execution.states import StateTensor, state_tensors
 from engine.execution.warmup import Stage, warm_up
+from engine.inside import Charge
 from engine.modelconfig.complete import input_specs, output_specs
 from engine.modelconfig.schema import ModelConfig
 from engine.ratelimit import Seat
@@ -76,7 +78,7 @@ class ServedModel:
         name: str,
         version: int,
         config: ModelConfig,
-        pump: Pump,
+        pump: Answering,
         ledger: Ledger,
         seat: Seat | None = None,
     ) -> None:
@@ -164,11 +166,18 @@ class ServedModel:
         if not self._holds and self._let_go is not None:
             self._let_go()
 
-    def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
+    def submit(
+        self,
+        request: InferRequest,
+        done: Done,
+        emit: Emit | None = None,
+        charge: Charge | None = None,
+    ) -> int:
         """Take a checked request and return its ticket id.
 
         ``done`` is called exactly once, on the loop, after this has returned. ``emit`` gets, before
-        that, what a decoupled model answers before its final answer.
+        that, what a decoupled model answers before its final answer, and ``charge`` what a request
+        that succeeded took to compute.
 
         Raises:
             InvalidArgument: the model keeps sequences, and the request cannot belong to one;
@@ -179,8 +188,8 @@ class ServedModel:
         if self._ordering is not None:
             done, emit = self._ordering.wrap(done, emit)
         if self._caching is not None:
-            return self._caching.submit(request, done)
-        return self._pump.submit(request, done, emit)
+            return self._caching.submit(request, done, charge)
+        return self._pump.submit(request, done, emit, charge)
 
     @property
     def spread(self) -> Spread | None:

@@ -87,8 +87,6 @@ def _members(model: str, place: int, group: InstanceGroup) -> Iterator[Planned]:
 
 
 def _lacking(config: ModelConfig) -> Iterator[str]:
-    if config.is_ensemble:
-        yield "ensemble_scheduling: ensembles are not served yet"
     if config.sequence_batching is not None and config.sequence_batching.iterative_sequence:
         yield "sequence_batching.iterative_sequence: requests are not rescheduled yet"
     for field in ("model_operations", "model_repository_agents"):

@@ -29,6 +29,7 @@ from engine.errors import Cancelled, Code, EngineError, InvalidArgument, Unavail
 from engine.execution.instance import Outcome
 from engine.execution.ordering import Done, Emit
 from engine.execution.replies import Course, Reply
+from engine.inside import Charge
 from engine.scheduler import Dispatch, Limitable, Refusal, Reject, Scheduler, Step, Ticket
 from engine.telemetry.stats import FailureReason, Ledger, ResponseKind, Timings
 from engine.types import InferRequest, InferResponse
@@ -113,15 +114,21 @@ class SequenceWorker(Worker, Protocol):
 class _Entry:
     """One request under way."""
 
-    __slots__ = ("done", "emit", "request", "ticket")
+    __slots__ = ("charge", "done", "emit", "request", "ticket")
 
     def __init__(
-        self, request: InferRequest, done: Done, ticket: Ticket, emit: Emit | None
+        self,
+        request: InferRequest,
+        done: Done,
+        ticket: Ticket,
+        emit: Emit | None,
+        charge: Charge | None,
     ) -> None:
         self.request = request
         self.done = done
         self.ticket = ticket
         self.emit = emit
+        self.charge = charge
 
 
 class Pump:
@@ -174,15 +181,22 @@ class Pump:
         """How many requests wait for an instance."""
         return len(self._waiting)
 
-    def submit(self, request: InferRequest, done: Done, emit: Emit | None = None) -> int:
+    def submit(
+        self,
+        request: InferRequest,
+        done: Done,
+        emit: Emit | None = None,
+        charge: Charge | None = None,
+    ) -> int:
         """Take a request; ``done`` will be called with its response or error. Returns an id.
 
-        ``emit`` gets what a decoupled model answers before its final answer.
+        ``emit`` gets what a decoupled model answers before its final answer. ``charge`` learns,
+        before ``done``, what a request that succeeded took to compute.
         """
         number = self._next_id
         self._next_id = number + 1
         ticket = self._admit(request, number, self._now_ns())
-        self._waiting[number] = _Entry(request, done, ticket, emit)
+        self._waiting[number] = _Entry(request, done, ticket, emit, charge)
         if not self._arrived:
             self._call_soon(self._turn)
         self._arrived[number] = ticket
@@ -359,6 +373,8 @@ class Pump:
             ledger.succeeded(1, ticket.rows, arrived_ns, timings, now_ns, instance)
             if ledger.spread is not None:
                 ledger.spread.answered([arrived_ns], timings, now_ns)
+            if entry.charge is not None:
+                entry.charge(timings)
             self._tell(entry.done, answer)
         self._close_if_drained()
 
@@ -395,6 +411,8 @@ class Pump:
                 if ledger.spread is not None:
                     ledger.spread.answered(arrived_ns, timings, now_ns)
             for entry, answer in answers:
+                if entry.charge is not None:
+                    entry.charge(timings)
                 self._tell(entry.done, answer)
         self._close_if_drained()
 

@@ -377,6 +377,12 @@ class ModelConfig:
         return self.platform == "ensemble" or self.ensemble_scheduling is not None
 
     @property
+    def max_inflight_requests(self) -> int:
+        """How many calls of one step an ensemble's request may have under way; 0 is any number."""
+        text = self.other.get("ensemble_scheduling.max_inflight_requests", "")
+        return int(text.rpartition(":")[2] or 0)
+
+    @property
     def filled_inputs(self) -> frozenset[str]:
         """The inputs of the model file that no request brings: a batcher fills them."""
         names = {name for made in self.batch_input for name in made.target_name}

@@ -19,7 +19,8 @@ from engine.backend import Backend
 from engine.errors import ConfigError, EngineError, InvalidArgument, Problem
 from engine.modelconfig import convert
 from engine.modelconfig.check import findings
-from engine.modelconfig.complete import input_specs, output_specs, problems
+from engine.modelconfig.complete import problems
+from engine.modelconfig.composition import composition
 from engine.modelconfig.findings import Finding, located, near
 from engine.modelconfig.locate import Path as FieldPath
 from engine.modelconfig.schema import EnsembleStep, InstanceGroup, ModelConfig
@@ -49,7 +50,6 @@ from engine.repository.wanted import (
     no_versions,
 )
 from engine.telemetry import machine
-from engine.types import TensorSpec
 
 # Messages of a configuration; a mistake within one leaves the rest of the file judgeable,
 # while one in a number at the top may change what all the rest means.
@@ -183,7 +183,6 @@ class _Linter:
             return _Checked(folder, declared, None)
         if named.is_ensemble:
             found += problems(named, declared.source, declared.places)
-            found += _located(declared, _deferred(named))
             self._add(found)
             return _Checked(folder, declared, named)
         config = self._versions(folder, declared, found)
@@ -271,12 +270,6 @@ def _apart(declared: Declared, broken: Sequence[FieldPath]) -> tuple[Problem, ..
     )
 
 
-def _deferred(config: ModelConfig) -> Iterator[Finding]:
-    if config.is_ensemble:
-        what = "ensembles are not served by this version yet"
-        yield Finding(("ensemble_scheduling",), what, "its models can be called one by one", True)
-
-
 def _hardly_meant(config: ModelConfig, cores: int) -> Iterator[Finding]:
     if config.dynamic_batching is not None and config.max_batch_size == 0:
         yield Finding(
@@ -327,8 +320,8 @@ def _steps(config: ModelConfig, known: Mapping[str, _Checked]) -> Iterator[Findi
             yield Finding((*path, "model_name"), what, hint)
             continue
         yield from _step_version(step, checked.folder, (*path, "model_version"))
-        if checked.config is not None:
-            yield from _step_tensors(config, step, checked.config, path)
+    models = [known.get(step.model_name) for step in config.ensemble_scheduling or ()]
+    yield from composition(config, [one.config if one else None for one in models])
 
 
 def _step_version(step: EnsembleStep, folder: ModelFolder, path: FieldPath) -> Iterator[Finding]:
@@ -336,30 +329,3 @@ def _step_version(step: EnsembleStep, folder: ModelFolder, path: FieldPath) -> I
         there = ", ".join(map(str, folder.versions)) or "no version"
         what = f"model '{step.model_name}' has no version {step.model_version}"
         yield Finding(path, what, f"there is {there}; -1 means the newest")
-
-
-def _step_tensors(
-    ensemble: ModelConfig, step: EnsembleStep, model: ModelConfig, path: FieldPath
-) -> Iterator[Finding]:
-    sides: tuple[tuple[str, Mapping[str, str], tuple[TensorSpec, ...]], ...] = (
-        ("input", step.input_map, input_specs(model)),
-        ("output", step.output_map, output_specs(model)),
-    )
-    for kind, given, specs in sides:
-        names = {spec.name for spec in specs}
-        for name in sorted(given.keys() - names):
-            what = f"model '{step.model_name}' has no {kind} '{name}'"
-            hint = near(name, names) if names else ""
-            yield Finding((*path, f"{kind}_map"), what, hint)
-    needed = {spec.name for spec in input_specs(model) if not spec.optional}
-    for name in sorted(needed - step.input_map.keys()):
-        what = f"step '{step.model_name}' of ensemble '{ensemble.name}' lacks input '{name}'"
-        hint = f'add input_map {{ key: "{name}" value: "..." }}'
-        yield Finding((*path, "input_map"), what, hint)
-    if 0 < model.max_batch_size < ensemble.max_batch_size:
-        what = (
-            f"ensemble {ensemble.name} allows maximum batch size {ensemble.max_batch_size}, but it "
-            f"contains model {step.model_name} which only allows maximum batch size to be "
-            f"{model.max_batch_size}"
-        )
-        yield Finding(("max_batch_size",), what, f"set it to {model.max_batch_size}")

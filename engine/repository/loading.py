@@ -65,8 +65,8 @@ class Loader(Protocol):
 class Composer(Protocol):
     """Makes an ensemble out of its configuration; the models it is made of are ready by then."""
 
-    def __call__(self, name: str, version: int, config: ModelConfig) -> ServedModel:
-        """Make it.
+    def __call__(self, name: str, version: int, folder: Path, config: ModelConfig) -> ServedModel:
+        """Make it; ``folder`` is the model's.
 
         Raises:
             EngineError: why it could not be made.
@@ -229,7 +229,8 @@ class Loading:
         assert folder is not None
         assert declared is not None
         if declared.config.is_ensemble and self._composer is not None:
-            return self._composer(folder.name, version, prepare_ensemble(declared))
+            config = prepare_ensemble(declared)
+            return self._composer(folder.name, version, folder.directory, config)
         ready = prepare(declared, folder, version, self._terms)
         return self._load(
             folder.name,

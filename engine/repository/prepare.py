@@ -91,15 +91,15 @@ def misnamed(declared: Declared, folder: ModelFolder) -> Problem | None:
 
 
 def refuse_unserved(config: ModelConfig) -> None:
-    """Refuse what later versions of this engine will serve.
+    """Refuse ensembles, where nothing makes them.
 
     Raises:
         Unsupported: it is an ensemble.
     """
     if config.is_ensemble:
         raise Unsupported(
-            f"model '{config.name}' is an ensemble, which this version does not serve yet; "
-            "its models can be called one by one"
+            f"model '{config.name}' is an ensemble, which is not served here; its models can be "
+            "called one by one"
         )
 
 
@@ -160,7 +160,7 @@ def ask(backend: Backend, directory: Path, named: ModelConfig, terms: Terms) -> 
 
 
 def prepare_ensemble(declared: Declared) -> ModelConfig:
-    """Give an ensemble's configuration, if nothing is wrong with it by itself.
+    """Give an ensemble's complete configuration, if nothing is wrong with it by itself.
 
     Raises:
         ConfigError: with all that is.
@@ -170,7 +170,7 @@ def prepare_ensemble(declared: Declared) -> ModelConfig:
         one for one in problems(config, declared.source, declared.places) if not one.warning
     ]:
         raise ConfigError(wrong)
-    return config
+    return complete(config, inputs=(), outputs=(), batchable=False, auto=False)
 
 
 def recognised(declared: Declared, folder: ModelFolder) -> Declared:

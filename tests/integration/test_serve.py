@@ -342,7 +342,7 @@ def test_with_exit_on_error_off_the_rest_is_served(tmp_path: Path) -> None:
         assert [reason.split()[0].rstrip(":") for reason in reasons] == [row[0] for row in rows]
         assert reasons[1].startswith("identity version 1: Not found: ")
         assert "identity/1/model.onnx" in reasons[1]
-        assert "does not serve yet" in reasons[0]
+        assert "not available or ambiguous: mobilenet, preprocess" in reasons[0]
         array = np.ones((1, 4), np.float32)
         np.testing.assert_array_equal(
             ask_grpc(server.grpc, "slow", {"INPUT0": array})["OUTPUT0"], array

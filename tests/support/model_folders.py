@@ -152,9 +152,10 @@ class FakeLoader:
         self.directories.append(directory)
         return self._make(name, version, config)
 
-    def compose(self, name: str, version: int, config: ModelConfig) -> ServedModel:
+    def compose(self, name: str, version: int, folder: Path, config: ModelConfig) -> ServedModel:
         """Stand for what makes ensembles."""
         assert config.is_ensemble
+        assert folder.name == name
         return self._make(name, version, config)
 
     def _make(self, name: str, version: int, config: ModelConfig) -> ServedModel:

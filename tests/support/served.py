@@ -12,6 +12,7 @@ from typing import Any
 from onnx import TensorProto, helper
 
 from engine.clock import SystemClock
+from engine.execution.ensemble import Composer
 from engine.execution.host import Host
 from engine.inside import Inside
 from engine.memory.table import RegionTable
@@ -44,7 +45,9 @@ def served(
     async def opened(loop: asyncio.AbstractEventLoop) -> Registry:
         inside = Inside(loop)
         host = replace(here, inside=inside)
-        registry = Registry(chosen, clock=SystemClock(), loop=loop, host=host)
+        clock = SystemClock()
+        composer = Composer(clock, loop, host)
+        registry = Registry(chosen, clock=clock, loop=loop, host=host, composer=composer)
         inside.connect(registry)
         registries.append(registry)
         await registry.start()

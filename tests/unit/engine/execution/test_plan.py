@@ -11,7 +11,6 @@ from engine.execution.host import Host
 from engine.execution.plan import plan, unsupported
 from engine.modelconfig.schema import (
     DynamicBatching,
-    EnsembleStep,
     InstanceGroup,
     InstanceKind,
     ModelConfig,
@@ -79,7 +78,6 @@ def test_there_is_always_somebody_to_run() -> None:
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        (replace(config(), ensemble_scheduling=(EnsembleStep(model_name="a"),)), "ensemble"),
         (replace(config(), sequence_batching=ITERATIVE), "iterative_sequence"),
         (replace(config(), other={"model_operations": ""}), "model_operations"),
         (replace(config(), other={"model_repository_agents": ""}), "model_repository_agents"),

@@ -163,7 +163,6 @@ def test_an_ensembles_steps_must_exist_with_their_tensors(
     write_model(tmp_path, "e", _ENSEMBLE % (step, version, tensor))
     found = check(tmp_path, root=tmp_path)
     assert any(problem.startswith(f"e/config.pbtxt:{expected}") for problem in found), found
-    assert any("ensembles are not served by this version yet" in problem for problem in found)
 
 
 def test_a_path_that_holds_nothing_is_a_problem(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_ensembles_are_refused_where_nothing_makes_them_and_the_rest_is_served(
 ) -> None:
     async def scene(registry: Registry) -> None:
         assert {name for name, state in states(registry).items() if state == READY} == {*"abcd"}
-        assert "does not serve yet" in reason(registry, "e")
+        assert "is not served here" in reason(registry, "e")
         assert registry.ready()
 
     play(scene, models, composes=False, mode=ModelControlMode.NONE)

@@ -217,7 +217,7 @@ def test_exit_on_error_ends_the_start_with_every_reason(tmp_path: Path) -> None:
     assert len(lines) == 3
 
 
-def test_what_a_later_version_will_serve_stops_nobody_else(tmp_path: Path) -> None:
+def test_what_is_not_served_stops_nobody_else(tmp_path: Path) -> None:
     write_model(tmp_path, "e", 'platform: "ensemble" ensemble_scheduling { }')
     write_model(tmp_path, "ok")
 
@@ -228,7 +228,7 @@ def test_what_a_later_version_will_serve_stops_nobody_else(tmp_path: Path) -> No
     entries = serve(tmp_path, scene, exit_on_error=True)
     assert entries["ok"].state is ModelState.READY
     assert entries["e"].state is ModelState.UNAVAILABLE
-    assert "does not serve" in entries["e"].reason
+    assert "is not served here" in entries["e"].reason
 
 
 def test_a_model_in_two_repositories_is_in_neither(tmp_path: Path) -> None:
