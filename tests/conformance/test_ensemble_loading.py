@@ -90,18 +90,24 @@ BROKEN = [
     ),
     (
         chain("ints"),
-        "in ensemble e, ensemble tensor X: inconsistent data type: TYPE_FP32 is inferred from "
-        "model e while TYPE_INT32 is inferred from model ints",
+        (
+            "in ensemble e, ensemble tensor X: inconsistent data type: TYPE_FP32 is inferred from "
+            "model e while TYPE_INT32 is inferred from model ints"
+        ),
     ),
     (
         chain("a", "wide"),
-        "in ensemble e, ensemble tensor t1: inconsistent shape: [-1,2] is inferred from model a "
-        "while [-1,3] is inferred from model wide",
+        (
+            "in ensemble e, ensemble tensor t1: inconsistent shape: [-1,2] is inferred from model a "
+            "while [-1,3] is inferred from model wide"
+        ),
     ),
     (
         chain("small"),
-        "ensemble e allows maximum batch size 8, but it contains model small which only allows "
-        "maximum batch size to be 4",
+        (
+            "ensemble e allows maximum batch size 8, but it contains model small which only allows "
+            "maximum batch size to be 4"
+        ),
     ),
     (
         ensemble(

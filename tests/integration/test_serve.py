@@ -330,6 +330,8 @@ def test_with_exit_on_error_off_the_rest_is_served(tmp_path: Path) -> None:
     for name in ("identity", "sequence", "ensemble"):
         examples.build(name, repository)
     (repository / "identity" / "1" / "model.onnx").unlink()
+    for name in ("mobilenet", "preprocess"):
+        shutil.rmtree(repository / name, ignore_errors=True)
     with serving(
         *("--model-repository", str(repository), "--exit-on-error=false"),
         "--strict-readiness=false",
