@@ -98,8 +98,8 @@ BROKEN = [
     (
         chain("a", "wide"),
         (
-            "in ensemble e, ensemble tensor t1: inconsistent shape: [-1,2] is inferred from model a "
-            "while [-1,3] is inferred from model wide"
+            "in ensemble e, ensemble tensor t1: inconsistent shape: [-1,2] is inferred from model "
+            "a while [-1,3] is inferred from model wide"
         ),
     ),
     (
