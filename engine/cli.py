@@ -391,6 +391,54 @@ def build(
     typer.echo(f"\nNext: engine serve --model-repository {shlex.quote(str(output))}")
 
 
+@app.command("convert", epilog="Example: engine convert resnet50.onnx --to openvino")
+def convert_(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="An ONNX file, or a model's folder.")
+    ] = None,
+    to: Annotated[str, typer.Option("--to", help="What it is to become.", metavar="FORMAT")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="The new model's folder; model_repository/NAME_FORMAT."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp16 or f32 (openvino).")] = "",
+    calibration: Annotated[
+        str, typer.Option(help="Samples of inputs, or random.", metavar="FILE|random")
+    ] = "",
+    samples: Annotated[int, typer.Option(help="How many of them.", min=0)] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Convert an ONNX model into another format; without arguments, list the formats."""
+    from engine import conversion  # noqa: PLC0415 - see above
+
+    if model is None or not to:
+        formats = ((name, conversion.find(name).summary) for name in conversion.names())
+        _print([{"to": name, "what": summary} for name, summary in formats], Format.TABLE)
+        if model is not None:
+            typer.echo("engine convert: pass --to FORMAT, one of these", err=True)
+            raise typer.Exit(USAGE)
+        return
+    chosen = conversion.find(to)
+    file, config = conversion.source(model)
+    name = model.stem if model.is_file() else model.resolve().name
+    made = conversion.run(
+        chosen,
+        conversion.Job(
+            model=file,
+            config=config,
+            precision=precision,
+            calibration=calibration,
+            samples=samples,
+        ),
+        output or Path("model_repository", f"{name}_{to}"),
+        force=force,
+    )
+    typer.echo(f"written: {made.path} ({made.size / 1e6:.1f} MB)")
+    for remark in made.remarks:
+        typer.echo(f"  {remark}")
+    typer.echo(f"\nNext: engine serve --model-repository {shlex.quote(str(made.path.parent))}")
+
+
 @app.command(epilog="Example: engine version")
 def version() -> None:
     """Print the version."""

@@ -1,0 +1,1 @@
+"""Conversions from ONNX, one module each; see ``engine.conversion``."""
