@@ -439,6 +439,21 @@ def convert_(
     typer.echo(f"\nNext: engine serve --model-repository {shlex.quote(str(made.path.parent))}")
 
 
+@app.command(epilog="Example: engine doctor --format json")
+def doctor(
+    form: Annotated[Format, typer.Option("--format", help="How it is shown.")] = Format.TABLE,
+) -> None:
+    """Say which backends are installed, what is missing, and what is in another's way."""
+    from engine.doctor import examine  # noqa: PLC0415 - see above
+
+    found = examine()
+    rows = [
+        {"backend": one.backend, "runs_by": one.runs_by, "what_to_do": one.to_do} for one in found
+    ]
+    _print(rows, form)
+    raise typer.Exit(FAILED if any(one.harmful for one in found) else DONE)
+
+
 @app.command(epilog="Example: engine version")
 def version() -> None:
     """Print the version."""
