@@ -1,4 +1,4 @@
-"""The README's clients of the pipelines, run by the README's own lines."""
+"""Pipelines from outside: the README's clients, run by its own lines, and the models run bare."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import onnxruntime
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -22,3 +24,10 @@ def run_client(name: str, folder: Path, server: str) -> list[str]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def bare_session(model: bytes) -> onnxruntime.InferenceSession:
+    """Load a model outside any server, on one thread: the server keeps the other core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options)

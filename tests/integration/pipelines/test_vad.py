@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ import onnxruntime
 import pytest
 import tritonclient.grpc
 import tritonclient.grpc.aio
-from support.clients import run_client
-from support.serving import Server, serving
+from support.clients import bare_session, run_client
+from support.serving import Server
 from support.speech import RATE, speech
 
-from engine import examples
 from engine.examples import vad
 from engine.types import Array
 
@@ -29,16 +27,8 @@ CHUNK, PLACES = 512, 64
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("vad")
-    examples.build("vad", folder / "models")
-    with serving("--model-repository", str(folder / "models"), folder=folder) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def bare() -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(vad.SILERO.read(vad.WEIGHTS))
+    return bare_session(vad.SILERO.read(vad.WEIGHTS))
 
 
 def chunks(audio: Array) -> list[Array]:
