@@ -17,8 +17,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import tritonclient.grpc
@@ -32,6 +33,14 @@ STEPS = (1, 2, 4, 8)
 ECHO = "echo"
 WARM_UP = 50
 _TENSOR = "data_type: TYPE_FP32 dims: [ 16 ]"
+
+
+class _Client(Protocol):
+    """NVIDIA's client, for either protocol."""
+
+    def infer(self, model_name: str, inputs: Sequence[object], /) -> object:
+        """Ask once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,7 @@ def build(repository: Path) -> None:
         steps = " ".join(
             f'step {{ model_name: "{ECHO}" model_version: -1 '
             f'input_map {{ key: "X" value: "{one}" }} output_map {{ key: "Y" value: "{other}" }} }}'
-            for one, other in zip(names, names[1:], strict=False)
+            for one, other in pairwise(names)
         )
         _write(
             repository / f"chain{count}",
@@ -99,7 +108,7 @@ def measure(server: Server, repetitions: int, seconds: float) -> tuple[Chain, ..
     return tuple(found)
 
 
-def _ask(client: Any, model: str, given: Any, seconds: float) -> Sequence[float]:
+def _ask(client: _Client, model: str, given: object, seconds: float) -> Sequence[float]:
     """Ask for so long; the latency of each request, us."""
     for _ in range(WARM_UP):
         client.infer(model, [given])
