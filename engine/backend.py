@@ -258,6 +258,21 @@ class Calling(Protocol):
 
 
 GROUP = "engine.backends"
+#: the setting in which a backend that looks for libraries is told ``--backend-directory``
+BACKEND_DIRECTORY = "backend-directory"
+
+
+def library_places(
+    name: str, directory: Path, backends: Path | None, runtime: str = ""
+) -> tuple[Path, ...]:
+    """List where the library of a backend may lie, in Triton's order.
+
+    ``directory`` is the folder of a model's version, ``backends`` that of ``--backend-directory``.
+    ``runtime`` is the configuration's, which may name another file.
+    """
+    file = runtime or f"libtriton_{name}.so"
+    folders = [directory, directory.parent, *([backends / name] if backends is not None else [])]
+    return tuple(folder / file for folder in folders)
 
 
 def builtin() -> tuple[str, ...]:

@@ -135,6 +135,14 @@ BackendConfig = Annotated[
         metavar="[BACKEND,]KEY=VALUE",
     ),
 ]
+BackendDirectory = Annotated[
+    Path | None,
+    _flag(
+        "--backend-directory",
+        "Models",
+        "Folder of native backends: DIRECTORY/NAME/libtriton_NAME.so.",
+    ),
+]
 RateLimit = Annotated[
     str,
     _flag("--rate-limit", "Sharing", "How models take turns.", metavar="off|execution_count"),
@@ -237,6 +245,7 @@ def serve(
     model_load_retry_count: LoadRetries = 0,
     repository_poll_secs: PollSeconds = 15.0,
     backend_config: BackendConfig = None,
+    backend_directory: BackendDirectory = None,
     cache_config: CacheConfig = None,
     response_cache_byte_size: ResponseCacheSize = None,
     rate_limit: RateLimit = "off",

@@ -86,6 +86,7 @@ class ServeOptions:
     metrics_config: Metering = field(default_factory=Metering)
     cache_config: CacheChoice | None = None
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    backend_directory: Path | None = None
     rate_limit: RateLimit = RateLimit.OFF
     rate_limit_resource: Resources = field(default_factory=dict)
     host_policy: Mapping[str, HostPolicy] = field(default_factory=dict)
@@ -137,7 +138,6 @@ LATER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "trace-rate": (("1000",), "tracing"),
     "trace-count": (("-1",), "tracing"),
     "trace-log-frequency": (("0",), "tracing"),
-    "backend-directory": ((), "backends in a folder (they come as Python packages here)"),
     "repoagent-directory": ((), "repository agents"),
     "cache-directory": ((), "caches in a folder (they come as Python packages here)"),
     "min-supported-compute-capability": ((), "a bound on GPU compute capability"),

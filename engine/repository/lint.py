@@ -212,7 +212,8 @@ class _Linter:
             wrong = Finding(("version_policy",), no_versions(named, folder))
             found += _located(declared, [wrong])
         try:
-            backend = self._terms.backend(declared.config.backend)
+            newest = folder.version_directory(versions[-1] if versions else 1)
+            backend = self._terms.backend_of(declared.config, newest)
         except EngineError as error:
             wrong = Finding(("backend",), error.message)
             found += _located(declared, [wrong])

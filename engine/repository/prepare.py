@@ -111,7 +111,7 @@ def prepare(declared: Declared, folder: ModelFolder, version: int, terms: Terms)
     """
     directory = folder.version_directory(version)
     declared = recognised(declared, folder)
-    backend = terms.backend(declared.config.backend)
+    backend = terms.backend_of(declared.config, directory)
     named = fill(declared, None, terms)
     if missing := missing_file(named, directory):
         raise NotFound(missing)

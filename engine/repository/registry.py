@@ -70,6 +70,7 @@ class Registry:
                 auto=not options.disable_auto_complete_config,
                 backend_config=options.backend_config,
                 gpus=host.gpus,
+                backend_directory=options.backend_directory,
             ),
             load,
             clock=clock,

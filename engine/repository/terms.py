@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from engine.backend import Backend, Configurable, Grounded
-from engine.errors import InvalidArgument
+from engine.backend import (
+    BACKEND_DIRECTORY,
+    Backend,
+    Configurable,
+    Grounded,
+    library_places,
+)
+from engine.errors import InvalidArgument, NotFound
+from engine.modelconfig.schema import ModelConfig
 
 DEFAULT_MAX_BATCH_SIZE = 4
+_NATIVE = "native"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +35,29 @@ class Terms:
     auto: bool = True
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gpus: tuple[int, ...] | None = ()
+    backend_directory: Path | None = None
+
+    def backend_of(self, config: ModelConfig, directory: Path) -> Backend:
+        """Find the backend of a model, of which a version is in ``directory``.
+
+        A name that no backend has is that of a library, if there is one.
+
+        Raises:
+            EngineError: there is none, or a setting is wrong.
+        """
+        try:
+            found = self.backend(config.backend)
+        except NotFound as missing:
+            places = library_places(
+                config.backend, directory, self.backend_directory, config.runtime
+            )
+            if not any(place.is_file() for place in places):
+                raise NotFound(
+                    f"{missing.message}; nor is there a library: looked for"
+                    f" {', '.join(map(str, places))}"
+                ) from None
+            return self.backend(_NATIVE)
+        return found
 
     def backend(self, name: str) -> Backend:
         """Find a backend, set up as ``--backend-config`` says.
@@ -34,15 +66,19 @@ class Terms:
             EngineError: there is none of that name, or a setting is wrong.
         """
         found, settings = self.find(name), self.backend_config.get(name, {})
+        if name == _NATIVE and self.backend_directory is not None:
+            settings = {**settings, BACKEND_DIRECTORY: str(self.backend_directory)}
         return found.configured(settings) if isinstance(found, Configurable) else found
 
     def no_gpu(self, backend: str) -> str:
         """Say why no model of this backend is put on a GPU by itself; "" if it may be.
 
-        Raises:
-            EngineError: there is no such backend.
+        It may be if nobody here has that name: it is a library's then.
         """
-        found = self.find(backend) if self.gpus else None
+        try:
+            found = self.find(backend) if self.gpus else None
+        except NotFound:
+            return ""
         return found.no_gpu() if isinstance(found, Grounded) else ""
 
     def default_max_batch_size(self, backend: str) -> int:
