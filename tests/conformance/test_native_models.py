@@ -151,3 +151,12 @@ def test_a_crash_fails_its_request_and_readiness_tells_the_truth(server: Ports) 
     np.testing.assert_array_equal(
         client.infer(Asked("types", {"FP32": X})).as_numpy("SAME_FP32"), X
     )
+
+
+@pytest.mark.triton("16.2")
+def test_a_model_asks_another_model_of_the_server(client: Oracle) -> None:
+    asked = Asked("types", {"FP32": X}, more={"parameters": {"ask": "elsewhere"}})
+    np.testing.assert_array_equal(client.infer(asked).as_numpy("SAME_FP32"), X)
+    asked = Asked("types", {"FP32": X}, more={"parameters": {"ask": "nobody"}})
+    with pytest.raises(InferenceServerException, match="asked in vain"):
+        client.infer(asked)
