@@ -43,7 +43,9 @@ class Server:
 
 
 @contextmanager
-def running(repository: Path, *flags: str, tree: Path | None = None) -> Iterator[Server]:
+def running(
+    repository: Path, *flags: str, tree: Path | None = None, patience_s: float = START_SECONDS
+) -> Iterator[Server]:
     """Serve a model repository on ports the system chooses; stop it afterwards.
 
     The engine served is this one, or that of another ``tree`` of the project's files.
@@ -66,7 +68,7 @@ def running(repository: Path, *flags: str, tree: Path | None = None) -> Iterator
                 env=dict(os.environ) if tree is None else {**os.environ, "PYTHONPATH": str(tree)},
             )
         try:
-            _wait(process, ports, log)
+            _wait(process, ports, log, patience_s)
             known = json.loads(ports.read_text())
             here = {name: f"127.0.0.1:{port}" for name, port in known.items()}
             endpoint = Endpoint(here["http"], here["grpc"], here["metrics"], process.pid)
@@ -80,11 +82,11 @@ def running(repository: Path, *flags: str, tree: Path | None = None) -> Iterator
                 process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], ports: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait(process: subprocess.Popen[bytes], ports: Path, log: Path, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
     while not ports.exists():
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.05)
             raise DidNotStart(log.read_text())
         if time.monotonic() > deadline:
-            raise DidNotStart(f"not ready after {START_SECONDS:g} s:\n{log.read_text()}")
+            raise DidNotStart(f"not ready after {patience_s:g} s:\n{log.read_text()}")

@@ -135,11 +135,17 @@ def _find(directory: Path, config: ModelConfig) -> Path:
     return path
 
 
+def _kind(placement: Placement) -> str:
+    if placement.by_model:
+        return "MODEL"
+    return "CPU" if placement.device is None else "GPU"
+
+
 def _arguments(directory: Path, config: ModelConfig, placement: Placement) -> dict[str, str]:
     """Write what ``initialize`` is given; every value is a text."""
     return {
         "model_config": json.dumps(to_json(config)),
-        "model_instance_kind": "CPU" if placement.device is None else "GPU",
+        "model_instance_kind": _kind(placement),
         "model_instance_name": placement.instance,
         "model_instance_device_id": str(placement.device or 0),
         "model_repository": str(directory.parent),
