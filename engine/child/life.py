@@ -70,7 +70,7 @@ class Setup:
     """What a child is to be.
 
     ``make`` (``module:function``) is called in the child with ``given`` and the way out of it, and
-    gives an ``Executor``. ``patience_s`` is how long it may take to be there, and to end.
+    gives an ``Executor``. ``patience_s`` is how long it may take to end.
     """
 
     name: str

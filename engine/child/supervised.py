@@ -5,8 +5,9 @@ Owns when the next one starts, and who waits for it. Does not own what a child s
 1. the first child is waited for, and what is wrong with it is raised;
 2. the next one follows a death at once; if that dies within ``STEADY_S`` too, or does not start,
    ever later ones wait, up to ``MOST_S``;
-3. who needs the child while it restarts waits for it; once a start has failed, he is refused with
-   the reason, until one succeeds.
+3. who needs the child while it restarts waits for it, and others take what comes meanwhile. Once
+   what it loads has refused, or ``TRIES`` processes have died before they were ready, he is refused
+   with the reason, until a start succeeds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from engine.errors import EngineError, Internal, Unavailable
 
 logger = logging.getLogger("engine.child")
 
-FIRST_S, MOST_S, STEADY_S = 0.1, 10.0, 10.0
+FIRST_S, MOST_S, STEADY_S = 0.1, 5.0, 1.0
+TRIES = 8
+#: a busy machine may need this long to start an interpreter, whatever the patience is
+START_S = 30.0
+
+
+class _DiedEarly(Internal):
+    """A process died before it was ready."""
 
 
 class Ears(Protocol):
@@ -134,6 +142,7 @@ class Supervised:
         ).start()
 
     def _again(self) -> None:
+        deaths = 0
         while True:
             pause_s = min(MOST_S, FIRST_S * 2 ** (self._failures - 1)) if self._failures else 0.0
             self._failures += 1
@@ -145,9 +154,11 @@ class Supervised:
             except EngineError as fault:
                 text = "model instance '%s' does not start again: %s"
                 logger.error(text, self._setup.name, fault)  # noqa: TRY400 - its place is said
-                with self._changed:
-                    self._fault = fault
-                    self._changed.notify_all()
+                deaths += isinstance(fault, _DiedEarly)
+                if not 0 < deaths < TRIES:
+                    with self._changed:
+                        self._fault = fault
+                        self._changed.notify_all()
                 continue
             with self._changed:
                 late = self._stopping
@@ -188,11 +199,12 @@ class _Start:
             EngineError: why it is not.
         """
         name = self._setup.name
-        if not self._here.wait(self._setup.patience_s):
+        patience_s = max(START_S, self._setup.patience_s)
+        if not self._here.wait(patience_s):
             self.child.kill()
             raise Internal(
                 f"model instance '{name}': Timed out occurred while waiting for the stub process:"
-                f" {self._setup.python} was not ready after {self._setup.patience_s:g} s"
+                f" {self._setup.python} was not ready after {patience_s:g} s"
             )
         self._told.wait()
         if self._ready:
@@ -200,7 +212,7 @@ class _Start:
         if self._message:
             self.child.stop()
             raise read_error(self._message["error"])
-        raise Internal(
+        raise _DiedEarly(
             f"model instance '{name}': the process {self.child.pid} {self._how} before it was"
             " ready; what it printed is in the log"
         )
