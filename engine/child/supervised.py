@@ -7,7 +7,7 @@ Owns when the next one starts, and who waits for it. Does not own what a child s
    ever later ones wait, up to ``MOST_S``;
 3. who needs the child while it restarts waits for it, and others take what comes meanwhile. Once
    what it loads has refused, or ``TRIES`` processes have died before they were ready, he is refused
-   with the reason, until a start succeeds.
+   with the reason, until a start succeeds. Nobody waits longer than ``WAIT_S``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ FIRST_S, MOST_S, STEADY_S = 0.1, 5.0, 1.0
 TRIES = 8
 #: a busy machine may need this long to start an interpreter, whatever the patience is
 START_S = 30.0
+#: whoever waits longer for a restart had better be told
+WAIT_S = 10.0
 
 
 class _DiedEarly(Internal):
@@ -60,9 +62,10 @@ class _Nobody:
 class Supervised:
     """The child of the moment. ``restarts`` counts those that followed another."""
 
-    def __init__(self, setup: Setup, ears: Ears) -> None:
+    def __init__(self, setup: Setup, ears: Ears, *, wait_s: float = WAIT_S) -> None:
         self._setup = setup
         self._ears = ears
+        self._wait_s = wait_s
         self._changed = threading.Condition()
         self._child: Child | None = None
         self._fault: EngineError | None = None
@@ -89,22 +92,30 @@ class Supervised:
         return self._child is not None
 
     def current(self) -> Child:
-        """Give the child; waits while it restarts.
+        """Give the child; waits while it restarts, at most ``wait_s``.
 
         Raises:
-            Unavailable: it could not be started again, or is stopped.
+            Unavailable: it could not be started again, not in that time, or is stopped.
         """
         child = self._child
         if child is not None:
             return child
         with self._changed:
             self._changed.wait_for(
-                lambda: self._child is not None or self._fault is not None or self._stopping
+                lambda: self._child is not None or self._fault is not None or self._stopping,
+                self._wait_s,
             )
             if self._child is not None:
                 return self._child
-            why = "it is stopped" if self._stopping else f"its restart failed: {self._fault}"
-            raise Unavailable(f"model instance '{self._setup.name}' is not available: {why}")
+            raise Unavailable(f"model instance '{self._setup.name}' is not available: {self._why}")
+
+    @property
+    def _why(self) -> str:
+        if self._stopping:
+            return "it is stopped"
+        if self._fault is not None:
+            return f"its restart failed: {self._fault}"
+        return f"it has been starting again for {self._wait_s:g} s; ask again later"
 
     def stop(self) -> None:
         """End it, and let no other follow."""
