@@ -140,7 +140,15 @@ def ready(server: Ports, model: str) -> bool:
 
 
 def pid(server: Ports, model: str) -> int:
-    return int(infer(server, model).json["parameters"]["pid"])
+    """Ask which process answers; whoever was just killed may be asked, and fail the request."""
+    answers: list[Any] = []
+
+    def answered() -> bool:
+        answers.append(infer(server, model))
+        return bool(answers[-1].status == 200)
+
+    assert within(answered), answers[-1].json
+    return int(answers[-1].json["parameters"]["pid"])
 
 
 @pytest.mark.triton("15.11")
