@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from analyzer.measure import machine
 from benchmarks import cost, served
-from benchmarks.results import Results, markdown, write
+from benchmarks.results import Results, keep, markdown
 from benchmarks.server import running
 from engine import examples
 
@@ -52,11 +52,10 @@ def main() -> None:
         costs=costs,
         kept=kept,
     )
-    sys.stdout.write(markdown(results))
+    page = markdown(results)
+    sys.stdout.write(page)
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        for file in write(results, given.output / f"{taken_at[:10]}-{name}"):
-            sys.stdout.write(f"written: {file}\n")
+        keep(given.output, asdict(results), page)
 
 
 def _arguments() -> argparse.Namespace:

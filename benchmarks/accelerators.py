@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import tritonclient.http
 from analyzer.load.driver import drive
 from analyzer.record.row import LoadSpec
 from benchmarks.__main__ import RESULTS, described
-from benchmarks.results import table
+from benchmarks.results import keep, table
 from benchmarks.server import Server, running
 from benchmarks.spread import Spread
 from engine import examples
@@ -260,17 +259,13 @@ def main() -> None:
     page = markdown(taken_at, here, found, apart)
     sys.stdout.write(page)
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        stem = given.output / f"{taken_at[:10]}-{name}-accelerators"
         plain = {
             "taken_at": taken_at,
             "machine": here,
             "figures": [asdict(one) for one in found],
             "apart": apart,
         }
-        stem.with_suffix(".json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(page, encoding="utf-8")
-        sys.stdout.write(f"written: {stem}.json, {stem}.md\n")
+        keep(given.output, plain, page, "accelerators")
 
 
 if __name__ == "__main__":

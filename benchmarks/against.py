@@ -8,8 +8,6 @@ little harm. Above 1 the engine now costs more CPU for a request, or answers mor
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 from benchmarks import cost
 from benchmarks.__main__ import RESULTS, described
 from benchmarks.cost import Shot, shoot
-from benchmarks.results import table
+from benchmarks.results import keep, table
 from benchmarks.server import running
 from benchmarks.spread import Spread
 from engine import examples
@@ -143,12 +141,8 @@ def main() -> None:
     page = markdown(given.revision, taken_at, here, pairs, seconds)
     sys.stdout.write(page)
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        stem = given.output / f"{taken_at[:10]}-{name}-against-{given.revision[:7]}"
         plain = {"taken_at": taken_at, "machine": here, "pairs": [asdict(one) for one in pairs]}
-        stem.with_suffix(".json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(page, encoding="utf-8")
-        sys.stdout.write(f"written: {stem}.json, {stem}.md\n")
+        keep(given.output, plain, page, f"against-{given.revision[:7]}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ chain, and what a step adds.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 import tempfile
 import time
@@ -26,7 +24,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from benchmarks.__main__ import RESULTS, described
-from benchmarks.results import table
+from benchmarks.results import keep, table
 from benchmarks.server import Server, running
 
 STEPS = (1, 2, 4, 8)
@@ -178,13 +176,8 @@ def main() -> None:
     page = markdown(taken_at, here, chains)
     sys.stdout.write(page)
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        stem = given.output / f"{taken_at[:10]}-{name}-ensemble"
-        stem.parent.mkdir(parents=True, exist_ok=True)
         told = {"taken_at": taken_at, "machine": here, "chains": [asdict(one) for one in chains]}
-        stem.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(page, encoding="utf-8")
-        sys.stdout.write(f"written: {stem}.json and .md\n")
+        keep(given.output, told, page, "ensemble")
 
 
 if __name__ == "__main__":

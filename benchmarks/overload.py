@@ -8,8 +8,6 @@ overload half the capacity is offered, to see what is normal and how soon it is 
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 import tempfile
 import threading
@@ -28,7 +26,7 @@ from analyzer.load.payload import concrete, make
 from analyzer.load.request import grpc_message, http_message
 from benchmarks.__main__ import RESULTS, described
 from benchmarks.openloop import Heard, Job, sending
-from benchmarks.results import table
+from benchmarks.results import keep, table
 from benchmarks.server import Server, running
 
 MODEL = "busy"
@@ -242,18 +240,6 @@ def _recovered(
     return None
 
 
-def write(
-    found: Sequence[Overload], machine: Mapping[str, str], taken_at: str, stem: Path
-) -> tuple[Path, Path]:
-    """Write ``<stem>.json`` and ``<stem>.md``."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    plain, page = stem.with_suffix(".json"), stem.with_suffix(".md")
-    everything = {"taken_at": taken_at, "machine": machine, "runs": [asdict(one) for one in found]}
-    plain.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    page.write_text(markdown(found, machine, taken_at), encoding="utf-8")
-    return plain, page
-
-
 def markdown(found: Sequence[Overload], machine: Mapping[str, str], taken_at: str) -> str:
     """Lay the figures out."""
     setting = found[0].setting
@@ -322,11 +308,11 @@ def main() -> None:
     setting = quick if given.quick else Setting(seconds=given.seconds)
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
         found = measure(Path(scratch), setting, PROTOCOLS)
-    sys.stdout.write(markdown(found, here, taken_at))
+    page = markdown(found, here, taken_at)
+    sys.stdout.write(page)
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        for file in write(found, here, taken_at, given.output / f"{taken_at[:10]}-{name}-overload"):
-            sys.stdout.write(f"written: {file}\n")
+        plain = {"taken_at": taken_at, "machine": here, "runs": [asdict(one) for one in found]}
+        keep(given.output, plain, page, "overload")
 
 
 if __name__ == "__main__":

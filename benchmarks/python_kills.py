@@ -10,9 +10,7 @@ model in the server's process, for a small tensor and for the 600 KB of an image
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import re
 import sys
 import tempfile
 import threading
@@ -31,7 +29,7 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from benchmarks.__main__ import RESULTS, described
-from benchmarks.results import table
+from benchmarks.results import keep, table
 from benchmarks.server import Server, running
 
 MODEL = "identity"
@@ -249,12 +247,9 @@ def main() -> None:
     sys.stdout.write(page)
     sys.stdout.write("".join(f"{n} x {text}\n" for text, n in Counter(told.unclear).items()))
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        stem = given.output / f"{taken_at[:10]}-{name}-python-kills"
         plain: dict[str, Any] = {"taken_at": taken_at, "machine": here}
         plain |= {"kills": asdict(told), "costs": [asdict(one) for one in cost]}
-        stem.with_suffix(".json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(page, encoding="utf-8")
+        keep(given.output, plain, page, "python-kills")
 
 
 if __name__ == "__main__":

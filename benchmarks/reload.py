@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ import psutil
 import tritonclient.http
 
 from benchmarks.__main__ import RESULTS, described
-from benchmarks.results import table
+from benchmarks.results import keep, table
 from benchmarks.server import Server, running
 from engine import examples
 from engine.modelconfig import convert
@@ -226,13 +225,9 @@ def main() -> None:
     page = markdown(taken_at, here, found)
     sys.stdout.write(page)
     if not given.quick:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{here['cpu']}-{here['cores']}".lower()).strip("-")
-        stem = given.output / f"{taken_at[:10]}-{name}-reload"
         plain: dict[str, Any] = {"taken_at": taken_at, "machine": here}
         plain["reloads"] = [asdict(one) for one in found]
-        stem.with_suffix(".json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(page, encoding="utf-8")
-        sys.stdout.write(f"written: {stem}.json, {stem}.md\n")
+        keep(given.output, plain, page, "reload")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cost import Cost
 from benchmarks.served import Kept
@@ -26,13 +29,21 @@ class Results:
     kept: Sequence[Kept]
 
 
-def write(results: Results, stem: Path) -> tuple[Path, Path]:
-    """Write ``<stem>.json`` and ``<stem>.md``."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    plain, page = stem.with_suffix(".json"), stem.with_suffix(".md")
-    plain.write_text(json.dumps(asdict(results), indent=1) + "\n", encoding="utf-8")
-    page.write_text(markdown(results), encoding="utf-8")
-    return plain, page
+def keep(folder: Path, plain: Mapping[str, Any], page: str, kind: str = "") -> None:
+    """Write ``<date>-<machine>[-<kind>].json`` and ``.md``, and say where.
+
+    ``plain`` has every repetition, with ``taken_at`` and ``machine``; ``page`` is for people.
+    """
+    machine = plain["machine"]
+    name = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']}-{machine['cores']}".lower()).strip("-")
+    stem = folder / "-".join(filter(None, (plain["taken_at"][:10], name, kind)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in (
+        (stem.with_suffix(".json"), json.dumps(plain, indent=1) + "\n"),
+        (stem.with_suffix(".md"), page),
+    ):
+        file.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"written: {file}\n")
 
 
 def markdown(results: Results) -> str:
