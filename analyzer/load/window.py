@@ -31,13 +31,19 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowSample:
-    """One window: what finished in it, and how fast. ``requests`` succeeded."""
+    """One window: what finished in it, and how fast. ``requests`` succeeded.
+
+    ``in_flight`` is how many were under way at its end, ``dropped`` how many were not sent in it
+    because as many were as may be.
+    """
 
     seconds: float
     requests: int
     failed: int
     latency_avg_ns: float
     latency_p99_ns: float
+    in_flight: int = 0
+    dropped: int = 0
 
     @property
     def rate(self) -> float:

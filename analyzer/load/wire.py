@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analyzer.launcher import Endpoint
-from analyzer.load.driven import Driven
+from analyzer.load.driven import Driven, Times
+from analyzer.load.records import Records
 from analyzer.load.window import WindowSample
 from analyzer.metrics import ServerTimes
-from analyzer.record.row import LoadSpec
+from analyzer.record.row import LoadSpec, load_of
 
 STOP = "stop"
 
@@ -81,7 +82,7 @@ def line_to_job(line: str) -> Job:
         return Job(
             endpoint=Endpoint(**plain["endpoint"]),
             model=plain["model"],
-            load=LoadSpec(**plain["load"]),
+            load=load_of(plain["load"]),
             request=base64.b64decode(plain["request"]),
         )
     except (KeyError, TypeError) as error:
@@ -90,8 +91,11 @@ def line_to_job(line: str) -> Job:
 
 def to_line(said: Line) -> str:
     """Spell what the client says, without its line end."""
+    if isinstance(said, Driven):
+        said = replace(said, records=Records.none(), service=Times(), send_lag=Times())
     plain = asdict(said)
     if isinstance(said, Driven):
+        del plain["records"], plain["service"], plain["send_lag"]
         latency = np.ascontiguousarray(said.latency_ns, dtype="<i8").tobytes()
         plain["latency_ns"] = base64.b64encode(latency).decode()
     return json.dumps({"kind": _KINDS[type(said)], **plain})
@@ -131,6 +135,8 @@ def _driven(plain: dict[str, Any]) -> Driven:
             **plain,
             "latency_ns": np.frombuffer(base64.b64decode(plain["latency_ns"]), dtype="<i8"),
             "window_rates": tuple(plain["window_rates"]),
+            "flags": tuple(plain["flags"]),
+            "samples": (),
             "server": None if server is None else ServerTimes(**server),
         }
     )

@@ -37,7 +37,20 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
-    """How the load client loaded the server."""
+    """How the load client loaded the server.
+
+    With a ``request_rate`` (1/s) the loop is open: requests are sent when they are due, whoever
+    has been answered, as ``distribution`` says ("constant", "poisson", or "gamma" with
+    ``distribution_cv``), up to ``max_inflight`` at once (0: as many as files may be open); what is
+    due beyond that is dropped and counted. Without one it is closed: ``concurrency`` requests are
+    in flight at all times.
+
+    ``rule`` says when to stop: "precision" (the intervals of throughput and of the latency's
+    ``percentile`` are as narrow as ``throughput_precision`` and ``latency_precision``, shares of
+    the value, or ``max_seconds`` are over), "windows" (perf_analyzer's: three windows that agree
+    within ``tolerance``, at most ``max_windows``) or "count" (``request_count`` requests).
+    ``senders`` 0: as many processes as it takes.
+    """
 
     protocol: str = "http"
     concurrency: int = 1
@@ -47,6 +60,29 @@ class LoadSpec:
     tolerance: float = 0.1
     warmup_requests: int = 0
     data: str = "random"
+    request_rate: float = 0.0
+    distribution: str = "constant"
+    distribution_cv: float = 1.0
+    max_inflight: int = 0
+    request_count: int = 0
+    rule: str = "windows"
+    percentile: int = 99
+    throughput_precision: float = 0.02
+    latency_precision: float = 0.1
+    min_seconds: float = 0.0
+    max_seconds: float = 0.0
+    senders: int = 0
+    seed: int = 0
+    streaming: bool = False
+    shared_memory: str = "none"
+    output_shared_memory_size: int = 102400
+    num_of_sequences: int = 4
+    sequence_length: int = 20
+    sequence_length_variation: float = 20.0
+    sequence_id_range: str = ""
+    serial_sequences: bool = False
+    compression: str = "none"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +197,7 @@ def line_to_row(line: str) -> Row:
                 phase=Phase(trial["phase"]),
                 repetition=trial["repetition"],
             ),
-            load=LoadSpec(**load),
+            load=load_of(load),
             failure=None if failure is None else Failure(**failure),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -201,6 +237,12 @@ def _require(plain: Mapping[str, Any], kinds: Mapping[str, tuple[Any, ...]]) -> 
         ):
             message = f"{name} is {value!r:.60}"
             raise TypeError(message)
+
+
+def load_of(plain: dict[str, Any]) -> LoadSpec:
+    """Read a load as JSON has it."""
+    headers = plain.pop("headers", ())
+    return LoadSpec(**plain, headers=tuple((name, value) for name, value in headers))
 
 
 def _load(line: str, kind: str) -> dict[str, Any]:
