@@ -82,24 +82,28 @@ class Records:
         return cls(whole[order], tuple(texts), response_ns, offsets)
 
     @property
-    def succeeded(self) -> npt.NDArray[np.void]:
-        """Those that succeeded."""
-        return self.array[self.array["error"] == 0]
+    def succeeded(self) -> npt.NDArray[np.bool_]:
+        """Return, of each, whether it succeeded."""
+        return np.equal(self.array["error"], 0)
 
     @property
     def latency_ns(self) -> npt.NDArray[np.int64]:
         """Return, of each, ``last - planned``."""
-        return np.subtract(self.array["last"], self.array["planned"], dtype=np.int64)
+        return self._difference("last", "planned")
 
     @property
     def service_ns(self) -> npt.NDArray[np.int64]:
         """Return, of each, ``last - began``."""
-        return np.subtract(self.array["last"], self.array["began"], dtype=np.int64)
+        return self._difference("last", "began")
 
     @property
     def lag_ns(self) -> npt.NDArray[np.int64]:
         """Return how late each was sent: ``began - planned``."""
-        return np.subtract(self.array["began"], self.array["planned"], dtype=np.int64)
+        return self._difference("began", "planned")
+
+    def _difference(self, late: str, early: str) -> npt.NDArray[np.int64]:
+        found: npt.NDArray[np.int64] = self.array[late] - self.array[early]
+        return found
 
     def error_of(self, index: int) -> str:
         """Return the text of the record's error, or "" of a success."""
