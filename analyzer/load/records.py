@@ -84,7 +84,8 @@ class Records:
     @property
     def succeeded(self) -> npt.NDArray[np.bool_]:
         """Return, of each, whether it succeeded."""
-        return np.equal(self.array["error"], 0)
+        found: npt.NDArray[np.bool_] = self.array["error"] == 0
+        return found
 
     @property
     def latency_ns(self) -> npt.NDArray[np.int64]:
