@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,26 @@ class Direction(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTimes:
+    """What the executions of one batch size took, ns, on average."""
+
+    batch_size: int
+    executions: int
+    compute_input_ns: float
+    compute_infer_ns: float
+    compute_output_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTimes:
     """Mean time a request spent in each part of the server, ns; and how requests batched.
 
     Differences of the statistics extension's counters over the measured windows.
     ``requests`` succeeded, ``inferences`` is the sum of their batch sizes, and
-    ``executions`` the number of batches the backend ran.
+    ``executions`` the number of batches the backend ran. ``cache_*_ns`` are divided by all
+    requests, as the other times are, so that all add up to ``request_ns``. ``batches`` are by
+    rising batch size. ``composing`` are the models of an ensemble by name, each over its own
+    requests, whoever sent them.
     """
 
     requests: int
@@ -40,6 +55,29 @@ class ServerTimes:
     compute_input_ns: float
     compute_infer_ns: float
     compute_output_ns: float
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_hit_ns: float = 0.0
+    cache_miss_ns: float = 0.0
+    batches: tuple[BatchTimes, ...] = ()
+    composing: Mapping[str, ServerTimes] = field(default_factory=dict)
+
+
+def server_times_of(plain: Mapping[str, Any]) -> ServerTimes:
+    """Read what ``dataclasses.asdict`` made of server times, by way of JSON or not.
+
+    Raises:
+        TypeError: these are no server times.
+    """
+    return ServerTimes(
+        **{
+            **plain,
+            "batches": tuple(BatchTimes(**one) for one in plain.get("batches", ())),
+            "composing": {
+                name: server_times_of(one) for name, one in plain.get("composing", {}).items()
+            },
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

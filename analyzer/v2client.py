@@ -8,12 +8,13 @@ under load (``load``). One connection a call: these calls are rare.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from analyzer.counters import BatchCounters, Counters, together
 from analyzer.errors import LaunchError
 from engine.errors import EngineError
 from engine.v2 import call as calls
@@ -40,36 +41,6 @@ class Refused(LaunchError):
         super().__init__(message)
         self.status = status
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """A model's counters since it was loaded, all its versions together.
-
-    Source: the statistics extension. ``*_ns`` are sums over the ``requests`` that succeeded.
-    """
-
-    requests: int = 0
-    failed: int = 0
-    inferences: int = 0
-    executions: int = 0
-    request_ns: int = 0
-    queue_ns: int = 0
-    compute_input_ns: int = 0
-    compute_infer_ns: int = 0
-    compute_output_ns: int = 0
-
-    def __add__(self, other: Counters) -> Counters:
-        return self._with(other, 1)
-
-    def __sub__(self, earlier: Counters) -> Counters:
-        return self._with(earlier, -1)
-
-    def _with(self, other: Counters, sign: int) -> Counters:
-        names = [field.name for field in fields(self)]
-        return Counters(
-            **{name: getattr(self, name) + sign * getattr(other, name) for name in names}
-        )
 
 
 def ready(endpoint: Endpoint, *, timeout_s: float = 5.0) -> bool:
@@ -110,15 +81,74 @@ def model_config(endpoint: Endpoint, model: str) -> ModelConfig:
     return _ask(endpoint, calls.ModelConfiguration(model), calls.Configuration).config
 
 
-def statistics(endpoint: Endpoint, model: str, *, timeout_s: float = SECONDS) -> Counters:
-    """Read the model's counters.
+def statistics(
+    endpoint: Endpoint,
+    model: str,
+    *,
+    composing: Sequence[str] = (),
+    timeout_s: float = SECONDS,
+) -> Counters:
+    """Read the model's counters; those of the models it is ``composing`` in the same answer.
 
     Raises:
         LaunchError: no such model, or the server has no statistics extension.
     """
-    report = _ask(endpoint, calls.Statistics(model), calls.StatisticsReport, timeout_s)
-    versions = (_counters(figures) for figures in report.models if figures.name == model)
-    return sum(versions, Counters())
+    # Without a name the server tells of all its models at once, so that the readings agree.
+    asked = calls.Statistics() if composing else calls.Statistics(model)
+    report = _ask(endpoint, asked, calls.StatisticsReport, timeout_s)
+
+    def of(name: str) -> Counters:
+        return together(_counters(one) for one in report.models if one.name == name)
+
+    return replace(of(model), composing={name: of(name) for name in composing})
+
+
+def composing_models(endpoint: Endpoint, model: str) -> tuple[str, ...]:
+    """Name the models that an ensemble is made of, those of ensembles in it too; () if none.
+
+    Raises:
+        Unreachable: the server does not answer.
+    """
+    found: dict[str, None] = {}
+    unread = [model]
+    while unread:
+        try:
+            config = model_config(endpoint, unread.pop())
+        except Unreachable:
+            raise
+        except LaunchError:
+            # Without the configuration extension nobody says what an ensemble is made of.
+            continue
+        steps = {step.model_name for step in config.ensemble_scheduling or ()}
+        unread += sorted(steps - found.keys())
+        found |= dict.fromkeys(sorted(steps))
+    return tuple(found)
+
+
+class CounterReader:
+    """Reads a model's counters again and again, those of the models it is made of as well.
+
+    What an ensemble is made of is asked once, at the start.
+    """
+
+    def __init__(self, endpoint: Endpoint, model: str, *, timeout_s: float = SECONDS) -> None:
+        self._endpoint = endpoint
+        self._model = model
+        self._timeout_s = timeout_s
+        try:
+            self._composing = composing_models(endpoint, model)
+        except Unreachable:
+            # Whoever loads it will find out, and say so in the words of that.
+            self._composing = ()
+
+    def __call__(self) -> Counters | None:
+        """Read them; None where the server has none, or does not answer in time."""
+        try:
+            return statistics(
+                self._endpoint, self._model, composing=self._composing, timeout_s=self._timeout_s
+            )
+        except LaunchError:
+            return None
 
 
 def runtime(endpoint: Endpoint, model: str) -> Mapping[str, str]:
@@ -225,4 +255,17 @@ def _counters(figures: calls.ModelFigures) -> Counters:
         compute_input_ns=figures.compute_input.ns,
         compute_infer_ns=figures.compute_infer.ns,
         compute_output_ns=figures.compute_output.ns,
+        cache_hits=figures.cache_hit.count,
+        cache_hit_ns=figures.cache_hit.ns,
+        cache_misses=figures.cache_miss.count,
+        cache_miss_ns=figures.cache_miss.ns,
+        batches={
+            one.batch_size: BatchCounters(
+                executions=one.compute_infer.count,
+                compute_input_ns=one.compute_input.ns,
+                compute_infer_ns=one.compute_infer.ns,
+                compute_output_ns=one.compute_output.ns,
+            )
+            for one in figures.batches
+        },
     )

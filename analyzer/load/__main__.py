@@ -22,7 +22,7 @@ from analyzer.load.client import Audience, Client
 from analyzer.load.client_http import HttpClient
 from analyzer.load.session import Session
 from analyzer.load.wire import STOP, Failed, Job, Line, line_to_job, to_line
-from analyzer.v2client import Counters, statistics
+from analyzer.v2client import CounterReader
 
 STATISTICS_SECONDS = 5.0
 SWITCH_SECONDS = 0.0002
@@ -46,7 +46,7 @@ async def _run(job: Job, out: TextIO) -> None:
     session = Session(
         job.load,
         ClosedLoop(job.load.concurrency),
-        read=lambda: _counters(job),
+        read=CounterReader(job.endpoint, job.model, timeout_s=STATISTICS_SECONDS),
         say=lambda line: _say(out, line),
     )
     _watch_parent(asyncio.get_running_loop(), session)
@@ -64,13 +64,6 @@ def _client(job: Job, audience: Audience) -> Client:
 
         return GrpcClient(job.endpoint.grpc or "", job.request, slots, audience)
     return HttpClient(job.endpoint.http, job.request, slots, audience)
-
-
-def _counters(job: Job) -> Counters | None:
-    try:
-        return statistics(job.endpoint, job.model, timeout_s=STATISTICS_SECONDS)
-    except AnalyzerError:
-        return None
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, session: Session) -> None:

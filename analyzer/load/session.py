@@ -30,15 +30,14 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.counters import Counters, server_times
 from analyzer.errors import LoadError
 from analyzer.load.arrivals import Arrivals
 from analyzer.load.client import Client, Exchange
 from analyzer.load.driven import Driven
 from analyzer.load.window import AGREEING, Steadiness, Verdict, WindowEnd, WindowSample
 from analyzer.load.wire import Alive, Line, Warmed
-from analyzer.metrics import ServerTimes
 from analyzer.record.row import LoadSpec
-from analyzer.v2client import Counters
 
 WARM_REQUESTS = 8
 WARM_SECONDS = 0.5
@@ -300,25 +299,3 @@ class Session:
 
 class _Stopped(Exception):
     """The run was asked to end early."""
-
-
-def server_times(before: Counters | None, after: Counters | None) -> ServerTimes | None:
-    """Return the mean times of the requests between two readings; None if there were none.
-
-    All divided by the requests that succeeded, so that the parts add up to the whole.
-    """
-    if before is None or after is None:
-        return None
-    seen = after - before
-    if seen.requests <= 0:
-        return None
-    return ServerTimes(
-        requests=seen.requests,
-        inferences=seen.inferences,
-        executions=seen.executions,
-        request_ns=seen.request_ns / seen.requests,
-        queue_ns=seen.queue_ns / seen.requests,
-        compute_input_ns=seen.compute_input_ns / seen.requests,
-        compute_infer_ns=seen.compute_infer_ns / seen.requests,
-        compute_output_ns=seen.compute_output_ns / seen.requests,
-    )

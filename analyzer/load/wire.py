@@ -18,7 +18,7 @@ from analyzer.launcher import Endpoint
 from analyzer.load.driven import Driven, Times
 from analyzer.load.records import Records
 from analyzer.load.window import WindowSample
-from analyzer.metrics import ServerTimes
+from analyzer.metrics import server_times_of
 from analyzer.record.row import LoadSpec, load_of
 
 STOP = "stop"
@@ -137,6 +137,6 @@ def _driven(plain: dict[str, Any]) -> Driven:
             "window_rates": tuple(plain["window_rates"]),
             "flags": tuple(plain["flags"]),
             "samples": (),
-            "server": None if server is None else ServerTimes(**server),
+            "server": None if server is None else server_times_of(server),
         }
     )

@@ -137,6 +137,9 @@ class V2Server:
                 reply = _json([self._entry(name) for name in self.models])
             case "POST", ["v2", "repository", "models", name, verb]:
                 reply = self._control(name, verb, json.loads(body or b"{}"))
+            case "GET", ["v2", "models", "stats"]:
+                every = [_statistics(name, model) for name, model in self.models.items()]
+                reply = _json({"model_stats": every})
             case _, ["v2", "models", name, *rest]:
                 reply = await self._ask(name, rest, body)
         return reply

@@ -1,14 +1,15 @@
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support.v2_server import Faults, V2Server, running
 
 from analyzer import v2client
+from analyzer.counters import Counters
 from analyzer.errors import LaunchError
 from analyzer.launcher import Endpoint
-from analyzer.v2client import Counters
 from engine.types import DType, TensorSpec
 
 
@@ -60,6 +61,46 @@ def test_counters_are_read_and_subtracted(server: V2Server, endpoint: Endpoint) 
     seen = v2client.statistics(endpoint, "tiny") - before
     assert (seen.requests, seen.inferences, seen.executions) == (4, 4, 2)
     assert (seen.request_ns, seen.queue_ns, seen.compute_infer_ns) == (4000, 400, 2400)
+
+
+def step(model: str) -> dict[str, Any]:
+    return {"model_name": model, "model_version": -1, "input_map": {}, "output_map": {}}
+
+
+def ensemble(*models: str) -> dict[str, Any]:
+    return {
+        "platform": "ensemble",
+        "backend": "",
+        "ensemble_scheduling": {"step": [step(model) for model in models]},
+    }
+
+
+def test_an_ensembles_counters_come_with_those_of_its_models(
+    server: V2Server, endpoint: Endpoint
+) -> None:
+    server.add("inner", **ensemble("tiny", "gone"))
+    server.add("outer", **ensemble("tiny", "inner"))
+    read = v2client.CounterReader(endpoint, "outer")
+    server.models["outer"].requests, server.models["tiny"].requests = 2, 6
+    seen = read()
+    assert seen is not None
+    assert seen.requests == 2
+    assert {name: one.requests for name, one in seen.composing.items()} == {
+        "tiny": 6,
+        "inner": 0,
+        "gone": 0,
+    }
+
+
+def test_a_reader_reads_one_model_and_none_where_there_are_no_statistics(
+    server: V2Server, endpoint: Endpoint
+) -> None:
+    server.faults = Faults(no_config=True)
+    read = v2client.CounterReader(endpoint, "tiny")
+    assert read() == Counters()
+    server.faults = Faults(no_statistics=True)
+    assert read() is None
+    assert v2client.CounterReader(NOWHERE, "tiny")() is None
 
 
 def test_a_server_that_does_not_say_what_runs_a_model_says_nothing(endpoint: Endpoint) -> None:

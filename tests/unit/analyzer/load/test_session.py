@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +11,9 @@ from analyzer.errors import LoadError
 from analyzer.load.arrivals import Arrivals, ClosedLoop
 from analyzer.load.client_http import HttpClient
 from analyzer.load.driven import Driven
-from analyzer.load.session import Session, server_times
+from analyzer.load.session import Session
 from analyzer.load.wire import Alive, Line, Warmed
 from analyzer.record.row import LoadSpec
-from analyzer.v2client import Counters
 
 REQUEST = b"POST /v2/models/tiny/infer HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
 
@@ -110,14 +108,3 @@ def test_what_is_no_http_is_said() -> None:
 
     with pytest.raises(LoadError, match="the answer is not HTTP"):
         asyncio.run(go())
-
-
-def test_server_times_are_differences_over_requests_and_none_without_any() -> None:
-    before = Counters(requests=10, request_ns=1000, inferences=20, executions=5)
-    after = replace(before, requests=14, request_ns=3000, inferences=36, executions=7)
-    times = server_times(before, after)
-    assert times is not None
-    assert (times.requests, times.inferences, times.executions) == (4, 16, 2)
-    assert times.request_ns == 500
-    assert server_times(before, before) is None
-    assert server_times(None, after) is None

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from analyzer.load.wire import (
     line_to_job,
     to_line,
 )
-from analyzer.metrics import ServerTimes
+from analyzer.metrics import BatchTimes, ServerTimes
 from analyzer.record.row import LoadSpec
 
 WINDOW = WindowSample(seconds=1.5, requests=3, failed=1, latency_avg_ns=2.5, latency_p99_ns=4.0)
@@ -30,7 +30,18 @@ TIMES = ServerTimes(
     compute_input_ns=1.0,
     compute_infer_ns=2.0,
     compute_output_ns=1.0,
+    cache_hits=1,
+    batches=(
+        BatchTimes(
+            batch_size=4,
+            executions=1,
+            compute_input_ns=1.0,
+            compute_infer_ns=2.0,
+            compute_output_ns=1.0,
+        ),
+    ),
 )
+ENSEMBLE = replace(TIMES, composing={"first": TIMES, "second": replace(TIMES, batches=())})
 
 
 def driven(server: ServerTimes | None) -> Driven:
@@ -70,7 +81,7 @@ def test_what_the_client_says_survives_its_line(said: Line) -> None:
     assert from_line(to_line(said)) == said
 
 
-@pytest.mark.parametrize("server", [None, TIMES])
+@pytest.mark.parametrize("server", [None, TIMES, ENSEMBLE])
 def test_a_result_survives_its_line_to_the_last_nanosecond(server: ServerTimes | None) -> None:
     said = driven(server)
     heard = from_line(to_line(said))
