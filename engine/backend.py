@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.errors import EngineError
     from engine.inside import Inside
     from engine.modelconfig.schema import ModelConfig
-    from engine.types import Array, InferRequest, Parameter, Tensor, TensorSpec
+    from engine.types import Array, InferRequest, Parameter, Place, Tensor, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,26 @@ class Interruptible(Protocol):
         """Have the run under way, and any other until ``on`` is false, end soon with an error.
 
         Called by another thread than ``run``.
+        """
+        ...
+
+
+@runtime_checkable
+class Binding(Protocol):
+    """A Runnable that reads inputs, and writes outputs, where they lie on its GPU."""
+
+    @property
+    def device(self) -> int:
+        """The GPU, by CUDA's number."""
+        ...
+
+    def run_bound(
+        self, inputs: Mapping[str, Array], places: Mapping[str, Place | None]
+    ) -> Mapping[str, Array]:
+        """Compute the outputs that ``places`` names, as ``run`` does.
+
+        Inputs may be ``OnDevice``. An output with a place is written there if it is on this GPU and
+        has the room, and what is answered may be ``OnDevice``, there or elsewhere.
         """
         ...
 

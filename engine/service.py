@@ -96,6 +96,8 @@ class Served(Protocol):
     #: what requests are held against; kept with the model, so that it goes with it
     fit: Fit | None
     labels: Mapping[str, tuple[bytes, ...]]
+    #: the GPUs on whose memory it works where it is, by CUDA's numbers
+    binds: frozenset[int]
 
     @property
     def pending(self) -> int:
@@ -303,7 +305,7 @@ class Service:
         """Infer where tensors lie in regions, or outputs are wanted as classes."""
         request, use = call.request, None
         if call.shared or any(output.span is not None for output in request.outputs):
-            use = Use(self._memory())
+            use = Use(self._memory(), model.binds)
             request = use.begin(call)
         try:
             fit.check(request)

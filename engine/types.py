@@ -7,10 +7,11 @@ Nothing here knows of a protocol, a file or a runtime. Arrays are numpy's; eleme
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -103,18 +104,88 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Memory of a GPU: ``size`` bytes at ``address`` of the device with CUDA's number ``device``.
+
+    ``read`` copies as many of its first bytes to the host as fit. Whoever has a place does not own
+    it: it lasts as long as what it was got from.
+    """
+
+    device: int
+    address: int
+    size: int
+    read: Callable[[memoryview], None] = field(compare=False, repr=False)
+
+
+class OnDevice:
+    """Stands for an array whose elements lie on a GPU, for those who look at shape and type only.
+
+    ``numpy`` copies the elements to the host when it needs them (``np.asarray``, ``concatenate``);
+    whatever else an array can do, this cannot, so that nobody computes with what is not there.
+    """
+
+    __slots__ = ("dtype", "place", "shape")
+
+    def __init__(self, place: Place, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self.place = place
+        self.dtype = dtype
+        self.shape = shape
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the elements take."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def reshape(self, shape: tuple[int, ...]) -> OnDevice:
+        """See the same elements in another shape.
+
+        Raises:
+            ValueError: it has another number of elements.
+        """
+        if prod(shape) != prod(self.shape):
+            raise ValueError(f"cannot reshape {list(self.shape)} into {list(shape)}")
+        return OnDevice(self.place, self.dtype, tuple(shape))
+
+    def as_array(self) -> Array:
+        """Pass for an array, where ``Tensor`` wants one."""
+        return cast("Array", self)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - numpy's
+        """Copy the elements to the host."""
+        if copy is False:
+            raise ValueError("elements on a GPU can only be copied")
+        array = np.empty(self.shape, self.dtype)
+        if array.nbytes:
+            self.place.read(array.reshape(-1).view(np.uint8).data)
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def place_of(array: object) -> Place | None:
+    """Say where on a GPU an array's elements lie; None for one on the host."""
+    return array.place if isinstance(array, OnDevice) else None
+
+
+def on_host(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Give arrays to somebody who needs their elements."""
+    if any(place_of(array) is not None for array in arrays.values()):
+        return {name: np.asarray(array) for name, array in arrays.items()}
+    return arrays
+
+
+@dataclass(frozen=True, slots=True)
 class RequestedOutput:
     """An output the client asks for by name, and the form it wants it in.
 
     ``binary`` matters to HTTP only (gRPC tensors are always raw bytes). ``classification``
     above 0 asks for the top k classes as strings. A ``span`` is where the elements go instead of
-    into the answer.
+    into the answer, and ``place`` where on a GPU that is, for a model that can write there itself.
     """
 
     name: str
     binary: bool = False
     classification: int = 0
     span: Span | None = None
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,20 +15,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from engine.backend import Interruptible, Runnable
+from engine.backend import Binding, Interruptible, Runnable
 from engine.clock import Clock
 from engine.errors import Cancelled, EngineError, Internal
 from engine.execution.batch import Layout, answer, join, wanted
 from engine.execution.residence import Residence
 from engine.scheduler import Refusal
 from engine.telemetry.stats import Timings
-from engine.types import InferRequest, InferResponse
+from engine.types import Array, InferRequest, InferResponse, place_of
 
 #: so many things that the loop has not got round to are a crowd
 _CROWD = 64
@@ -121,7 +121,8 @@ class Batch:
     """
 
     __slots__ = (
-        "_again", "_interruptible", "_layout", "_name", "_now_ns", "_runnable", "interrupted",
+        "_again", "_binding", "_interruptible", "_layout", "_name", "_now_ns", "_runnable",
+        "interrupted",
     )  # fmt: skip
 
     def __init__(
@@ -130,6 +131,7 @@ class Batch:
         self._name = name
         self._runnable = runnable
         self._interruptible = runnable if isinstance(runnable, Interruptible) else None
+        self._binding = runnable if isinstance(runnable, Binding) else None
         self._layout = layout
         self._now_ns = clock.now_ns
         self._again = again
@@ -151,7 +153,7 @@ class Batch:
         try:
             arrays = join(requests, layout)
             joined = now_ns()
-            computed = self._runnable.run(arrays, wanted(requests, layout))
+            computed = self._compute(requests, arrays)
             ran = now_ns()
             result = answer(requests, computed, layout)
         except EngineError as error:
@@ -168,6 +170,17 @@ class Batch:
         ran = ended if ran is None else ran
         timings = Timings(started, joined - started, ran - joined, ended - ran)
         return Outcome(result, timings, apart)
+
+    def _compute(
+        self, requests: Sequence[InferRequest], arrays: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        """Run a batch; one request's tensors on the GPU stay there, several have been joined."""
+        names = wanted(requests, self._layout)
+        if self._binding is not None and len(requests) == 1:
+            places = {one.name: one.place for one in requests[0].outputs if one.place is not None}
+            if places or any(map(place_of, arrays.values())):
+                return self._binding.run_bound(arrays, {name: places.get(name) for name in names})
+        return self._runnable.run(arrays, names)
 
     def _alone(self, request: InferRequest) -> InferResponse | EngineError:
         result = self.run((request,)).result

@@ -17,7 +17,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.backend import Backend, Calling, Executor, Overlapping, Runnable, SelfChecking
+from engine.backend import (
+    Backend,
+    Binding,
+    Calling,
+    Executor,
+    Overlapping,
+    Runnable,
+    SelfChecking,
+)
 from engine.cache import Cache, Keys
 from engine.clock import Clock
 from engine.errors import EngineError, Internal, InvalidArgument, NotFound, Unsupported
@@ -35,6 +43,7 @@ from engine.execution.pinning import pinned
 from engine.execution.plan import Planned, plan, unsupported
 from engine.execution.probing import Probe, all_ready
 from engine.execution.pump import Pump, Worker
+from engine.execution.ragged import ragged
 from engine.execution.samples import Sample, read_samples
 from engine.execution.sequences import sequenced, with_states
 from engine.execution.states import StateTensor, state_tensors
@@ -70,7 +79,7 @@ class ServedModel:
 
     ``load_ns`` is how long it took to be prepared and loaded; whoever loads it writes it down.
     ``fit`` belongs to whoever checks requests. ``probes`` ask those of its instances that know
-    whether they can answer.
+    whether they can answer. ``binds`` are the GPUs on whose memory it works where it is.
     """
 
     def __init__(
@@ -91,6 +100,7 @@ class ServedModel:
         self.labels: Labels = {}
         self.load_ns: int = 0
         self.fit: Fit | None = None
+        self.binds: frozenset[int] = frozenset()
         self.probes: Sequence[Probe] = ()
         self._caching: Caching | None = None
         self._pump = pump
@@ -306,8 +316,20 @@ def _is_fixed(model: ServedModel) -> bool:
 
 def _get_to_know(model: ServedModel, loaded: Sequence[tuple[Planned, Runnable | Executor]]) -> None:
     """Learn what the instances say of themselves, and whom to ask if they are ready."""
+    model.binds = _binds(model.config, [it for _, it in loaded])
     model.probes = [Probe(one.name, it) for one, it in loaded if isinstance(it, SelfChecking)]
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
+
+
+def _binds(config: ModelConfig, loaded: Sequence[Runnable | Executor]) -> frozenset[int]:
+    """Name the GPUs on which requests' tensors may stay until the model runs.
+
+    None where somebody looks at elements before that: a cache, sequences, ragged batches.
+    """
+    if config.sequence_batching is not None or config.response_cache or ragged(config) is not None:
+        return frozenset()
+    devices = [it.device for it in loaded if isinstance(it, Binding)]
+    return frozenset(devices) if len(devices) == len(loaded) else frozenset()
 
 
 def _ledger(

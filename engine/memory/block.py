@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from engine.types import Place
     from engine.v2.binary import Content
 
 
@@ -29,4 +30,21 @@ class Block(Protocol):
 
     def close(self) -> None:
         """Let go of the memory; nothing is asked of it afterwards."""
+        ...
+
+
+@runtime_checkable
+class DeviceBlock(Block, Protocol):
+    """Bytes on a GPU, which a model on that GPU may use where they are."""
+
+    def place(self, offset: int, size: int) -> Place:
+        """Say where a span is."""
+        ...
+
+    def write_from(self, offset: int, place: Place, size: int) -> None:
+        """Copy ``size`` bytes of the same GPU to ``offset``, unless they lie there already.
+
+        Raises:
+            EngineError: the driver's error.
+        """
         ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import Internal, InvalidArgument, Unavailable
 from engine.memory.bounds import refusal
+from engine.types import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,10 @@ class Driver(Protocol):
         """Copy into the GPU's memory."""
         ...
 
+    def within(self, to: int, source: int, device: int, size: int) -> None:
+        """Copy inside the GPU's memory."""
+        ...
+
     def close(self, address: int, device: int) -> None:
         """Unmap it."""
         ...
@@ -72,6 +77,21 @@ class CudaBlock:
             Internal: the driver's error.
         """
         self._driver.to_device(self._address + offset, self._device, bytes(content))
+
+    def place(self, offset: int, size: int) -> Place:
+        """Say where a span is."""
+        driver, address, device = self._driver, self._address + offset, self._device
+        return Place(device, address, size, lambda into: driver.to_host(address, device, into))
+
+    def write_from(self, offset: int, place: Place, size: int) -> None:
+        """Copy ``size`` bytes of the same GPU to ``offset``, unless they lie there already.
+
+        Raises:
+            Internal: the driver's error.
+        """
+        to = self._address + offset
+        if place.address != to:
+            self._driver.within(to, place.address, self._device, size)
 
     def close(self) -> None:
         """Unmap it."""
@@ -164,6 +184,14 @@ class LibCuda:
         self._enter(device)
         size = ctypes.c_size_t(len(content))
         self._call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), ctypes.c_char_p(content), size)
+
+    def within(self, to: int, source: int, device: int, size: int) -> None:
+        """Copy inside the GPU's memory; done when this returns."""
+        self._enter(device)
+        places = ctypes.c_uint64(to), ctypes.c_uint64(source)
+        self._call("cuMemcpyDtoD_v2", *places, ctypes.c_size_t(size))
+        # Unlike copies from and to the host, this one does not wait for the GPU by itself.
+        self._call("cuStreamSynchronize", None)
 
     def close(self, address: int, device: int) -> None:
         """Unmap it."""

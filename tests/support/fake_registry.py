@@ -82,6 +82,7 @@ class FakeModel:
         self.spread: Spread | None = None
         self.labels: dict[str, tuple[bytes, ...]] = {}
         self.fit: Fit | None = None
+        self.binds: frozenset[int] = frozenset()
         self.held = False
         self.cancelled: list[int] = []
         self.requests: list[InferRequest] = []

@@ -22,7 +22,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from engine.backend import Placement, Runnable, Signature
+from engine.backends.onnxruntime import libraries
 from engine.backends.onnxruntime.accelerated import through_openvino
+from engine.backends.onnxruntime.bound import Bound
 from engine.backends.onnxruntime.providers import (
     CPU,
     CUDA,
@@ -39,7 +41,7 @@ from engine.errors import ConfigError, Internal, InvalidArgument, NotFound, Prob
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.findings import located
 from engine.modelconfig.schema import ModelConfig
-from engine.types import Array, DType, TensorSpec
+from engine.types import Array, DType, Place, TensorSpec, on_host, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,11 +148,16 @@ class OnnxRuntime:
         if any(provider.name == TENSORRT for provider in chosen):
             chosen = cached(chosen, _cache_folder(directory))
         if placement.device is not None:
-            _preload()
+            libraries.load(libraries.CUDA, _cuda_version())
+        if any(provider.name == TENSORRT for provider in chosen):
+            libraries.load(libraries.TENSORRT, _cuda_version())
         session = _open(path, _options(settings), chosen)
         if why := unused(config, chosen, session.get_providers(), _nodes(session)):
             raise Unsupported(f"{path}: {why}")
-        _check(config, _signature(session, path), path)
+        signature = _signature(session, path)
+        _check(config, signature, path)
+        if placement.device is not None and CUDA in session.get_providers() and _binds(signature):
+            return _SessionOnGpu(session, settings, config, placement.device)
         return _Session(session, settings, config)
 
 
@@ -185,11 +192,7 @@ class _Session:
             InvalidArgument: a string is not UTF-8, the only strings that ONNX has.
             Internal: ONNX Runtime failed; its code and text.
         """
-        if self._scalars_in:
-            inputs = {
-                name: array.reshape(()) if name in self._scalars_in else array
-                for name, array in inputs.items()
-            }
+        inputs = self._without_dims(on_host(inputs))
         if self._texts_in:
             inputs = {
                 name: _to_text(name, array) if name in self._texts_in else array
@@ -202,13 +205,27 @@ class _Session:
                 arrays = self._session.run(outputs, inputs, self._run_options)
         except _FAULTS as fault:
             raise Internal(f"onnx runtime error {_said(fault)}") from fault
-        results: dict[str, Array] = dict(zip(outputs, arrays, strict=True))
-        for name, dims in self._scalars_out.items():
-            if name in results:
-                results[name] = np.asarray(results[name]).reshape(dims)
+        results = self._with_dims(dict(zip(outputs, arrays, strict=True)))
         for name in self._texts_out:
             if name in results:
                 results[name] = _to_bytes(results[name])
+        return results
+
+    def _without_dims(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        if not self._scalars_in:
+            return inputs
+        return {
+            name: array.reshape(()) if name in self._scalars_in else array
+            for name, array in inputs.items()
+        }
+
+    def _with_dims(self, results: dict[str, Array]) -> dict[str, Array]:
+        for name, dims in self._scalars_out.items():
+            if name in results:
+                array = results[name]
+                # A scalar may come as numpy's own kind of one, which is no array.
+                array = np.asarray(array) if place_of(array) is None else array
+                results[name] = array.reshape(dims)
         return results
 
     def interrupt(self, *, on: bool) -> None:
@@ -255,16 +272,51 @@ class _Session:
         ]
 
 
+class _SessionOnGpu(_Session):
+    """A session on a GPU, which uses tensors in the memory of that GPU where they are."""
+
+    def __init__(self, session: Any, settings: Settings, config: ModelConfig, device: int) -> None:  # noqa: ANN401 - untyped library
+        super().__init__(session, settings, config)
+        self.device = device
+        outputs = {
+            node.name: (_DTYPES[node.type].numpy, _shape(node)) for node in session.get_outputs()
+        }
+        self._bound = Bound(session, outputs, device, batched=config.max_batch_size > 0)
+
+    def run_bound(
+        self, inputs: Mapping[str, Array], places: Mapping[str, Place | None]
+    ) -> Mapping[str, Array]:
+        """Compute the outputs that ``places`` names, each there if it is on this GPU.
+
+        Raises:
+            Internal: ONNX Runtime failed; its code and text.
+        """
+        try:
+            arrays = self._bound.run(self._without_dims(inputs), places, self._run_options)
+        except _FAULTS as fault:
+            raise Internal(f"onnx runtime error {_said(fault)}") from fault
+        return self._with_dims(dict(zip(places, arrays, strict=True)))
+
+    def close(self) -> None:
+        """Free the session."""
+        super().close()
+        del self._bound
+
+
 @cache  # ONNX Runtime has one pool in a process, made anew by every call
 def _share(pool: Pool) -> None:
     ort.set_global_thread_pool_sizes(pool.intra_op_threads, pool.inter_op_threads)
 
 
-@cache  # a library stays loaded
-def _preload() -> None:
-    """Have CUDA's and cuDNN's libraries found where PyTorch or NVIDIA's packages brought them."""
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+def _cuda_version() -> str:
+    """Say which CUDA this ONNX Runtime was built for; "" where it does not tell."""
+    return str(getattr(ort, "cuda_version", None) or "")
+
+
+def _binds(signature: Signature) -> bool:
+    """Say whether all tensors are of types that numpy and ONNX Runtime both have on a GPU."""
+    specs = (*signature.inputs, *signature.outputs)
+    return not any(spec.dtype in {DType.BYTES, DType.BF16} for spec in specs)
 
 
 def _cache_folder(directory: Path) -> str:
@@ -347,8 +399,11 @@ def _spec(kind: str, node: Any, path: Path) -> TensorSpec:  # noqa: ANN401 - unt
         raise Unsupported(
             f"{path}: {kind} '{node.name}' is a {node.type}, which the V2 protocol has no type for"
         )
-    shape = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape)
-    return TensorSpec(node.name, dtype, shape)
+    return TensorSpec(node.name, dtype, _shape(node))
+
+
+def _shape(node: Any) -> tuple[int, ...]:  # noqa: ANN401 - untyped library
+    return tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape)
 
 
 def _check(config: ModelConfig, signature: Signature, path: Path) -> None:

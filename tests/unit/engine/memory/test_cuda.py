@@ -38,6 +38,11 @@ class FakeDriver:
         assert device == 1
         self.memory[address - 1000 : address - 1000 + len(content)] = content
 
+    def within(self, to: int, source: int, device: int, size: int) -> None:
+        assert device == 1
+        content = self.memory[source - 1000 : source - 1000 + size]
+        self.to_device(to, device, bytes(content))
+
     def close(self, address: int, device: int) -> None:
         assert device == 1
         self.mapped.remove(address)
@@ -91,6 +96,15 @@ def test_the_drivers_own_functions_are_called_as_they_are(tmp_path: Path) -> Non
     block.write(29, memoryview(b"\0ab"))
     block.read(29, memoryview(got))
     assert got == b"\0ab"
+    block.write_from(4, block.place(29, 3), 3)
+    block.write_from(4, block.place(4, 3), 3)
+    block.read(4, memoryview(got))
+    assert got == b"\0ab"
+    place = block.place(5, 2)
+    place.read(memoryview(got)[:2])
+    assert (got[:2], place.size, place.device) == (b"ab", 2, 1)
+    with pytest.raises(Internal, match="cuMemcpyDtoD_v2: CUDA_ERROR_INVALID_VALUE"):
+        block.write_from(30, place, 3)
     with pytest.raises(Internal, match="cuMemcpyDtoH_v2: CUDA_ERROR_INVALID_VALUE"):
         block.read(30, memoryview(got))
     block.close()
