@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _onnxruntime(
         for _ in range(sessions)
     ]
     entry = made[0].get_inputs()[0]
-    return [lambda image, it=it: it.run(None, {entry.name: image}) for it in made], entry.shape
+    return [partial(_run_onnxruntime, it, entry.name) for it in made], entry.shape
 
 
 def _openvino(
@@ -71,7 +72,15 @@ def _openvino(
     )
     shape = [one.get_length() if one.is_static else -1 for one in compiled.input().partial_shape]
     made = [compiled.create_infer_request() for _ in range(sessions)]
-    return [lambda image, it=it: it.infer({0: image}, share_inputs=True) for it in made], shape
+    return [partial(_run_openvino, it) for it in made], shape
+
+
+def _run_onnxruntime(session: Any, name: str, image: Array) -> object:  # noqa: ANN401 - its own
+    return session.run(None, {name: image})
+
+
+def _run_openvino(request: Any, image: Array) -> object:  # noqa: ANN401 - as above
+    return request.infer({0: image}, share_inputs=True)
 
 
 def loop(sessions: Sequence[Run], shape: Sequence[int], *, seconds: float) -> float:

@@ -190,7 +190,7 @@ def judge(
         offered=int(during.sum()),
         served=int((during & served).sum()),
         refused=int((during & refused).sum()),
-        others=others | _count("refused before the overload", refused & (due < begin)),
+        others={**others, **_count("refused before the overload", refused & (due < begin))},
         usual_ms=_spread(latency[served & (due < begin)]),
         served_ms=_spread(latency[during & served]),
         refused_ms=_spread(latency[during & refused]),

@@ -112,7 +112,7 @@ def measure(mode: str, model: str, reloads: int, scratch: Path, warm_up: int = W
         [f"--load-model={model}"] if mode == "explicit" else [f"--repository-poll-secs={POLL_S}"]
     )
     with running(repository, *flags) as server, ExitStack() as clients:
-        addresses = {"http": server.endpoint.http, "grpc": server.endpoint.grpc}
+        addresses = {"http": server.endpoint.http, "grpc": server.endpoint.grpc or ""}
         asking = [clients.enter_context(_asking(one, addresses[one], model)) for one in PROTOCOLS]
         reloaded = Reloaded(repository / model / "config.pbtxt", server, mode)
         for _ in range(warm_up):

@@ -43,7 +43,7 @@ def ask(protocol: str, address: str, model: str) -> Account:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
     account = Account()
     while not ended.is_set():
         account.requests += 1
@@ -58,6 +58,11 @@ def ask(protocol: str, address: str, model: str) -> Account:
             if len(account.errors) < _MOST_TOLD:
                 account.errors.append(f"{type(fault).__name__}: {fault}")
     return account
+
+
+def _wait_for_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 def _given(module: Any, tensor: dict[str, Any]) -> Any:  # noqa: ANN401 - tritonclient has no types

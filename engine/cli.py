@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from engine import __version__
+from engine import __version__, flags
 from engine.errors import EngineError, InvalidArgument
 from engine.options import LogFormat, ModelControlMode, from_flags, leftover
 
@@ -51,177 +51,6 @@ class Format(Enum):
     CSV = "csv"
 
 
-def _flag(name: str, panel: str, text: str, *others: str, **more: Any) -> Any:  # noqa: ANN401 - typer's own signature
-    return typer.Option(name, *others, help=text, rich_help_panel=panel, **more)
-
-
-def _switch(name: str, panel: str, text: str) -> Any:  # noqa: ANN401 - as above
-    return _flag(name, panel, text, metavar="BOOL")
-
-
-def _port(name: str, panel: str) -> Any:  # noqa: ANN401 - as above
-    return _flag(name, panel, "Port to listen on; 0 lets the system choose.", min=0, max=65535)
-
-
-Id = Annotated[str, _flag("--id", "Server", "The server's name in its metadata.")]
-ExitTimeout = Annotated[
-    int,
-    _flag("--exit-timeout-secs", "Server", "How long a stop waits for requests.", min=0),
-]
-PortsFile = Annotated[
-    Path | None,
-    _flag("--ports-file", "Server", "Write the ports here, as JSON, once the server answers."),
-]
-Repositories = Annotated[
-    list[Path] | None,
-    _flag("--model-repository", "Models", "Folder that holds models; repeatable.", "--model-store"),
-]
-Chosen = Annotated[
-    str | None,
-    _flag(
-        "--chosen",
-        "Models",
-        "Serve the winner of the last profile: a model, or a path.",
-        metavar="NAME|PATH",
-    ),
-]
-Results = Annotated[Path, _flag("--results-dir", "Models", "Where profiles leave results.")]
-ExitOnError = Annotated[
-    str, _switch("--exit-on-error", "Models", "Leave if a model fails to load.")
-]
-NoAutoComplete = Annotated[
-    bool,
-    _flag("--disable-auto-complete-config", "Models", "Take configurations as they are written."),
-]
-StrictConfig = Annotated[
-    str | None, _flag("--strict-model-config", "Models", "Triton's old name for it.", hidden=True)
-]
-ConfigName = Annotated[
-    str | None,
-    _flag(
-        "--model-config-name",
-        "Models",
-        "Read configs/NAME.pbtxt of the models that have it.",
-        metavar="NAME",
-    ),
-]
-StrictReadiness = Annotated[
-    str, _switch("--strict-readiness", "Models", "Ready only if every model is.")
-]
-ControlMode = Annotated[
-    ModelControlMode,
-    _flag("--model-control-mode", "Models", "Who decides what is loaded.", case_sensitive=False),
-]
-LoadModel = Annotated[
-    list[str] | None,
-    _flag("--load-model", "Models", "Load this model (explicit mode); repeatable; * for all."),
-]
-LoadThreads = Annotated[
-    int, _flag("--model-load-thread-count", "Models", "Models that load at once.", min=1)
-]
-LoadRetries = Annotated[
-    int, _flag("--model-load-retry-count", "Models", "Tries more for a failed load.", min=0)
-]
-PollSeconds = Annotated[
-    float,
-    _flag("--repository-poll-secs", "Models", "Seconds from poll to poll; 0 for none.", min=0),
-]
-BackendConfig = Annotated[
-    list[str] | None,
-    _flag(
-        "--backend-config",
-        "Models",
-        "A setting of a backend, or of all; repeatable.",
-        metavar="[BACKEND,]KEY=VALUE",
-    ),
-]
-BackendDirectory = Annotated[
-    Path | None,
-    _flag(
-        "--backend-directory",
-        "Models",
-        "Folder of native backends: DIRECTORY/NAME/libtriton_NAME.so.",
-    ),
-]
-RateLimit = Annotated[
-    str,
-    _flag("--rate-limit", "Sharing", "How models take turns.", metavar="off|execution_count"),
-]
-RateLimitResource = Annotated[
-    list[str] | None,
-    _flag(
-        "--rate-limit-resource",
-        "Sharing",
-        "How many of a resource there are; repeatable.",
-        metavar="NAME:COUNT[:DEVICE]",
-    ),
-]
-HostPolicies = Annotated[
-    list[str] | None,
-    _flag(
-        "--host-policy",
-        "Sharing",
-        "cpu-cores=A-B or numa-node=N, for instances of this policy; repeatable.",
-        metavar="NAME,KEY=VALUE",
-    ),
-]
-AllowHttp = Annotated[str, _switch("--allow-http", "HTTP", "Serve HTTP.")]
-HttpAddress = Annotated[str, _flag("--http-address", "HTTP", "Address to listen on.")]
-HttpPort = Annotated[int, _port("--http-port", "HTTP")]
-ReuseHttp = Annotated[str, _switch("--reuse-http-port", "HTTP", "Share the port.")]
-HttpMaxInput = Annotated[
-    int, _flag("--http-max-input-size", "HTTP", "Largest JSON or decompressed body, bytes.", min=1)
-]
-AllowGrpc = Annotated[str, _switch("--allow-grpc", "gRPC", "Serve gRPC.")]
-GrpcAddress = Annotated[str, _flag("--grpc-address", "gRPC", "Address to listen on.")]
-GrpcPort = Annotated[int, _port("--grpc-port", "gRPC")]
-ReuseGrpc = Annotated[str, _switch("--reuse-grpc-port", "gRPC", "Share the port.")]
-ClientShm = Annotated[
-    str, _switch("--allow-client-shm", "Server", "Let clients pass tensors in shared memory.")
-]
-AllowMetrics = Annotated[str, _switch("--allow-metrics", "Metrics", "Serve metrics.")]
-MetricsAddress = Annotated[
-    str | None,
-    _flag("--metrics-address", "Metrics", "Address to listen on; HTTP's if not given."),
-]
-MetricsPort = Annotated[int, _port("--metrics-port", "Metrics")]
-AllowGpuMetrics = Annotated[str, _switch("--allow-gpu-metrics", "Metrics", "Show the GPUs'.")]
-AllowCpuMetrics = Annotated[str, _switch("--allow-cpu-metrics", "Metrics", "Show the machine's.")]
-MetricsInterval = Annotated[
-    int,
-    _flag("--metrics-interval-ms", "Metrics", "How often devices are looked at, ms.", min=1),
-]
-MetricsConfig = Annotated[
-    list[str] | None,
-    _flag(
-        "--metrics-config",
-        "Metrics",
-        "What is shown beside counts: summary_latencies=true ...; repeatable.",
-        metavar="KEY=VALUE",
-    ),
-]
-CacheConfig = Annotated[
-    list[str] | None,
-    _flag(
-        "--cache-config",
-        "Models",
-        "The response cache: local,size=BYTES or redis,host=NAME; repeatable.",
-        metavar="CACHE,KEY=VALUE",
-    ),
-]
-ResponseCacheSize = Annotated[
-    int | None,
-    _flag("--response-cache-byte-size", "Models", "Triton's old name.", hidden=True, min=0),
-]
-LogVerbose = Annotated[
-    str, _flag("--log-verbose", "Log", "0 shows no details, 1 or more does.", metavar="N|BOOL")
-]
-LogInfo = Annotated[str, _switch("--log-info", "Log", "Show what happens.")]
-LogWarning = Annotated[str, _switch("--log-warning", "Log", "Show warnings.")]
-LogError = Annotated[str, _switch("--log-error", "Log", "Show errors.")]
-LogForm = Annotated[LogFormat, _flag("--log-format", "Log", "How a line begins.")]
-LogFile = Annotated[Path | None, _flag("--log-file", "Log", "Log here, not on standard error.")]
-
 SERVE_EXAMPLE = "Example: engine serve --model-repository model_repository --http-port 8000"
 
 
@@ -231,73 +60,78 @@ SERVE_EXAMPLE = "Example: engine serve --model-repository model_repository --htt
 )
 def serve(
     ctx: typer.Context,
-    model_repository: Repositories = None,
-    chosen: Chosen = None,
-    results_dir: Results = Path("results"),
-    model_control_mode: ControlMode = ModelControlMode.NONE,
-    load_model: LoadModel = None,
-    exit_on_error: ExitOnError = "true",
-    strict_readiness: StrictReadiness = "true",
-    model_config_name: ConfigName = None,
-    disable_auto_complete_config: NoAutoComplete = False,
-    strict_model_config: StrictConfig = None,
-    model_load_thread_count: LoadThreads = 4,
-    model_load_retry_count: LoadRetries = 0,
-    repository_poll_secs: PollSeconds = 15.0,
-    backend_config: BackendConfig = None,
-    backend_directory: BackendDirectory = None,
-    cache_config: CacheConfig = None,
-    response_cache_byte_size: ResponseCacheSize = None,
-    rate_limit: RateLimit = "off",
-    rate_limit_resource: RateLimitResource = None,
-    host_policy: HostPolicies = None,
-    allow_http: AllowHttp = "true",
-    http_address: HttpAddress = "0.0.0.0",  # noqa: S104 - Triton's default
-    http_port: HttpPort = 8000,
-    reuse_http_port: ReuseHttp = "false",
-    http_max_input_size: HttpMaxInput = 64 << 20,
-    allow_grpc: AllowGrpc = "true",
-    grpc_address: GrpcAddress = "0.0.0.0",  # noqa: S104 - as above
-    grpc_port: GrpcPort = 8001,
-    reuse_grpc_port: ReuseGrpc = "false",
-    allow_client_shm: ClientShm = "false",
-    allow_metrics: AllowMetrics = "true",
-    metrics_address: MetricsAddress = None,
-    metrics_port: MetricsPort = 8002,
-    allow_gpu_metrics: AllowGpuMetrics = "true",
-    allow_cpu_metrics: AllowCpuMetrics = "true",
-    metrics_interval_ms: MetricsInterval = 2000,
-    metrics_config: MetricsConfig = None,
-    id: Id = "triton",  # noqa: A002 - Triton's flag
-    exit_timeout_secs: ExitTimeout = 30,
-    ports_file: PortsFile = None,
-    log_verbose: LogVerbose = "0",
-    log_info: LogInfo = "true",
-    log_warning: LogWarning = "true",
-    log_error: LogError = "true",
-    log_format: LogForm = LogFormat.DEFAULT,
-    log_file: LogFile = None,
+    model_repository: flags.Repositories = None,
+    chosen: flags.Chosen = None,
+    results_dir: flags.Results = Path("results"),
+    model_control_mode: flags.ControlMode = ModelControlMode.NONE,
+    load_model: flags.LoadModel = None,
+    exit_on_error: flags.ExitOnError = "true",
+    strict_readiness: flags.StrictReadiness = "true",
+    model_config_name: flags.ConfigName = None,
+    disable_auto_complete_config: flags.NoAutoComplete = False,
+    strict_model_config: flags.StrictConfig = None,
+    model_load_thread_count: flags.LoadThreads = 4,
+    model_load_retry_count: flags.LoadRetries = 0,
+    repository_poll_secs: flags.PollSeconds = 15.0,
+    backend_config: flags.BackendConfig = None,
+    backend_directory: flags.BackendDirectory = None,
+    cache_config: flags.CacheConfig = None,
+    response_cache_byte_size: flags.ResponseCacheSize = None,
+    rate_limit: flags.RateLimit = "off",
+    rate_limit_resource: flags.RateLimitResource = None,
+    host_policy: flags.HostPolicies = None,
+    allow_http: flags.AllowHttp = "true",
+    http_address: flags.HttpAddress = "0.0.0.0",  # noqa: S104 - Triton's default
+    http_port: flags.HttpPort = 8000,
+    reuse_http_port: flags.ReuseHttp = "false",
+    http_max_input_size: flags.HttpMaxInput = 64 << 20,
+    allow_grpc: flags.AllowGrpc = "true",
+    grpc_address: flags.GrpcAddress = "0.0.0.0",  # noqa: S104 - as above
+    grpc_port: flags.GrpcPort = 8001,
+    reuse_grpc_port: flags.ReuseGrpc = "false",
+    allow_client_shm: flags.ClientShm = "false",
+    allow_metrics: flags.AllowMetrics = "true",
+    metrics_address: flags.MetricsAddress = None,
+    metrics_port: flags.MetricsPort = 8002,
+    allow_gpu_metrics: flags.AllowGpuMetrics = "true",
+    allow_cpu_metrics: flags.AllowCpuMetrics = "true",
+    metrics_interval_ms: flags.MetricsInterval = 2000,
+    metrics_config: flags.MetricsConfig = None,
+    id: flags.Id = "triton",  # noqa: A002 - Triton's flag
+    exit_timeout_secs: flags.ExitTimeout = 30,
+    ports_file: flags.PortsFile = None,
+    log_verbose: flags.LogVerbose = "0",
+    log_info: flags.LogInfo = "true",
+    log_warning: flags.LogWarning = "true",
+    log_error: flags.LogError = "true",
+    log_format: flags.LogForm = LogFormat.DEFAULT,
+    log_file: flags.LogFile = None,
 ) -> None:
     """Serve the models of a repository over HTTP and gRPC, until a signal ends it."""
-    flags = dict(locals())
-    known = [flag for one in flags.pop("ctx").command.params for flag in one.opts]
+    given = dict(locals())
+    del given["ctx"]
+    _serve(ctx, given)
+
+
+def _serve(ctx: typer.Context, given: dict[str, Any]) -> None:
+    known = [flag for one in ctx.command.params for flag in one.opts]
     with _usage("serve"):
         rest = leftover(ctx.args, known)
-        if flags.pop("chosen") is not None:
-            flags["model_repository"] = _winner(chosen, model_repository, results_dir)
-        del flags["results_dir"]
-        options = from_flags(flags, rest.problems)
+        chosen, results = given.pop("chosen"), given.pop("results_dir")
+        if chosen is not None:
+            given["model_repository"] = _winner(chosen, given["model_repository"], results)
+        options = from_flags(given, rest.problems)
     from engine import compose  # noqa: PLC0415 - see above
 
     raise typer.Exit(compose.serve(options, rest.notes))
 
 
-def _winner(chosen: str | None, repositories: list[Path] | None, results: Path) -> list[Path]:
+def _winner(chosen: str, repositories: list[Path] | None, results: Path) -> list[Path]:
     from engine.repository.chosen import find_chosen  # noqa: PLC0415 - see above
 
     if repositories:
         raise InvalidArgument("--chosen and --model-repository exclude each other; pass one")
-    return [find_chosen(chosen or "", results)]
+    return [find_chosen(chosen, results)]
 
 
 @app.command(epilog="Example: engine check model_repository --format json")
