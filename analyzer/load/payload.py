@@ -4,7 +4,7 @@ Rules:
 
 1. A dimension that may vary is 1, unless the user gave the input's shape.
 2. The first dimension of a model that batches is the batch size.
-3. Optional inputs are left out.
+3. Optional inputs are left out, unless their shape is given.
 4. Random: floats from 0 to 1; integers 0 or 1, which every index, mask and token type accepts
    (random bits, as perf_analyzer sends, walk out of embedding tables); strings of 128 letters.
    The same seed gives the same bytes.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,24 +45,62 @@ def concrete(
         LoadError: the model cannot take that batch size, or a given shape does not fit.
     """
     declared = {} if config is None else {entry.name: entry for entry in config.input}
-    batches = _batches(inputs, config, batch_size)
-    names = [spec.name for spec in inputs]
-    if unknown := sorted(set(shapes) - set(names)):
-        raise LoadError(f"the model has no input named {unknown[0]!r}; it has {', '.join(names)}")
+    batches = batched(inputs, config, batch_size)
+    given = settled(inputs, config, batches, shapes)
     wanted = []
     for spec in inputs:
         entry = declared.get(spec.name)
-        if entry is not None and entry.optional:
+        if entry is not None and entry.optional and spec.name not in given:
             continue
         leading = batches and not (entry is not None and entry.is_shape_tensor)
-        own = spec.shape[1:] if leading else spec.shape
-        shape = _fill(spec.name, own, shapes.get(spec.name))
+        own = given.get(spec.name, spec.shape[1:] if leading else spec.shape)
+        shape = tuple(1 if size < 0 else size for size in own)
         full = (batch_size, *shape) if leading else shape
         wanted.append(TensorSpec(spec.name, spec.dtype, full))
     return tuple(wanted)
 
 
-def make(inputs: Sequence[TensorSpec], kind: str, seed: int) -> InferRequest:
+def settled(
+    inputs: Sequence[TensorSpec],
+    config: ModelConfig | None,
+    batches: bool,  # noqa: FBT001 - a fact of the model
+    shapes: Shapes,
+) -> dict[str, tuple[int, ...]]:
+    """Check the shapes that were given, by input and without the batch dimension.
+
+    Raises:
+        LoadError: there is no such input, or its shape does not fit.
+    """
+    specs = {spec.name: spec for spec in inputs}
+    if unknown := sorted(set(shapes) - set(specs)):
+        raise LoadError(f"the model has no input named {unknown[0]!r}; it has {', '.join(specs)}")
+    whole = set() if config is None else {
+        entry.name for entry in config.input if entry.is_shape_tensor
+    }  # fmt: skip
+    for name, given in shapes.items():
+        own = specs[name].shape[1:] if batches and name not in whole else specs[name].shape
+        fits = len(given) == len(own) and all(
+            asked >= 0 and size in {-1, asked} for asked, size in zip(given, own, strict=True)
+        )
+        if not fits:
+            raise LoadError(
+                f"input {name!r}: shape {list(given)} does not fit {list(own)} "
+                "(-1: any size; the batch dimension is not given)"
+            )
+    return dict(shapes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """How strings are made up: ``length`` letters at random, or ``content`` where it is given."""
+
+    length: int = STRING_LENGTH
+    content: str | None = None
+
+
+def make(
+    inputs: Sequence[TensorSpec], kind: str, seed: int, texts: Texts | None = None
+) -> InferRequest:
     """Make a request that fills ``inputs``, whose shapes are settled, in the manner ``kind``.
 
     All outputs are asked for, in binary.
@@ -72,14 +111,20 @@ def make(inputs: Sequence[TensorSpec], kind: str, seed: int) -> InferRequest:
     if kind not in KINDS:
         raise LoadError(f"no input data of kind {kind!r}; there are: {', '.join(KINDS)}")
     chance = np.random.default_rng(seed)
+    texts = texts or Texts()
     tensors = []
     for spec in inputs:
-        array = _random(spec, chance) if kind == "random" else _zero(spec)
+        array = _random(spec, chance, texts) if kind == "random" else _zero(spec, texts)
         tensors.append(Tensor(spec.name, spec.dtype, array))
     return InferRequest(inputs=tuple(tensors), binary_default=True)
 
 
-def _batches(inputs: Sequence[TensorSpec], config: ModelConfig | None, batch_size: int) -> bool:
+def batched(inputs: Sequence[TensorSpec], config: ModelConfig | None, batch_size: int) -> bool:
+    """Whether the model batches: whether the first dimension of its tensors is the batch.
+
+    Raises:
+        LoadError: it cannot take that batch size.
+    """
     if config is None:
         batches = all(spec.shape[:1] == (-1,) for spec in inputs)
     else:
@@ -94,29 +139,17 @@ def _batches(inputs: Sequence[TensorSpec], config: ModelConfig | None, batch_siz
     return batches
 
 
-def _fill(name: str, shape: tuple[int, ...], given: tuple[int, ...] | None) -> tuple[int, ...]:
-    if given is None:
-        return tuple(1 if size < 0 else size for size in shape)
-    fits = len(given) == len(shape) and all(
-        asked >= 0 and own in {-1, asked} for asked, own in zip(given, shape, strict=True)
-    )
-    if not fits:
-        raise LoadError(
-            f"input {name!r}: shape {list(given)} does not fit {list(shape)} "
-            "(-1: any size; the batch dimension is not given)"
-        )
-    return given
-
-
-def _zero(spec: TensorSpec) -> Array:
+def _zero(spec: TensorSpec, texts: Texts) -> Array:
     if spec.dtype is DType.BYTES:
-        return np.full(spec.shape, b"", dtype=np.object_)
+        return np.full(spec.shape, (texts.content or "").encode(), dtype=np.object_)
     return np.zeros(spec.shape, dtype=spec.dtype.numpy)
 
 
-def _random(spec: TensorSpec, chance: np.random.Generator) -> Array:
+def _random(spec: TensorSpec, chance: np.random.Generator, texts: Texts) -> Array:
     if spec.dtype is DType.BYTES:
-        return _strings(spec.shape, chance)
+        if texts.content is not None:
+            return np.full(spec.shape, texts.content.encode(), dtype=np.object_)
+        return _strings(spec.shape, chance, texts.length)
     if spec.dtype is DType.BF16:
         # The upper half of a float32 is a bfloat16.
         bits = chance.random(spec.shape, dtype=np.float32).view(np.uint32) >> 16
@@ -126,9 +159,9 @@ def _random(spec: TensorSpec, chance: np.random.Generator) -> Array:
     return chance.integers(0, 2, spec.shape).astype(spec.dtype.numpy)
 
 
-def _strings(shape: tuple[int, ...], chance: np.random.Generator) -> Array:
+def _strings(shape: tuple[int, ...], chance: np.random.Generator, length: int) -> Array:
     flat = np.empty(int(np.prod(shape)), dtype=np.object_)
-    letters = chance.integers(0, len(_LETTERS), (len(flat), STRING_LENGTH))
+    letters = chance.integers(0, len(_LETTERS), (len(flat), length))
     for row, choice in enumerate(letters):
         flat[row] = _LETTERS[choice].tobytes()
     return flat.reshape(shape)
