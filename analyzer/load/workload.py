@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.types import InferRequest
+from engine.types import InferRequest, Tensor
 
 #: so many choices are drawn at once
 _BLOCK = 4096
@@ -24,7 +24,9 @@ _BLOCK = 4096
 class Item:
     """Requests for one model. ``version`` "" leaves it to the server.
 
-    ``inferences`` is how many one request counts for (its batch size).
+    ``inferences`` is how many one request counts for (its batch size). ``expected`` is, of each
+    request in its order (sequences one after another), what is to be answered, or () where that
+    is not known; ``places`` says where each was written. An answer that differs is a failure.
     """
 
     model: str
@@ -33,6 +35,8 @@ class Item:
     requests: tuple[InferRequest, ...] = ()
     inferences: int = 1
     sequences: tuple[tuple[InferRequest, ...], ...] = ()
+    expected: tuple[tuple[Tensor, ...], ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

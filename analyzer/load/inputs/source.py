@@ -22,6 +22,7 @@ from analyzer.load.inputs.file_samples import from_arrays, from_folder, only_inp
 from analyzer.load.inputs.images import SUFFIXES, from_pictures
 from analyzer.load.inputs.samples import Samples, joined
 from analyzer.load.payload import KINDS, Texts, concrete, make
+from analyzer.load.workload import Item, Workload
 
 if TYPE_CHECKING:
     from engine.modelconfig.schema import ModelConfig
@@ -60,6 +61,23 @@ class Requests:
     def every(self) -> tuple[Prepared, ...]:
         """All of them, in order."""
         return tuple(one for stream in self.streams for one in stream)
+
+
+def workload(found: Requests, batch_size: int, version: str = "") -> Workload:
+    """Make the workload that sends these requests, in rotation or sequence by sequence."""
+    streams = tuple(tuple(one.request for one in stream) for stream in found.streams)
+    keeps = found.model.sequences
+    answered = any(one.expected for one in found.every)
+    item = Item(
+        model=found.model.model,
+        version=version,
+        inferences=batch_size,
+        requests=() if keeps else tuple(one for stream in streams for one in stream),
+        sequences=streams if keeps else (),
+        expected=tuple(one.expected for one in found.every) if answered else (),
+        places=tuple(one.place for one in found.every) if answered else (),
+    )
+    return Workload((item,))
 
 
 def prepare(described: ModelDescription, config: ModelConfig | None, asked: Asked) -> Requests:

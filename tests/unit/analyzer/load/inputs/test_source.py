@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from analyzer.errors import LoadError, UsageError
-from analyzer.load.inputs.source import Asked, Requests, prepare
+from analyzer.load.inputs.source import Asked, Requests, prepare, workload
 from analyzer.load.payload import Texts
 from engine.modelconfig.schema import InputFormat, ModelConfig, ModelInput, SequenceBatching
 from engine.types import DType, TensorSpec
@@ -43,6 +43,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_has_a_file_for_each_input_and_may_have_the_answers(folder: Path) -> None:
     found = prepare(MODEL, None, asked(folder, batch_size=2))
+    (item,) = workload(found, 2, "3").items
+    assert (item.model, item.version, item.inferences) == ("m", "3", 2)
+    assert item.requests == (found.every[0].request,)
+    assert item.expected == (found.every[0].expected,)
+    assert item.places == (str(folder),)
     assert arrays(found) == {"A": [[1, 2]] * 2, "B": [[b"first line", b"second"]] * 2}
     assert found.every[0].expected[0].array.tolist() == [[3, 4]] * 2
 
@@ -190,4 +195,7 @@ def test_a_model_of_sequences_may_be_given_one_list_for_all() -> None:
         input=(ModelInput(name="A", data_type=DType.FP32, dims=(2,)),),
         sequence_batching=SequenceBatching(),
     )
-    assert prepare(described(A), config, asked("zero")).model.sequences
+    found = prepare(described(A), config, asked("zero"))
+    (item,) = workload(found, 1).items
+    assert item.sequences == ((found.every[0].request,),)
+    assert not item.requests
