@@ -35,9 +35,10 @@ from analyzer.errors import LoadError
 from analyzer.load.arrivals import Arrivals
 from analyzer.load.client import Client, Exchange
 from analyzer.load.driven import Driven
-from analyzer.load.window import AGREEING, Steadiness, Verdict, WindowEnd, WindowSample
+from analyzer.load.window import AGREEING, Steadiness, WindowEnd, WindowSample
 from analyzer.load.wire import Alive, Line, Warmed
 from analyzer.record.row import LoadSpec
+from analyzer.statistics.stopping import Verdict
 
 WARM_REQUESTS = 8
 WARM_SECONDS = 0.5

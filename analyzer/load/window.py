@@ -16,17 +16,10 @@ Rules, in the manner of perf_analyzer (``inference_profiler.cc``), and where the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+
+from analyzer.statistics.stopping import Verdict
 
 AGREEING = 3
-
-
-class Verdict(Enum):
-    """What to do after a window."""
-
-    GO_ON = "go on"
-    STEADY = "steady"
-    GIVE_UP = "give up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from support.single_rows import row
 
 from analyzer.ranking.goal import Goal, parse_goal
-from analyzer.ranking.interval import paired, t_quantile, welch
+from analyzer.ranking.interval import paired, welch
 from analyzer.ranking.rank import gain, pareto, rank
 from analyzer.record.row import Phase, Row
+from analyzer.statistics.distributions import t_quantile
 
 _values = st.sampled_from((0.5, 1.0, 2.0, 3.0, 5.0, 8.0))
 _rows = st.lists(

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.load.arrivals import ClosedLoop
-from analyzer.load.window import AGREEING, Steadiness, Verdict, WindowEnd, WindowSample
+from analyzer.load.window import AGREEING, Steadiness, WindowEnd, WindowSample
+from analyzer.statistics.stopping import Verdict
 
 
 def sample(requests: int, latency_ns: float, seconds: float = 1.0) -> WindowSample:

@@ -1,0 +1,1 @@
+"""What measurements mean: estimates with their uncertainty, and when enough was measured."""

@@ -1,0 +1,180 @@
+"""When enough was measured. Pure.
+
+Owns the protocol of a rule that is told what finished and says whether to go on, and the rule that
+measures until intervals are narrow enough. Does not own windows (``load.window``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.statistics.summary import CONFIDENCE, PERCENTILES, Summary, summarise
+from analyzer.statistics.transient import warm_up
+
+Times = npt.NDArray[np.int64]
+
+#: between two looks the measurement grows by so much, and at least so many seconds
+GROWTH = 1.1
+LOOK_SECONDS = 0.2
+#: so many looks running must find the intervals narrow enough: one may do so by chance
+CONFIRMING = 2
+
+
+class Verdict(Enum):
+    """What to do now."""
+
+    GO_ON = "go on"
+    STEADY = "steady"
+    GIVE_UP = "give up"
+
+
+class StoppingRule(Protocol):
+    """Hears what finished, about every 0.1 to 0.25 s, and says whether to go on.
+
+    Times are in ns, of one clock. ``now_ns``, where given, lets a rule end a measurement
+    in which nothing finishes.
+    """
+
+    def add(self, done_ns: Times, latency_ns: Times, now_ns: int | None = None) -> Verdict:
+        """Take in the requests that finished since the last call, however many."""
+        ...
+
+    def summary(self) -> Summary:
+        """Summarise what counts of all that finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """How narrow is narrow enough: half-widths of the intervals, as shares of their values.
+
+    ``percentile`` names the latency that must be known to within ``latency``; None is the mean.
+    It takes at least ``min_seconds``, and gives up after ``max_seconds``.
+    """
+
+    throughput: float = 0.02
+    percentile: float | None = 99.0
+    latency: float = 0.10
+    min_seconds: float = 1.0
+    max_seconds: float = 30.0
+    confidence: float = CONFIDENCE
+
+    def met(self, summary: Summary) -> bool:
+        """Whether a measurement is as precise as that."""
+        if self.percentile is None:
+            latency = summary.latency_avg
+        else:
+            latency = summary.percentiles[self.percentile]
+        return (
+            latency.certified
+            and latency.relative <= self.latency
+            and summary.throughput.relative <= self.throughput
+        )
+
+
+class PrecisionRule:
+    """Measures until ``precision`` is met, or until ``decided`` says that nothing depends on more.
+
+    ``inferences`` is how many each request is. What was done while the server warmed up does not
+    count. Looks are ever farther apart: to look again and again until chance is kind would make
+    intervals lie, and would cost the more the longer a measurement is.
+    """
+
+    def __init__(
+        self,
+        precision: Precision,
+        decided: Callable[[Summary], bool] | None = None,
+        *,
+        inferences: int = 1,
+    ) -> None:
+        self._precision = precision
+        self._decided = decided
+        self._inferences = inferences
+        self._done = _Growing()
+        self._latency = _Growing()
+        self._began: int | None = None
+        self._now = 0
+        self._next = max(precision.min_seconds, LOOK_SECONDS)
+        self._met = 0
+        self._seen: tuple[int, Summary] | None = None
+
+    def add(self, done_ns: Times, latency_ns: Times, now_ns: int | None = None) -> Verdict:
+        """Take in what finished; look at the whole where it is time to."""
+        if len(done_ns):
+            self._done.extend(done_ns)
+            self._latency.extend(latency_ns)
+            self._now = max(self._now, int(done_ns.max()))
+            if self._began is None:
+                self._began = int((done_ns - latency_ns).min())
+        if now_ns is not None:
+            self._now = max(self._now, now_ns)
+            self._began = now_ns if self._began is None else self._began
+        elapsed = (self._now - self._began) / 1e9 if self._began is not None else 0.0
+        over = elapsed >= self._precision.max_seconds
+        if elapsed < self._next and not over:
+            return Verdict.GO_ON
+        self._next = max(elapsed * GROWTH, elapsed + LOOK_SECONDS)
+        return self._look(over=over)
+
+    def summary(self) -> Summary:
+        """Summarise what finished since the server was warm."""
+        count = len(self._done)
+        if self._seen is None or self._seen[0] != count:
+            self._seen = count, self._summarise()
+        return self._seen[1]
+
+    @property
+    def dropped(self) -> int:
+        """How many requests are left out at the front: the server was not warm yet."""
+        return warm_up(self._latency.values)
+
+    def _look(self, *, over: bool) -> Verdict:
+        summary = self.summary()
+        self._met = self._met + 1 if self._precision.met(summary) else 0
+        if self._met >= CONFIRMING or (self._decided is not None and self._decided(summary)):
+            return Verdict.STEADY
+        return Verdict.GIVE_UP if over else Verdict.GO_ON
+
+    def _summarise(self) -> Summary:
+        percentile = self._precision.percentile
+        wanted = {*PERCENTILES, *(() if percentile is None else (percentile,))}
+        dropped, done = self.dropped, self._done.values
+        return summarise(
+            done[dropped:],
+            self._latency.values[dropped:],
+            inferences=self._inferences,
+            confidence=self._precision.confidence,
+            percentiles=sorted(wanted),
+            from_ns=int(done[dropped - 1]) if dropped else None,
+        )
+
+
+class _Growing:
+    """Numbers in one array that has room for more."""
+
+    def __init__(self) -> None:
+        self._room = np.empty(1024, np.int64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def values(self) -> Times:
+        return self._room[: self._count]
+
+    def extend(self, values: Times) -> None:
+        end = self._count + len(values)
+        if end > len(self._room):
+            grown = np.empty(2 ** math.ceil(math.log2(end)), np.int64)
+            grown[: self._count] = self.values
+            self._room = grown
+        self._room[self._count : end] = values
+        self._count = end
