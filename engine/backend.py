@@ -197,6 +197,16 @@ class SelfChecking(Protocol):
         ...
 
 
+@runtime_checkable
+class Housed(Protocol):
+    """An instance in a process of its own."""
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process; None while there is none. Any thread may ask."""
+        ...
+
+
 class Backend(Protocol):
     """A runtime that can load models."""
 

@@ -32,6 +32,7 @@ from engine.v2.call import (
     Infer,
     InferRaw,
     Load,
+    MemoryFigures,
     MemoryStatus,
     ModelConfiguration,
     ModelDescription,
@@ -498,6 +499,10 @@ def _figures(statistics: ModelStatistics) -> ModelFigures:
                 cancel=_count(one.cancel),
             )
             for one in statistics.response_stats
+        ),
+        memory=tuple(
+            MemoryFigures("CPU" if one.device is None else "GPU", one.device or 0, one.byte_size)
+            for one in statistics.memory
         ),
         runtime=statistics.runtime,
     )

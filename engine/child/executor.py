@@ -71,6 +71,11 @@ class ChildExecutor:
         """How often a child was followed by another."""
         return self._supervised.restarts
 
+    @property
+    def pid(self) -> int | None:
+        """Number of the child's process; None while there is none."""
+        return self._supervised.pid
+
     def execute(self, batch: Sequence[Work]) -> None:
         """Have the child execute a batch.
 

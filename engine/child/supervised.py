@@ -91,6 +91,12 @@ class Supervised:
         """Whether there is a child that answers."""
         return self._child is not None
 
+    @property
+    def pid(self) -> int | None:
+        """Number of the child's process; None while there is none."""
+        child = self._child
+        return None if child is None else child.pid
+
     def current(self) -> Child:
         """Give the child; waits while it restarts, at most ``wait_s``.
 

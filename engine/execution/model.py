@@ -22,6 +22,7 @@ from engine.backend import (
     Binding,
     Calling,
     Executor,
+    Housed,
     Overlapping,
     Runnable,
     SelfChecking,
@@ -56,8 +57,9 @@ from engine.scheduler import Limitable, Scheduler
 from engine.schedulers import make, rules
 from engine.schedulers.explained import Explained
 from engine.schedulers.limited import Limited
+from engine.telemetry.machine import resident
 from engine.telemetry.spread import spread
-from engine.telemetry.stats import Ledger, ModelStatistics, Spread
+from engine.telemetry.stats import Ledger, MemoryTally, ModelStatistics, Spread
 from engine.types import InferRequest, TensorSpec
 from engine.v2.fit import Fit
 
@@ -79,7 +81,8 @@ class ServedModel:
 
     ``load_ns`` is how long it took to be prepared and loaded; whoever loads it writes it down.
     ``fit`` belongs to whoever checks requests. ``probes`` ask those of its instances that know
-    whether they can answer. ``binds`` are the GPUs on whose memory it works where it is.
+    whether they can answer. ``housed`` are those that have processes of their own. ``binds`` are
+    the GPUs on whose memory it works where it is.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class ServedModel:
         self.fit: Fit | None = None
         self.binds: frozenset[int] = frozenset()
         self.probes: Sequence[Probe] = ()
+        self.housed: Sequence[Housed] = ()
         self._caching: Caching | None = None
         self._pump = pump
         self._ledger = ledger
@@ -215,7 +219,13 @@ class ServedModel:
 
     def statistics(self) -> ModelStatistics:
         """Picture the counters as they are now."""
-        return replace(self._ledger.picture(self._pump.pending), runtime=self.runtime)
+        picture = self._ledger.picture(self._pump.pending)
+        return replace(picture, runtime=self.runtime, memory=self._memory())
+
+    def _memory(self) -> tuple[MemoryTally, ...]:
+        pids = [one.pid for one in self.housed]
+        there = sum(resident(pid) for pid in pids if pid is not None)
+        return (MemoryTally(None, there),) if pids else ()
 
     def stop(self, drained: Callable[[], None]) -> None:
         """Refuse new requests, answer the others, free the model; then call ``drained``.
@@ -318,6 +328,7 @@ def _get_to_know(model: ServedModel, loaded: Sequence[tuple[Planned, Runnable | 
     """Learn what the instances say of themselves, and whom to ask if they are ready."""
     model.binds = _binds(model.config, [it for _, it in loaded])
     model.probes = [Probe(one.name, it) for one, it in loaded if isinstance(it, SelfChecking)]
+    model.housed = [it for _, it in loaded if isinstance(it, Housed)]
     model.runtime = {**loaded[0][1].describe(), "instances": str(len(loaded))}
 
 

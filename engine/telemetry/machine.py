@@ -1,7 +1,7 @@
-"""How many cores this server may use: what the scheduler allows, and a container's quota.
+"""How many cores this server may use, and how much memory a process does.
 
-A container that may use two cores of a machine with 64 still sees 64; threads counted by
-those starve each other.
+Owns the count of cores: what the scheduler allows, and a container's quota. A container that may
+use two cores of a machine with 64 still sees 64; threads counted by those starve each other.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ def quota(root: Path = CGROUP) -> float | None:
         case [[limit], [period]] if limit.isdecimal() and int(period):
             return int(limit) / int(period)
     return None
+
+
+def resident(pid: int) -> int:
+    """Read how much memory a process has in RAM, bytes, shared pages among it; 0 if it is gone."""
+    match _words(Path("/proc", str(pid), "statm")):
+        case [_, pages, *_]:
+            return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def _words(file: Path) -> list[str]:

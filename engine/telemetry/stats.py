@@ -102,6 +102,14 @@ class DeviceTally:
     compute_output: Tally = Tally()
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryTally:
+    """How much memory of a device is a model's: ``device`` None is the CPU, a number that GPU."""
+
+    device: int | None
+    byte_size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatistics:
     """A picture of a ledger, in the words of the statistics extension.
@@ -111,7 +119,8 @@ class ModelStatistics:
     ``failures`` has a number for every reason, and they add up to ``fail.count``. ``devices`` are
     those that its ``instances`` are on. ``pending`` requests wait for an instance at this moment.
     ``caches`` says that a response cache is asked first. ``closings`` says why batches left, where
-    that is asked for. ``runtime`` is what really runs the model, in its own words.
+    that is asked for. ``runtime`` is what really runs the model, in its own words. ``memory`` is
+    there for models whose instances have processes of their own: nobody else's is told apart.
     """
 
     name: str
@@ -138,6 +147,7 @@ class ModelStatistics:
     caches: bool = False
     closings: Mapping[Closing, int] = field(default_factory=dict)
     runtime: Mapping[str, str] = field(default_factory=dict)
+    memory: tuple[MemoryTally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,15 @@ class ResponseFigures:
     cancel: Count = Count()
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryFigures:
+    """How much memory of one kind (CPU, CPU_PINNED, GPU), of device ``id``, is a model's."""
+
+    type: str
+    id: int
+    byte_size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
     """One model version's statistics, as the statistics extension defines them.
@@ -296,6 +305,7 @@ class ModelFigures:
     cache_miss: Count = Count()
     batches: tuple[BatchFigures, ...] = ()
     responses: tuple[ResponseFigures, ...] = ()
+    memory: tuple[MemoryFigures, ...] = ()
     runtime: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -39,6 +39,7 @@ from engine.v2.call import (
     Infer,
     InferRaw,
     Load,
+    MemoryFigures,
     MemoryStatus,
     ModelConfiguration,
     ModelDescription,
@@ -218,6 +219,8 @@ def _figures_to_proto(figures: ModelFigures) -> Message:
         responses = message.response_stats[str(response.index)]
         for name in _RESPONSE_TALLIES:
             _set_count(getattr(responses, name), getattr(response, name))
+    for used in figures.memory:
+        message.memory_usage.add(type=used.type, id=used.id, byte_size=used.byte_size)
     return message
 
 
@@ -249,6 +252,9 @@ def _figures_from_proto(message: Message) -> ModelFigures:
                 **{name: count(one, name) for name in _RESPONSE_TALLIES},
             )
             for index, one in sorted(message.response_stats.items(), key=lambda pair: int(pair[0]))
+        ),
+        memory=tuple(
+            MemoryFigures(one.type, one.id, one.byte_size) for one in message.memory_usage
         ),
     )
 

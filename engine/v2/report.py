@@ -20,6 +20,7 @@ from engine.v2.call import (
     Index,
     IndexedModel,
     Load,
+    MemoryFigures,
     ModelDescription,
     ModelFigures,
     RepositoryIndex,
@@ -129,7 +130,9 @@ def _figures_to_json(figures: ModelFigures) -> dict[str, Any]:
             }
             for batch in figures.batches
         ],
-        "memory_usage": [],
+        "memory_usage": [
+            {"type": one.type, "id": one.id, "byte_size": one.byte_size} for one in figures.memory
+        ],
         **({"runtime": dict(figures.runtime)} if figures.runtime else {}),
     }
 
@@ -153,6 +156,7 @@ def _figures_from_json(plain: Mapping[str, Any]) -> ModelFigures:
     tallies: dict[str, Any] = {name: _count_from_json(given, name) for name in _TALLIES}
     batches = strict.objects(plain, "batch_stats") if "batch_stats" in plain else ()
     responses = strict.members(plain, "response_stats")
+    memory = strict.objects(plain, "memory_usage") if "memory_usage" in plain else ()
     return ModelFigures(
         name=strict.text(plain, "name"),
         version=_text(plain, "version"),
@@ -174,6 +178,13 @@ def _figures_from_json(plain: Mapping[str, Any]) -> ModelFigures:
                 },
             )
             for place in sorted(responses, key=_index)
+        ),
+        memory=tuple(
+            MemoryFigures(
+                strict.text(one, "type"),
+                *(strict.unsigned(one, name) for name in ("id", "byte_size")),
+            )
+            for one in memory
         ),
         runtime={str(key): str(value) for key, value in strict.members(plain, "runtime").items()},
     )

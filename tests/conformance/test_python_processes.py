@@ -21,7 +21,10 @@ from support.conditions import within
 from support.in_thread import Ports
 from support.raw_http import ask
 from support.served import served
+from tritonclient.grpc import InferenceServerClient
 
+#: between these is what a process with an interpreter and numpy has in memory
+LEAST_MB, MOST_MB = 10, 200
 CONFIG = """
 backend: "python"
 max_batch_size: 8
@@ -161,6 +164,18 @@ def test_every_instance_has_a_process_and_all_go_with_the_model(server: Ports) -
     assert said["outputs"][0]["data"] == [2]
     assert said["parameters"]["pid"] != os.getpid()
     assert said["parameters"]["writeable"] is False
+
+
+@pytest.mark.triton("12.1")
+def test_the_statistics_say_how_much_memory_a_models_processes_have(server: Ports) -> None:
+    (figures,) = ask(server.http.port, "GET", "/v2/models/two/stats").json["model_stats"]
+    (used,) = figures["memory_usage"]
+    assert (used["type"], used["id"]) == ("CPU", 0)
+    assert 2 * LEAST_MB < used["byte_size"] / 1e6 < 2 * MOST_MB
+    with InferenceServerClient(f"127.0.0.1:{server.grpc.port}") as client:
+        (told,) = client.get_inference_statistics("two").model_stats[0].memory_usage
+    assert (told.type, told.id) == ("CPU", 0)
+    assert 2 * LEAST_MB < told.byte_size / 1e6 < 2 * MOST_MB
 
 
 @pytest.mark.triton("15.11")

@@ -40,6 +40,7 @@ from engine.v2.call import (
     InferRaw,
     Load,
     Memory,
+    MemoryFigures,
     MemoryStatus,
     ModelConfiguration,
     ModelDescription,
@@ -91,6 +92,10 @@ FIGURES = st.builds(
     responses=st.lists(RESPONSES, max_size=2, unique_by=lambda one: one.index).map(
         lambda found: tuple(sorted(found, key=lambda one: one.index))
     ),
+    memory=st.lists(
+        st.builds(MemoryFigures, st.sampled_from(("CPU", "GPU")), st.integers(0, 7), BIG),
+        max_size=2,
+    ).map(tuple),
     **TALLIES,
 )
 SPECS = st.lists(

@@ -28,6 +28,7 @@ from engine.v2.call import (
     IndexedModel,
     Infer,
     Load,
+    MemoryFigures,
     ModelConfiguration,
     ModelDescription,
     ModelFigures,
@@ -360,6 +361,7 @@ def test_a_tritons_statistics_are_read_whatever_else_they_hold() -> None:
     (read,) = reply.models
     assert (read.success, read.fail, read.cache_hit) == (Count(2, 30), Count(), Count())
     assert read.batches == (BatchFigures(2, Count(), Count(2, 30), Count()),)
+    assert read.memory == (MemoryFigures("GPU", 0, 4096),)
 
 
 @pytest.mark.parametrize(
