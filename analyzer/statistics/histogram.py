@@ -2,7 +2,7 @@
 
 In the manner of HdrHistogram: every power of two is cut into 1024 places of equal width. So no
 value is off by more than 1 in 2048 (values below 2048 not at all), whatever their range. Only
-places where something fell are kept. Histograms of the same latencies taken apart add up to that of all.
+places where something fell are kept. Histograms of parts add up to that of the whole.
 
 As text, for a journal: ``h1:`` and base64 of deflated numbers, which are of 7 bits a byte, the
 lowest first (the varints of Protocol Buffers): for each place, the step from the one before it,
@@ -136,7 +136,7 @@ def _places(values: Integers) -> Integers:
     # which the shift shows.
     shifts = np.maximum(np.frexp(values.astype(np.float64))[1] - _BITS, 0).astype(np.int64)
     shifts -= (values >> shifts < _FINE) & (shifts > 0)
-    return _FINE * shifts + (values >> shifts)
+    return np.asarray(_FINE * shifts + (values >> shifts), np.int64)
 
 
 def _written(numbers: npt.NDArray[np.uint64]) -> bytes:
