@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 from engine.errors import EngineError, Unavailable
 from engine.modelconfig.schema import ModelConfig
 from engine.types import InferRequest, InferResponse, TensorSpec
+from engine.waits import Waits
 
 _Value = TypeVar("_Value")
 
@@ -87,6 +88,10 @@ class Callee(Protocol):
         """Take a request back."""
         ...
 
+    async def is_ready(self) -> bool:
+        """Ask it whether it can answer, if it knows."""
+        ...
+
     def hold(self) -> None:
         """Let it answer until ``let_go``, even if it is unloaded meanwhile."""
         ...
@@ -127,12 +132,14 @@ class Call:
 class Inside:
     """The way to the models of a server, for those that run in it.
 
-    It is made before the models are there, and connected to them once they can be found.
+    It is made before the models are there, and connected to them once they can be found. ``waits``
+    knows which calls wait for what.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, models: Models | None = None) -> None:
         self._loop = loop
         self._models = models
+        self.waits = Waits()
 
     def connect(self, models: Models) -> None:
         """Say where models are found from now on."""

@@ -194,7 +194,8 @@ class InferRequest:
 
     An empty ``outputs`` asks for every output of the model, ``binary_default`` saying in
     which form. ``timeout_us`` bounds the time in the queue; 0 means no bound. A
-    ``sequence_id`` of 0 or "" means that it belongs to no sequence.
+    ``sequence_id`` of 0 or "" means that it belongs to no sequence. ``call`` is the number of the
+    call from inside the server that brought it (``engine.waits``); 0 is a client's.
     """
 
     inputs: tuple[Tensor, ...]
@@ -207,6 +208,7 @@ class InferRequest:
     sequence_start: bool = False
     sequence_end: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    call: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

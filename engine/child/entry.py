@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from importlib import import_module
 from queue import SimpleQueue
 
@@ -27,6 +28,8 @@ from engine.errors import EngineError, Internal
 from engine.types import Parameter, Tensor
 
 _NONE: Mapping[str, Parameter] = {}
+#: the batch for which the code of this thread, or of this task, runs
+_doing: ContextVar[int] = ContextVar("doing", default=0)
 
 
 class Outside:
@@ -39,6 +42,13 @@ class Outside:
         self._lock = threading.Lock()
         self._next = 0
         self._calls: dict[int, Callable[[Message], None]] = {}
+        #: a batch that is over when ``execute`` returns: what any thread does meanwhile is for it
+        self.executing = 0
+
+    @property
+    def batch(self) -> int:
+        """The batch for which this thread, or this task, works; 0 if that cannot be said."""
+        return _doing.get() or self.executing
 
     def say(self, message: Message) -> None:
         """Say something that has no answer."""
@@ -217,13 +227,18 @@ class _Serving:
         for number, told, _ in message["requests"]:
             batch.append(Work(read_request(told, outside.window), self._ways[number]))
         fault: EngineError | None = None
+        lasting = bool(getattr(executor, "lasting", True))
+        outside.executing = 0 if lasting else message["batch"]
+        before = _doing.set(message["batch"])
         try:
             executor.execute(batch)
         except EngineError as error:
             fault = error
         except BaseException as error:  # noqa: BLE001 - a model may raise anything
             fault = Internal(f"{type(error).__name__}: {error}")
-        lasting = bool(getattr(executor, "lasting", True))
+        finally:
+            _doing.reset(before)
+            outside.executing = 0
         if fault is not None or not lasting:
             for number, _, _ in message["requests"]:
                 self._ways.pop(number, None)

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Protocol
 
 from engine.backend import Replies, Work
 from engine.child.channel import Message
@@ -24,10 +25,39 @@ from engine.child.life import Child, Setup
 from engine.child.supervised import Supervised
 from engine.child.words import read_error, read_tensors, tell_request
 from engine.errors import EngineError, Internal
+from engine.types import InferRequest
 
 AT_ONCE = 16
-#: what hears what a child says that is no answer (calls of other models, metrics)
-Aside = Callable[[Child, Message], None]
+
+
+class Aside(Protocol):
+    """Who hears what a child says that is no answer (``engine.child.calls``); on any thread."""
+
+    def began(
+        self, batch: int, requests: Sequence[InferRequest], *, held: bool
+    ) -> Callable[[int], None]:
+        """Learn that a batch is being executed, and, if it is ``held``, no other meanwhile.
+
+        Returns:
+            what is to be told of a request that is taken back: its place in the batch.
+        """
+        ...
+
+    def ran(self, batch: int) -> None:
+        """Learn that a batch was executed."""
+        ...
+
+    def heard(self, child: Child, message: Message) -> None:
+        """Learn what a child says."""
+        ...
+
+    def lost(self, child: Child) -> None:
+        """Learn that a child has died."""
+        ...
+
+    def close(self) -> None:
+        """Learn that there will be no child any more."""
+        ...
 
 
 class _Flight:
@@ -60,7 +90,12 @@ class ChildExecutor:
         self._said: dict[int, bool] = {}
         self._room = threading.Semaphore(AT_ONCE)
         self._supervised = Supervised(setup, self)
-        started = self._supervised.start()
+        try:
+            started = self._supervised.start()
+        except BaseException:
+            if aside is not None:
+                aside.close()
+            raise
         self._described: dict[str, str] = started["described"]
         #: whether several batches may be executed at once
         self.overlaps: bool = started["overlaps"]
@@ -87,7 +122,7 @@ class ChildExecutor:
         flight = _Flight(len(batch), overlaps=self.overlaps)
         try:
             self._send(batch, flight)
-        except EngineError:
+        except BaseException:
             if self.overlaps:
                 self._room.release()
             raise
@@ -100,6 +135,11 @@ class ChildExecutor:
         child = self._supervised.current()
         number = next(self._numbers)
         numbers, requests = [next(self._numbers) for _ in batch], []
+        taken_back: Callable[[int], None] = _nobody
+        if self._aside is not None:
+            taken_back = self._aside.began(
+                number, [work.request for work in batch], held=not self.overlaps
+            )
         with self._lock:
             self._batches[number] = flight, child
             for own, work in zip(numbers, batch, strict=True):
@@ -116,10 +156,15 @@ class ChildExecutor:
             child.over.wait(self._setup.patience_s)
             self.lost(child, "has gone")  # unless it was heard to die, which fails them too
             return
-        for own, work in zip(numbers, batch, strict=True):
-            work.replies.watch(partial(self._cancel, child, own))
+        except BaseException:  # it cannot be said, and whoever asked says why
+            self._ran({"batch": number, "error": None, "lasting": False})
+            self._forget(numbers)
+            raise
+        for place, (own, work) in enumerate(zip(numbers, batch, strict=True)):
+            work.replies.watch(partial(self._cancel, child, own, partial(taken_back, place)))
 
-    def _cancel(self, child: Child, number: int) -> None:
+    def _cancel(self, child: Child, number: int, taken_back: Callable[[], None]) -> None:
+        taken_back()
         if number in self._open:
             with suppress(OSError):  # it is gone, and with it the request
                 child.send({"t": "cancel", "r": number})
@@ -137,7 +182,7 @@ class ChildExecutor:
                 logging.getLogger("engine.python").log(message["level"], "%s", message["text"])
             case _:
                 if self._aside is not None:
-                    self._aside(child, message)
+                    self._aside.heard(child, message)
 
     def _answered(self, child: Child, message: Message) -> None:
         final = message["final"]
@@ -174,6 +219,8 @@ class ChildExecutor:
             flight, _ = self._batches.pop(message["batch"], (None, None))
         if flight is None:
             return
+        if self._aside is not None:
+            self._aside.ran(message["batch"])
         if message["error"] is not None:
             fault = read_error(message["error"])
             self._fail([one for one, of in self._with(flight)], fault)
@@ -214,12 +261,14 @@ class ChildExecutor:
                 del self._batches[one]
             for one in asked:
                 del self._asked[one]
+        if self._aside is not None:
+            for one in batches:
+                self._aside.ran(one)
+            self._aside.lost(child)
         self._fail(mine, fault)
         for flight, _ in (*batches.values(), *asked.values()):
             flight.fault = fault
             flight.over.set()
-        if self._aside is not None:
-            self._aside(child, {"t": "lost"})
 
     def is_ready(self) -> bool:
         """Say whether the child is there, and, if its model can tell, whether it can answer."""
@@ -258,4 +307,9 @@ class ChildExecutor:
     def close(self) -> None:
         """Let the child finish, and end it."""
         self._supervised.stop()
-        self._aside = None
+        if self._aside is not None:
+            self._aside.close()
+
+
+def _nobody(place: int) -> None:
+    """Nobody wants to know of a request that is taken back."""

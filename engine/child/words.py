@@ -7,7 +7,7 @@ through the arena too, each element behind its length.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,3 +130,20 @@ def read_request(told: Message, window: Window) -> InferRequest:
         sequence_end=end,
         parameters=told["parameters"],
     )
+
+
+def tell_files(files: Mapping[str, bytes], arena: Arena) -> list[Any]:
+    """Put the contents of files into an arena, and say where they are.
+
+    Raises:
+        Unavailable: there is no room for them.
+    """
+    return tell_tensors(
+        [Tensor(name, DType.UINT8, np.frombuffer(text, np.uint8)) for name, text in files.items()],
+        arena,
+    )
+
+
+def read_files(told: Sequence[Any], window: Window) -> dict[str, bytes]:
+    """Read files that the other side has put into its arena."""
+    return {one.name: one.array.tobytes() for one in read_tensors(told, window)}

@@ -36,6 +36,7 @@ from engine.scheduler import Refusal
 from engine.telemetry.stats import FailureReason, Ledger, ResponseKind, Timings
 from engine.types import InferRequest, InferResponse, RequestedOutput, Tensor
 from engine.v2.binary import tag
+from engine.waits import Waits
 
 _Answer = InferResponse | EngineError
 _ERRORS: Mapping[Code, type[EngineError]] = {
@@ -86,7 +87,7 @@ class _Asked:
 class Conductor:
     """Answers an ensemble's requests by calling its steps' models, which it lets go at its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an ensemble is made of, and where it lives
         self,
         pipeline: Pipeline,
         callees: Sequence[Callee],
@@ -95,7 +96,9 @@ class Conductor:
         loop: asyncio.AbstractEventLoop,
         *,
         batched: bool,
+        waits: Waits | None = None,
     ) -> None:
+        self._waits = waits
         self._pipeline = pipeline
         self._callees = callees
         self._ledger = ledger
@@ -207,6 +210,7 @@ class Conductor:
             sequence_start=request.sequence_start,
             sequence_end=request.sequence_end,
             parameters=request.parameters,
+            call=request.call,
         )
         try:
             callee.check(step)
@@ -219,6 +223,8 @@ class Conductor:
         except EngineError as error:
             return self._failed(asked, start, error).over
         asked.calls[start.number] = (callee, ticket)
+        if request.call and self._waits is not None and not callee.config.is_ensemble:
+            self._waits.arrive(request.call, (callee.name, callee.version))
         return False
 
     def _answered(
@@ -231,7 +237,9 @@ class Conductor:
     ) -> None:
         """Take an answer of a step's model."""
         if final:
-            del asked.calls[start.number]
+            callee, _ = asked.calls.pop(start.number)
+            if asked.request.call and self._waits is not None and not callee.config.is_ensemble:
+                self._waits.depart(asked.request.call, (callee.name, callee.version))
         if isinstance(answer, EngineError):
             if final:
                 progress = self._failed(asked, start, answer)

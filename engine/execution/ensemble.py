@@ -70,7 +70,13 @@ class Composer:
         ledger.spread = spread(config, host.metering, cached=ledger.caches)
         batched = config.max_batch_size > 0
         conductor = Conductor(
-            _pipeline(config, callees), callees, ledger, self.clock, self.loop, batched=batched
+            _pipeline(config, callees),
+            callees,
+            ledger,
+            self.clock,
+            self.loop,
+            batched=batched,
+            waits=None if host.inside is None else host.inside.waits,
         )
         served = ServedModel(name, version, config, conductor, ledger)
         served.runtime = {"runtime": "ensemble", "steps": str(len(callees))}

@@ -1,8 +1,8 @@
 """The module that Python models import as ``triton_python_backend_utils``.
 
 Owns what it offers. It is faithful to Triton's in names, arguments and meaning, and knows nothing
-of the engine: values in, values out. What is not served yet (other models from within one, custom
-metrics) raises ``TritonModelException`` and says so.
+of the engine: values in, values out. What is not served yet raises
+``TritonModelException`` and says so.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
+from engine.backends.python.answers import Responses as ResponseIterator
 from engine.backends.python.autoconfig import ModelConfig
+from engine.backends.python.door import door
 from engine.backends.python.errors import TritonError, TritonModelException, later
 from engine.backends.python.messages import (
     TRITONSERVER_MEMORY_CPU,
@@ -59,6 +61,7 @@ __all__ = [
     "MetricFamily",
     "ModelConfig",
     "PreferredMemory",
+    "ResponseIterator",
     "Tensor",
     "TritonError",
     "TritonModelException",
@@ -174,16 +177,37 @@ class Metric:
         raise later("a metric of the model's own (Metric)")
 
 
-def load_model(model_name: str, *_: object, **__: object) -> NoReturn:
-    """Have the server load a model; not served yet."""
-    raise later(f"loading model '{model_name}' from a Python model (load_model)")
+def load_model(model_name: str, config: str = "", files: Mapping[str, bytes] | None = None) -> None:
+    """Have the server load a model, or load it anew; waits until it is ready.
+
+    ``config`` is a configuration, as JSON, that takes the place of the model's; ``files`` are
+    contents by their paths, as ``file:1/model.onnx``, that take the place of its folder's. Only in
+    the explicit model control mode.
+
+    Raises:
+        TritonModelException: it could not be loaded, and why.
+    """
+    if files is not None and not isinstance(files, Mapping):
+        raise TritonModelException(
+            f"failed to load model '{model_name}', files should be a dictionary of file paths and"
+            " file contents"
+        )
+    door().ask({"what": "load", "model": model_name, "config": config}, files)
 
 
-def unload_model(model_name: str, *_: object, **__: object) -> NoReturn:
-    """Have the server unload a model; not served yet."""
-    raise later(f"unloading model '{model_name}' from a Python model (unload_model)")
+def unload_model(model_name: str, unload_dependents: bool = False) -> None:  # noqa: FBT001, FBT002 - Triton's
+    """Have the server unload a model; only in the explicit model control mode.
+
+    Raises:
+        TritonModelException: it could not be unloaded, and why.
+    """
+    door().ask({"what": "unload", "model": model_name, "dependents": unload_dependents})
 
 
-def is_model_ready(model_name: str, *_: object, **__: object) -> NoReturn:
-    """Ask whether a model is ready; not served yet."""
-    raise later(f"asking for model '{model_name}' from a Python model (is_model_ready)")
+def is_model_ready(model_name: str, model_version: str = "") -> bool:
+    """Ask whether a model is ready, in any version or this one.
+
+    Raises:
+        TritonModelException: the version is no number.
+    """
+    return bool(door().ask({"what": "ready", "model": model_name, "version": str(model_version)}))

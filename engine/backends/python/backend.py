@@ -11,16 +11,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from engine.backend import Executor, Placement, Signature
 from engine.backends.python import environment
+from engine.backends.python.attended import attended
 from engine.backends.python.child import tell
 from engine.backends.python.loading import FILE, Wanted, complete, load
 from engine.backends.python.settings import PARAMETER, Settings, read, yes
+from engine.calling import Calls, Nobody
+from engine.child.calls import ChildCalls
 from engine.child.executor import ChildExecutor
 from engine.child.life import Setup
 from engine.errors import NotFound, Unsupported
+from engine.inside import Inside
 from engine.modelconfig.convert import from_json, to_json
 from engine.modelconfig.schema import ModelConfig
 
@@ -32,8 +37,9 @@ _ALONE = re.compile(r"^class TritonPythonModel(\(\s*(object)?\s*\))?\s*:", re.MU
 class Python:
     """Loads ``model.py``."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, inside: Inside | None = None) -> None:
         self._settings = settings or Settings()
+        self._inside = inside
 
     def configured(self, settings: Mapping[str, str]) -> Python:
         """Give the backend as ``--backend-config`` wants it.
@@ -41,7 +47,11 @@ class Python:
         Raises:
             InvalidArgument: a setting has a value that cannot be.
         """
-        return Python(read(settings))
+        return Python(read(settings), self._inside)
+
+    def calling(self, inside: Inside) -> Python:
+        """Give the backend whose models call others by ``inside``."""
+        return Python(self._settings, inside)
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """See that the file is there; what it takes and gives only the model itself can say.
@@ -94,11 +104,14 @@ class Python:
             decoupled=config.decoupled,
             sequences=config.sequence_batching is not None,
         )
+        key = config.name, int(directory.name) if directory.name.isdecimal() else 1
         if self._is_inside(config):
-            return load(wanted)
-        return ChildExecutor(
-            self._setup("make", tell(wanted), config, directory, placement.instance)
-        )
+            if self._inside is None:
+                return load(wanted, Nobody())
+            return attended(partial(load, wanted), Calls(self._inside, key))
+        setup = self._setup("make", tell(wanted), config, directory, placement.instance)
+        calls = None if self._inside is None else ChildCalls(self._inside, key)
+        return ChildExecutor(setup, calls)
 
     def _is_inside(self, config: ModelConfig) -> bool:
         where = f"model '{config.name}': parameters[{PARAMETER!r}]"

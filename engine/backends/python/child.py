@@ -13,6 +13,7 @@ from typing import Any
 from engine.backend import Work
 from engine.backends.python.executor import PythonExecutor
 from engine.backends.python.loading import Wanted, complete, load
+from engine.child.asking import Asking
 from engine.child.entry import Outside
 
 
@@ -30,8 +31,7 @@ def tell(wanted: Wanted) -> dict[str, Any]:
 
 def make(given: Mapping[str, Any], outside: Outside) -> PythonExecutor:
     """Load a model."""
-    del outside
-    return load(Wanted(**{**given, "path": Path(given["path"])}))
+    return load(Wanted(**{**given, "path": Path(given["path"])}), Asking(outside))
 
 
 def make_completed(given: Mapping[str, Any], outside: Outside) -> Completed:

@@ -29,45 +29,17 @@ from engine.backends.python.api import (
     InferenceRequest,
     InferenceResponse,
     InferenceResponseSender,
-    Tensor,
     TritonError,
     TritonModelException,
 )
+from engine.backends.python.asking import Asking
 from engine.backends.python.coroutines import Coroutines
+from engine.backends.python.door import through
 from engine.backends.python.imports import Modules
-from engine.backends.python.tensors import BF16, TYPES
 from engine.backends.python.trace import told
-from engine.errors import (
-    AlreadyExists,
-    Cancelled,
-    EngineError,
-    Internal,
-    InvalidArgument,
-    NotFound,
-    Unavailable,
-    Unsupported,
-)
-from engine.types import DType, InferRequest
-from engine.types import Tensor as EngineTensor
-
-_ERRORS: Mapping[int, type[EngineError]] = {
-    TritonError.UNKNOWN: EngineError,
-    TritonError.INTERNAL: Internal,
-    TritonError.NOT_FOUND: NotFound,
-    TritonError.INVALID_ARG: InvalidArgument,
-    TritonError.UNAVAILABLE: Unavailable,
-    TritonError.UNSUPPORTED: Unsupported,
-    TritonError.ALREADY_EXISTS: AlreadyExists,
-    TritonError.CANCELLED: Cancelled,
-}
-_DTYPES = {
-    **{
-        number: next(one for one in DType if one is not DType.BF16 and one.numpy == kind)
-        for number, kind in TYPES.items()
-    },
-    BF16: DType.BF16,
-}
-_NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
+from engine.backends.python.translation import ERRORS, from_engine, to_engine
+from engine.errors import EngineError, Internal
+from engine.types import InferRequest
 
 
 class _Way:
@@ -87,13 +59,10 @@ class _Way:
             return
         error = response.error()
         if error is not None:
-            kind = _ERRORS[error.code()]
+            kind = ERRORS[error.code()]
             self._replies.send(kind(error.message()), final=final)
             return
-        outputs = tuple(
-            EngineTensor(one.name(), _DTYPES[one.triton_dtype()], one.carried)
-            for one in response.output_tensors()
-        )
+        outputs = tuple(to_engine(one) for one in response.output_tensors())
         self._replies.send(outputs, final=final, parameters=response.given)
 
     def lost(self) -> None:
@@ -119,12 +88,13 @@ class _Keeping(_Way):
 class PythonExecutor:
     """An initialised ``TritonPythonModel``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an instance is made of
         self,
         model: Any,  # noqa: ANN401 - the user's class
         modules: Modules,
         name: str,
         outputs: Sequence[str],
+        asking: Asking,
         *,
         decoupled: bool,
         sequences: bool = False,
@@ -133,6 +103,7 @@ class PythonExecutor:
         self._modules = modules
         self._name = name
         self._outputs = outputs
+        self._asking = asking
         self._decoupled = decoupled
         asynchronous = inspect.iscoroutinefunction(model.execute)
         self._coroutines = Coroutines(name) if asynchronous else None
@@ -147,9 +118,12 @@ class PythonExecutor:
         Raises:
             Internal: it raised, or broke a rule.
         """
-        requests = [self._request(work) for work in batch]
+        with through(self._asking):
+            self._execute([self._request(work) for work in batch])
+
+    def _execute(self, requests: Sequence[InferenceRequest]) -> None:
         try:
-            returned = self._model.execute(requests)
+            returned = self._model.execute(list(requests))
             if self._coroutines is not None and self._decoupled:
                 self._coroutines.begin(returned, partial(self._ended, requests))
             elif self._coroutines is not None and self.overlaps:
@@ -172,9 +146,11 @@ class PythonExecutor:
     def close(self) -> None:
         """Let the model finalize, and forget its modules."""
         finalize = getattr(self._model, "finalize", None)
+        self._asking.open = False
         try:
             if finalize is not None:
-                finalize()
+                with through(self._asking):
+                    finalize()
         finally:
             if self._coroutines is not None:
                 self._coroutines.close()
@@ -189,7 +165,7 @@ class PythonExecutor:
             request_id=request.id,
             correlation_id=request.sequence_id,
             requested_output_names=[one.name for one in request.outputs] or self._outputs,
-            inputs=[_input(one) for one in request.inputs],
+            inputs=[from_engine(one) for one in request.inputs],
             model_name=self._name,
             flags=_flags(request),
             timeout=request.timeout_us,
@@ -268,14 +244,6 @@ class CheckedExecutor(PythonExecutor):
 
 class _Broken(TritonModelException):
     """The model broke a rule of ``execute``; told without a traceback, which would be ours."""
-
-
-def _input(tensor: EngineTensor) -> Tensor:
-    array = tensor.array
-    if array.flags.writeable:
-        array = array.view()
-        array.flags.writeable = False
-    return Tensor.of(tensor.name, _NUMBERS[tensor.dtype], array)
 
 
 def _flags(request: InferRequest) -> int:

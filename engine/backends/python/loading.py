@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.backends.python import api
+from engine.backends.python.asking import Asking
+from engine.backends.python.door import through
 from engine.backends.python.executor import CheckedExecutor, PythonExecutor
 from engine.backends.python.imports import Modules
 from engine.backends.python.trace import told
 from engine.errors import Internal, InvalidArgument, NotFound
+
+if TYPE_CHECKING:
+    from engine.calling import Caller
 
 FILE = "model.py"
 _CLASS = "TritonPythonModel"
@@ -34,31 +39,34 @@ class Wanted:
     sequences: bool
 
 
-def load(wanted: Wanted) -> PythonExecutor:
-    """Make and initialise one instance.
+def load(wanted: Wanted, caller: Caller) -> PythonExecutor:
+    """Make and initialise one instance, which calls other models by ``caller``.
 
     Raises:
         EngineError: what it raised.
     """
     path = wanted.path
-    modules = Modules((path.parent, path.parent.parent))
+    modules, asking = Modules((path.parent, path.parent.parent)), Asking(caller)
     try:
-        model = _model_class(path, modules)()
-        _check(model, path)
-        if (initialize := getattr(model, "initialize", None)) is not None:
-            initialize(dict(wanted.arguments))
+        with through(asking):
+            model = _model_class(path, modules)()
+            _check(model, path)
+            if (initialize := getattr(model, "initialize", None)) is not None:
+                initialize(dict(wanted.arguments))
     except (Internal, NotFound):
         modules.forget()
         raise
     except BaseException as fault:
         modules.forget()
         raise Internal(f"model '{wanted.name}': {told(fault)}") from fault
+    asking.open = True
     make = CheckedExecutor if hasattr(model, "is_ready") else PythonExecutor
     return make(
         model,
         modules,
         wanted.name,
         wanted.outputs,
+        asking,
         decoupled=wanted.decoupled,
         sequences=wanted.sequences,
     )

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from engine.backends.python.door import door
 from engine.backends.python.errors import TritonError, TritonModelException, later
 from engine.backends.python.tensors import Tensor
 
@@ -182,6 +183,7 @@ class InferenceRequest:
         preferred_memory: PreferredMemory | None = None,
         trace: InferenceTrace | None = None,
         parameters: Mapping[str, Value] | str | None = None,
+        priority: int = 0,
         *,
         sender: InferenceResponseSender | None = None,
     ) -> None:
@@ -196,6 +198,7 @@ class InferenceRequest:
         self._preferred_memory = preferred_memory
         self._trace = trace or InferenceTrace()
         self._parameters = parameters
+        self._priority = priority
         self._sender = sender
 
     def inputs(self) -> list[Tensor]:
@@ -262,13 +265,38 @@ class InferenceRequest:
         if flags != TRITONSERVER_REQUEST_RELEASE_ALL:
             raise later("rescheduling a request (TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)")
 
-    def exec(self, *, decoupled: bool = False) -> Any:  # noqa: ANN401, ARG002 - Triton's
-        """Have another model answer it; not served yet."""
-        raise later("calling other models from a Python model (exec)")
+    def priority(self) -> int:
+        """Give its priority, 0 for the model's default."""
+        return self._priority
 
-    async def async_exec(self, *, decoupled: bool = False) -> Any:  # noqa: ANN401, ARG002 - Triton's
-        """Have another model answer it; not served yet."""
-        raise later("calling other models from a Python model (async_exec)")
+    @property
+    def given(self) -> Mapping[str, Value]:
+        """The parameters themselves (for the engine; not Triton's)."""
+        parameters = self._parameters
+        if isinstance(parameters, str):
+            read: Mapping[str, Value] = json.loads(parameters) if parameters else {}
+            return read
+        return parameters or {}
+
+    def exec(self, decoupled: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - Triton's
+        """Have another model answer it; waits for the answer.
+
+        Returns:
+            the response, which may be an error; with ``decoupled`` what iterates over responses.
+        """
+        responses = door().call(self, decoupled=decoupled)
+        return responses if decoupled else next(responses)
+
+    async def async_exec(self, decoupled: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - Triton's
+        """Have another model answer it; the event loop goes on meanwhile.
+
+        A task that is cancelled while it waits takes the request back.
+
+        Returns:
+            as ``exec``.
+        """
+        responses = door().call(self, decoupled=decoupled)
+        return responses if decoupled else await anext(responses)
 
 
 def get_input_tensor_by_name(inference_request: InferenceRequest, name: str) -> Tensor | None:

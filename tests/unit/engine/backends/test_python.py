@@ -229,7 +229,6 @@ def test_a_request_tells_all_that_the_client_said(load: Load) -> None:
             "requests[0].get_response_sender().send(flags=1)",
             "Non-decoupled model cannot send complete final before sending a response.",
         ),
-        ("requests[0].exec()", "calling other models from a Python model (exec) is not served yet"),
         ("pb_utils.MetricFamily('a', 'b', 1)", "a metric of the model's own"),
         ("requests[0].set_release_flags(2)", "rescheduling a request"),
     ],
