@@ -4,14 +4,18 @@ Owns the child's threads: the main one makes, executes and closes; a second hear
 that a request can be taken back while another is executed. Does not own what is executed. Rules:
 
 1. when the server is gone, so is the child, whatever it is doing;
-2. what the child logs goes to the server's log; what it prints goes there by itself;
-3. messages out may be sent by any thread.
+2. what the child logs goes to the server's log; what it prints goes there by itself, as does what
+   the interpreter has to say of a crash;
+3. it is the server who ends the child: a terminal's Ctrl-C, which reaches both, does not;
+4. messages out may be sent by any thread.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -139,7 +143,15 @@ class _Lines(logging.Handler):
         self._outside = outside
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._outside.say({"t": "log", "level": record.levelno, "text": self.format(record)})
+        ours = record.name.partition(".")[0] == "engine"
+        self._outside.say(
+            {
+                "t": "log",
+                "of": record.name if ours else "engine.child",
+                "level": record.levelno,
+                "text": self.format(record),
+            }
+        )
 
 
 class _Serving:
@@ -261,6 +273,8 @@ class _Serving:
             executor: object = self._executor
             assert isinstance(executor, SelfChecking)
             answer["value"] = bool(executor.is_ready())
+        except EngineError as fault:
+            answer["error"] = tell_error(fault)
         except BaseException as fault:  # noqa: BLE001 - a model may raise anything
             answer["error"] = tell_error(Internal(f"{type(fault).__name__}: {fault}"))
         self._outside.say(answer)
@@ -271,10 +285,17 @@ class _Serving:
                 self._executor.close()
 
 
+def _pass_over(number: int, frame: object) -> None:
+    """Do nothing about a signal (rule 3)."""
+
+
 def main(connected: int, inward: int, outward: int) -> None:
     """Serve until told to stop; then leave, whatever threads the model has left."""
     for number in (connected, inward, outward):
         os.set_inheritable(number, False)
+    faulthandler.enable()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _pass_over)  # unlike SIG_IGN, no program that the model runs has it
     channel = Channel(socket.socket(fileno=connected))
     status = 1
     try:

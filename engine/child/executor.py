@@ -179,7 +179,7 @@ class ChildExecutor:
             case "told":
                 self._told(message)
             case "log":
-                logging.getLogger("engine.python").log(message["level"], "%s", message["text"])
+                logging.getLogger(message["of"]).log(message["level"], "%s", message["text"])
             case _:
                 if self._aside is not None:
                     self._aside.heard(child, message)
@@ -313,3 +313,16 @@ class ChildExecutor:
 
 def _nobody(place: int) -> None:
     """Nobody wants to know of a request that is taken back."""
+
+
+def said(setup: Setup) -> str:
+    """Start a child that makes a ``Saying``, and give what it says.
+
+    Raises:
+        EngineError: what was raised instead, or that the child died.
+    """
+    child = ChildExecutor(setup)
+    try:
+        return child.describe()["said"]
+    finally:
+        child.close()

@@ -203,6 +203,14 @@ def test_a_death_fails_its_requests_in_words_and_another_process_follows(
 
 
 @pytest.mark.triton("15.11")
+def test_a_ctrl_c_at_the_servers_terminal_is_for_the_server_alone(server: Ports) -> None:
+    before = pid(server, "one")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(before, number)
+    assert pid(server, "one") == before
+
+
+@pytest.mark.triton("15.11")
 def test_a_model_whose_process_cannot_be_had_again_is_not_ready_and_says_why(
     server: Ports, repository: Path
 ) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+from engine.attending import attended
 from engine.backend import (
     BACKEND_DIRECTORY,
     Executor,
@@ -19,31 +21,46 @@ from engine.backend import (
     Signature,
     library_places,
 )
-from engine.backends.native import keeper
-from engine.backends.native.calls import Caller, InsideCaller, Nobody
+from engine.backends.native.carry import Form
+from engine.backends.native.child import tell
 from engine.backends.native.executor import Order, complete, load
+from engine.calling import Calls, Nobody
+from engine.child.calls import ChildCalls
+from engine.child.executor import ChildExecutor, said
+from engine.child.life import Memory, Setup
 from engine.errors import InvalidArgument, NotFound
+from engine.inside import Inside
+from engine.modelconfig.convert import from_json, to_json
 from engine.modelconfig.schema import ModelConfig
 
 _ISOLATION = "isolation"
+_CHILD = "engine.backends.native.child"
+#: how long a library may take to unmake an instance
+PATIENCE_S = 5.0
 _COMPLETES = b"servetune_model_complete"
 
 
 class Native:
     """Loads shared libraries that speak ``servetune_backend.h``."""
 
-    def __init__(self, backends: Path | None = None, caller: Caller | None = None) -> None:
+    def __init__(
+        self,
+        backends: Path | None = None,
+        inside: Inside | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._backends = backends
-        self._caller = caller or Nobody()
+        self._inside = inside
+        self._patience_s = patience_s
 
     def configured(self, settings: Mapping[str, str]) -> Native:
         """Look into the server's backend directory, too."""
         directory = settings.get(BACKEND_DIRECTORY)
-        return Native(Path(directory) if directory else None, self._caller)
+        return Native(Path(directory) if directory else None, self._inside, self._patience_s)
 
-    def calling(self, inside: object) -> Native:
-        """Let its models call others by ``inside``, an ``engine.inside.Inside``."""
-        return Native(self._backends, InsideCaller(inside))  # type: ignore[arg-type]  # what is used of it
+    def calling(self, inside: Inside) -> Native:
+        """Give the backend whose models call others by ``inside``."""
+        return Native(self._backends, inside, self._patience_s)
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """See that the library is there; what it takes and gives only the configuration says.
@@ -65,12 +82,13 @@ class Native:
         order = self._order(directory, config, Placement())
         if _COMPLETES not in order.path.read_bytes():  # the name of what it exports is in it
             return config
-        text = keeper.completed(order) if _isolated(config) else complete(order)
+        text = (
+            said(_setup("make_completed", order, self._patience_s))
+            if _isolated(config)
+            else complete(order)
+        )
         if not text:
             return config
-        # A child process imports this package, and needs no protobuf.
-        from engine.modelconfig.convert import from_json  # noqa: PLC0415 - see above
-
         source = f"{order.path}: servetune_model_complete"
         try:
             values = json.loads(text)
@@ -87,15 +105,17 @@ class Native:
             EngineError: there is no library, it is not one of ours, or what it returned.
         """
         order = self._order(directory, config, placement)
+        key = config.name, order.version
         if _isolated(config):
-            return keeper.Keeper(order, self._caller)
-        return load(order, self._caller)
+            calls = None if self._inside is None else ChildCalls(self._inside, key)
+            return ChildExecutor(_setup("make", order, self._patience_s), calls)
+        if self._inside is None:
+            return load(order, Nobody())
+        return attended(partial(load, order), Calls(self._inside, key))
 
     def _order(self, directory: Path, config: ModelConfig, placement: Placement) -> Order:
-        from engine.modelconfig.convert import to_json  # noqa: PLC0415 - as above
-
         path = self._find(directory, config)
-        return Order(path, directory, config, json.dumps(to_json(config)), placement)
+        return Order(path, directory, json.dumps(to_json(config)), _form(config), placement)
 
     def _find(self, directory: Path, config: ModelConfig) -> Path:
         file = config.default_model_filename
@@ -112,6 +132,26 @@ class Native:
         return found.absolute()
 
 
+def _form(config: ModelConfig) -> Form:
+    """Read what a model may answer."""
+    lead = (-1,) if config.max_batch_size > 0 else ()
+    known = {
+        one.name: (one.data_type, (*lead, *(one.dims if one.reshape is None else one.reshape)))
+        for one in config.output
+    }
+    return Form(config.name, config.decoupled, known)
+
+
+def _setup(function: str, order: Order, patience_s: float) -> Setup:
+    return Setup(
+        name=order.placement.instance or order.form.model,
+        make=f"{_CHILD}:{function}",
+        given=tell(order),
+        memory=Memory(prefix="servetune_native_"),
+        patience_s=patience_s,
+    )
+
+
 def _isolated(config: ModelConfig) -> bool:
     word = config.parameters.get(_ISOLATION, "process")
     if word not in {"process", "none"}:
@@ -120,6 +160,3 @@ def _isolated(config: ModelConfig) -> bool:
             f" none, found {word!r}"
         )
     return word == "process"
-
-
-BACKEND = Native()

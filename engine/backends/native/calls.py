@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Protocol
 
 from engine.backends.native.abi import (
     ANSWERED,
@@ -24,68 +26,61 @@ from engine.backends.native.abi import (
 )
 from engine.backends.native.carry import Lent, received
 from engine.backends.native.requests import read_parameters
-from engine.errors import EngineError, InvalidArgument, Unavailable
+from engine.calling import Caller, Nobody, Told
+from engine.errors import EngineError, InvalidArgument
 from engine.types import InferRequest, InferResponse, RequestedOutput
 
-#: gets every answer, and whether it is the last; must not block
-Told = Callable[[InferResponse | EngineError, bool], None]
 
+@dataclass(frozen=True, slots=True)
+class _Executing:
+    """An instance that executes: its way to the other models, and what is known of its batch."""
 
-class Caller(Protocol):
-    """The way to the other models of the server."""
-
-    def call(self, model: str, version: int, request: InferRequest, told: Told) -> None:
-        """Have a model asked; ``told`` gets at least one answer, at any time, on any thread."""
-        ...
-
-
-class Nobody:
-    """The way of a server in which models cannot call each other."""
-
-    def call(self, model: str, version: int, request: InferRequest, told: Told) -> None:  # noqa: ARG002 - protocol
-        """Say so."""
-        told(Unavailable(f"model '{model}' cannot be called: there is no way to it here"), True)
-
-
-class _Inside(Protocol):
-    """What is used of ``engine.inside.Inside``."""
-
-    def find(self, name: str, version: int = -1) -> Any: ...  # noqa: ANN401 - its own
-    def call(self, callee: Any, request: InferRequest, done: Any, emit: Any) -> object: ...  # noqa: ANN401 - as above
-    def post(self, callback: Callable[..., object], *arguments: object) -> None: ...
-
-
-class InsideCaller:
-    """The way from inside the server's own process."""
-
-    def __init__(self, inside: _Inside) -> None:
-        self._inside = inside
-
-    def call(self, model: str, version: int, request: InferRequest, told: Told) -> None:
-        """Have the loop ask."""
-        self._inside.post(self._ask, model, version, request, told)
-
-    def _ask(self, model: str, version: int, request: InferRequest, told: Told) -> None:
-        try:
-            callee = self._inside.find(model, version)
-            self._inside.call(
-                callee,
-                request,
-                lambda answer: told(answer, True),
-                lambda answer: told(answer, False),
-            )
-        except EngineError as error:
-            told(error, True)
+    caller: Caller
+    context: Context
 
 
 class Asking:
-    """Asks for a library."""
+    """Asks for a library.
+
+    A library does not say which instance asks. On the thread that executes it is that thread's; on
+    another it is the one instance that executes, if there is only one; else any, and then nobody
+    notices if the call could never be answered (``engine.waits``).
+    """
 
     def __init__(self) -> None:
-        self.caller: Caller = Nobody()
+        self._callers: list[Caller] = []
+        self._executing: dict[int, _Executing] = {}
         self._later: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+
+    def join(self, caller: Caller) -> None:
+        """Learn of an instance's way to the other models."""
+        self._callers.append(caller)
+
+    def leave(self, caller: Caller) -> None:
+        """Learn that an instance is gone."""
+        self._callers.remove(caller)
+
+    @contextmanager
+    def executing(self, caller: Caller) -> Iterator[None]:
+        """Have the calls of this thread made by ``caller``."""
+        thread = threading.get_ident()
+        self._executing[thread] = _Executing(caller, copy_context())
+        try:
+            yield
+        finally:
+            del self._executing[thread]
+
+    def _call(self, model: str, version: int, request: InferRequest, told: Told) -> None:
+        doing = self._executing.get(threading.get_ident())
+        if doing is None:
+            there = list(self._executing.values())
+            doing = there[0] if len(there) == 1 else None
+        if doing is not None:
+            doing.context.copy().run(doing.caller.call, model, version, request, told)
+        else:
+            (self._callers or [Nobody()])[-1].call(model, version, request, told)
 
     def wait(self, call: CCall, answered: int, to: int | None) -> None:
         """Ask, and tell every answer before returning.
@@ -95,7 +90,7 @@ class Asking:
         """
         model, version, request = _read(call)
         answers: SimpleQueue[tuple[InferResponse | EngineError, bool]] = SimpleQueue()
-        self.caller.call(model, version, request, lambda *answer: answers.put(answer))
+        self._call(model, version, request, lambda *answer: answers.put(answer))
         tell, final = ANSWERED(answered), False
         while not final:
             answer, final = answers.get()
@@ -119,7 +114,7 @@ class Asking:
         def told(answer: InferResponse | EngineError, final: bool) -> None:  # noqa: FBT001 - Told
             self._later.put(lambda: _tell(tell, to, answer, final=final))
 
-        self.caller.call(model, version, request, told)
+        self._call(model, version, request, told)
 
     def _tell_on(self) -> None:
         while True:

@@ -17,7 +17,6 @@ import numpy as np
 
 from engine.backends.native.abi import DTYPES, NUMBERS, CTensor
 from engine.errors import EngineError, Internal, InvalidArgument
-from engine.modelconfig.schema import ModelConfig
 from engine.types import Array, DType, Tensor
 from engine.v2.binary import decode, encode, slot
 
@@ -116,19 +115,18 @@ class Blank:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
 class Form:
-    """What a model may answer, by its configuration."""
+    """What model ``model`` may answer: types and shapes, the batch's dimension first."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.model = config.name
-        self.decoupled = config.decoupled
-        self.outputs = tuple(one.name for one in config.output)
-        self._batches = config.max_batch_size > 0
-        lead = (-1,) if self._batches else ()
-        self._known: Mapping[str, tuple[DType, tuple[int, ...]]] = {
-            one.name: (one.data_type, (*lead, *(one.dims if one.reshape is None else one.reshape)))
-            for one in config.output
-        }
+    model: str
+    decoupled: bool
+    known: Mapping[str, tuple[DType, tuple[int, ...]]]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Name all outputs."""
+        return tuple(self.known)
 
     def blank(self, name: str, dtype: DType, shape: tuple[int, ...], size: int) -> Blank:
         """Make room for an output of ``size`` bytes.
@@ -137,12 +135,12 @@ class Form:
             InvalidArgument: the configuration has no such output, or the size is another.
         """
         where = f"output '{name}' of model '{self.model}'"
-        if name not in self._known:
+        if name not in self.known:
             raise InvalidArgument(
                 f"unexpected inference output '{name}' for model '{self.model}'; its configuration"
-                f" has {', '.join(self._known) or 'none'}"
+                f" has {', '.join(self.known) or 'none'}"
             )
-        wanted, dims = self._known[name]
+        wanted, dims = self.known[name]
         if dtype is not wanted:
             raise InvalidArgument(
                 f"{where} came out as {dtype.value}, but the configuration says {wanted.value}"

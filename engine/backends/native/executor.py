@@ -17,24 +17,28 @@ from threading import Lock
 
 from engine.backend import Placement, Work
 from engine.backends.native.abi import TOLD, CInstanceArgs, CModelArgs
-from engine.backends.native.calls import Caller
 from engine.backends.native.carry import Form
 from engine.backends.native.library import Library, use
-from engine.modelconfig.schema import ModelConfig
+from engine.calling import Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """One instance to be made; it may travel to another process.
 
-    ``path`` is the library, ``directory`` the version's folder, ``text`` the configuration as JSON.
+    ``path`` is the library, ``directory`` the version's folder, ``config`` a JSON text.
     """
 
     path: Path
     directory: Path
-    config: ModelConfig
-    text: str
+    config: str
+    form: Form
     placement: Placement
+
+    @property
+    def version(self) -> int:
+        """The model's version."""
+        return int(self.directory.name) if self.directory.name.isdecimal() else 1
 
 
 def complete(order: Order) -> str:
@@ -60,10 +64,20 @@ def complete(order: Order) -> str:
 class NativeExecutor:
     """An instance of a model."""
 
-    def __init__(self, library: Library, instance: int | None, form: Form, undo: ExitStack) -> None:
+    def __init__(
+        self,
+        library: Library,
+        instance: int | None,
+        form: Form,
+        caller: Caller,
+        undo: ExitStack,
+    ) -> None:
         self._library = library
         self._instance = instance
+        self._caller = caller
         self._form = form
+        #: whether answers may come after ``execute`` has returned
+        self.lasting = form.decoupled
         self._undo = undo
         found = library.find("instance_execute")
         assert found is not None
@@ -78,15 +92,12 @@ class NativeExecutor:
         host = self._library.host
         given = host.give(batch, self._form)
         pointers = (c_void_p * len(given))(*(one.address for one in given))
-        error = host.errors.take(self._execute(self._instance, pointers, len(given)))
+        with host.asking.executing(self._caller):
+            returned = self._execute(self._instance, pointers, len(given))
+        error = host.errors.take(returned)
         host.back(given, failed=error is not None)
         if error is not None:
             raise error
-
-    def is_ready(self) -> bool:
-        """Ask the library, if it can say; raises what it returns."""
-        self._library.call("instance_ready", self._instance)
-        return True
 
     def describe(self) -> Mapping[str, str]:
         """Say what runs."""
@@ -101,6 +112,15 @@ class NativeExecutor:
         self._undo.close()
 
 
+class CheckedExecutor(NativeExecutor):
+    """An instance that knows whether it can answer."""
+
+    def is_ready(self) -> bool:
+        """Ask the library; raises what it returns."""
+        self._library.call("instance_ready", self._instance)
+        return True
+
+
 def load(order: Order, caller: Caller) -> NativeExecutor:
     """Make an instance.
 
@@ -111,7 +131,8 @@ def load(order: Order, caller: Caller) -> NativeExecutor:
     with ExitStack() as undo:
         library = use(order.path)
         undo.callback(library.let_go)
-        library.host.asking.caller = caller
+        library.host.asking.join(caller)
+        undo.callback(library.host.asking.leave, caller)
         model = _shared(library, order, undo)
         args = CInstanceArgs(
             size=ctypes.sizeof(CInstanceArgs),
@@ -124,16 +145,18 @@ def load(order: Order, caller: Caller) -> NativeExecutor:
         library.call("instance_create", model, ctypes.byref(args), ctypes.byref(instance))
         if (destroy := library.find("instance_destroy")) is not None:
             undo.callback(destroy, instance.value)
-        return NativeExecutor(library, instance.value, Form(order.config), undo.pop_all())
+        checks = library.find("instance_ready") is not None
+        kind = CheckedExecutor if checks else NativeExecutor
+        return kind(library, instance.value, order.form, caller, undo.pop_all())
 
 
 def _model_args(order: Order) -> CModelArgs:
     directory = order.directory
     return CModelArgs(
         size=ctypes.sizeof(CModelArgs),
-        name=order.config.name.encode(),
-        version=int(directory.name) if directory.name.isdecimal() else 1,
-        config=order.text.encode(),
+        name=order.form.model.encode(),
+        version=order.version,
+        config=order.config.encode(),
         model_directory=str(directory.parent).encode(),
         version_directory=str(directory).encode(),
     )
@@ -154,7 +177,7 @@ _models: dict[object, _Model] = {}
 def _shared(library: Library, order: Order, undo: ExitStack) -> int | None:
     """Give the model object of a version as it is now, made if there is none."""
     files = sorted((one.name, one.stat().st_mtime_ns) for one in order.directory.iterdir())
-    key = (library, str(order.directory), tuple(files), order.text)
+    key = (library, str(order.directory), tuple(files), order.config)
     with _LOCK:
         model = _models.get(key)
         if model is None:

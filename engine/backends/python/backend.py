@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from engine.attending import attended
 from engine.backend import Executor, Placement, Signature
 from engine.backends.python import environment
-from engine.backends.python.attended import attended
 from engine.backends.python.child import tell
 from engine.backends.python.loading import FILE, Wanted, complete, load
 from engine.backends.python.settings import PARAMETER, Settings, read, yes
 from engine.calling import Calls, Nobody
 from engine.child.calls import ChildCalls
-from engine.child.executor import ChildExecutor
+from engine.child.executor import ChildExecutor, said
 from engine.child.life import Setup
 from engine.errors import NotFound, Unsupported
 from engine.inside import Inside
@@ -83,11 +83,9 @@ class Python:
             if "auto_complete_config" not in text and _ALONE.search(text):
                 return config
             given = {"path": str(path), "config": to_json(config)}
-            child = ChildExecutor(self._setup("make_completed", given, config, directory, ""))
-            try:
-                completed = json.loads(child.describe()["completed"])
-            finally:
-                child.close()
+            completed = json.loads(
+                said(self._setup("make_completed", given, config, directory, ""))
+            )
         return from_json(completed, f"{path}: auto_complete_config")
 
     def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Executor:

@@ -6,15 +6,15 @@ Owns how a child is told what to load. Does not own the loading (``loading``).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.backend import Work
 from engine.backends.python.executor import PythonExecutor
 from engine.backends.python.loading import Wanted, complete, load
 from engine.child.asking import Asking
 from engine.child.entry import Outside
+from engine.child.saying import Saying
 
 
 def tell(wanted: Wanted) -> dict[str, Any]:
@@ -34,26 +34,7 @@ def make(given: Mapping[str, Any], outside: Outside) -> PythonExecutor:
     return load(Wanted(**{**given, "path": Path(given["path"])}), Asking(outside))
 
 
-def make_completed(given: Mapping[str, Any], outside: Outside) -> Completed:
-    """Have a model complete its configuration."""
+def make_completed(given: Mapping[str, Any], outside: Outside) -> Saying:
+    """Have a model complete its configuration, and say it as JSON."""
     del outside
-    return Completed(complete(Path(given["path"]), given["config"]))
-
-
-class Completed:
-    """A configuration, which is all that such a child says."""
-
-    overlaps = False
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
-
-    def execute(self, batch: Sequence[Work]) -> None:
-        """Answer nothing: nobody asks."""
-
-    def describe(self) -> Mapping[str, str]:
-        """Say the configuration, as JSON."""
-        return {"completed": json.dumps(self._config)}
-
-    def close(self) -> None:
-        """Free nothing."""
+    return Saying(json.dumps(complete(Path(given["path"]), given["config"])))

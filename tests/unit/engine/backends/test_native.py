@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from kits.backend_kit import BackendKit
 from support.conditions import within
 from support.native_library import INCLUDE, SOURCES, compiled
 from support.works import Asked, work
 
 from engine.backend import Executor, Placement, SelfChecking
-from engine.backends.native import BACKEND, abi
+from engine.backends.native import abi
 from engine.backends.native.backend import Native
-from engine.backends.native.channel import WORTH_SHARING, Channel
-from engine.backends.native.executor import Order
-from engine.backends.native.keeper import Keeper
+from engine.backends.native.carry import Form
+from engine.backends.native.executor import Order, load
+from engine.calling import Nobody, Told
+from engine.child.executor import ChildExecutor
 from engine.errors import (
     EngineError,
     Internal,
@@ -36,7 +34,6 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
-from engine.modelconfig.convert import to_json
 from engine.modelconfig.schema import ModelConfig, ModelInput, ModelOutput
 from engine.types import DType, InferRequest, InferResponse, Tensor
 
@@ -72,7 +69,7 @@ def obliging(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestNative(BackendKit):
-    backend = BACKEND
+    backend = Native()
 
     @pytest.fixture(autouse=True)
     def _library(self, identity: Path) -> None:
@@ -281,7 +278,7 @@ def test_a_model_that_refuses_to_load_says_why(version: Path, isolation: str) ->
 
 
 def test_a_crash_while_loading_is_an_error(version: Path) -> None:
-    with pytest.raises(Internal, match="its process died of SIGSEGV while the library was loaded"):
+    with pytest.raises(Internal, match=r"SIGSEGV\) before it was ready"):
         Native().load(version, config(mood="crash_at_load"), Placement())
 
 
@@ -293,36 +290,38 @@ def test_instances_in_one_process_share_a_model_that_goes_with_the_last(version:
     assert (version / "destroyed").read_text() == "1\n"
 
 
-@pytest.mark.parametrize(("word", "cause"), [("crash", "died of SIGSEGV"), ("leave", "code 3")])
+@pytest.mark.parametrize(
+    ("word", "cause"),
+    [("crash", "was killed by signal 11 (SIGSEGV)"), ("leave", "exited with status 3")],
+)
 def test_a_process_that_dies_fails_its_requests_and_is_started_anew(
     version: Path, word: str, cause: str
 ) -> None:
-    keeper = Native().load(version, config(), Placement(instance="model_0"))
-    assert isinstance(keeper, SelfChecking)
+    placed = Native().load(version, config(), Placement(instance="model_0"))
+    assert isinstance(placed, SelfChecking)
     before = set(Path("/dev/shm").iterdir())
     asked = [told(), told(**{word: 1})]
-    keeper.execute([one.work for one in asked])
+    with pytest.raises(Internal):
+        placed.execute([one.work for one in asked])
     assert values(asked[0].answers[0]).tolist() == X.tolist()
     (fault,) = asked[1].answers
     assert isinstance(fault, Internal)
     assert cause in fault.message
-    assert within(keeper.is_ready)
-    assert values(outcome(keeper, told())).tolist() == X.tolist()
-    keeper.close()
+    assert within(placed.is_ready)
+    assert values(outcome(placed, told())).tolist() == X.tolist()
+    placed.close()
     assert set(Path("/dev/shm").iterdir()) <= before
 
 
 def test_a_library_that_hangs_while_it_closes_is_killed(version: Path) -> None:
-    chosen = config(mood="hang_at_close")
-
-    order = Order(
-        version / "libtriton_obliging.so", version, chosen, json.dumps(to_json(chosen)), Placement()
-    )
-    keeper = Keeper(order, Echo(), grace_s=0.2)
-    pid = keeper.pid
-    keeper.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    native = Native(patience_s=0.2)
+    placed = native.load(version, config(mood="hang_at_close"), Placement(instance="hanging_0"))
+    assert isinstance(placed, ChildExecutor)
+    pid = placed.pid
+    assert pid
+    placed.close()
+    assert not psutil.pid_exists(pid)
+    assert placed.pid is None
 
 
 @BOTH
@@ -349,26 +348,28 @@ def test_a_configuration_is_completed_refused_or_left(version: Path, isolation: 
     assert Native().auto_complete(version, left) == left
 
 
-class Echo:
-    """Another model: doubles what it is given, or fails."""
+class Double(Nobody):
+    """Another model: doubles what it is given."""
 
-    def call(self, model: str, version: int, request: InferRequest, told: Any) -> None:
+    def call(
+        self, model: str, version: int, request: InferRequest, told: Told, *, decoupled: bool = True
+    ) -> Callable[[], None]:
         if model != "double":
-            told(NotFound(f"no model '{model}'"), True)
-            return
+            return super().call(model, version, request, told, decoupled=decoupled)
         assert version == -1
         (given,) = request.inputs
         double = Tensor("SAME_FP32", DType.FP32, 2 * given.array)
         told(InferResponse(model=model, version="1", outputs=(double,)), True)
+        return lambda: None
 
 
-@BOTH
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_other_models_are_asked_waiting_or_not(
-    version: Path, isolation: str, *, decoupled: bool
-) -> None:
-    native = Native(caller=Echo())
-    placed = native.load(version, config(decoupled=decoupled, isolation=isolation), Placement())
+def test_other_models_are_asked_waiting_or_not(version: Path, *, decoupled: bool) -> None:
+    known = {"SAME_FP32": (DType.FP32, (-1, 4))}
+    text = json.dumps({"decoupled": decoupled})
+    form = Form("model", decoupled, known)
+    order = Order(version / "libtriton_obliging.so", version, text, form, Placement())
+    placed = load(order, Double())
     for model in ("double", "nobody"):
         asked = told(ask=model)
         placed.execute([asked.work])
@@ -377,8 +378,8 @@ def test_other_models_are_asked_waiting_or_not(
         if model == "double":
             assert values(answer).tolist() == (2 * X).tolist()
         else:
-            assert isinstance(answer, NotFound)
-            assert answer.message == "asked in vain: no model 'nobody'"
+            assert isinstance(answer, Unavailable)
+            assert "asked in vain: model 'nobody' cannot be called" in answer.message
     placed.close()
 
 
@@ -394,28 +395,6 @@ def test_decoupled_answers_come_from_any_thread_and_cancelling_is_seen(
     assert within(none.kept.over.is_set)
     assert none.answers == [None]
     assert not watching.answers
-    watching.kept.cancelled = True
+    watching.kept.cancel()
     assert within(watching.kept.over.is_set)
     placed.close()
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 3 * WORTH_SHARING // 4), max_size=4))
-def test_messages_arrive_as_they_were_sent(sizes: list[int]) -> None:
-    here, there = (Channel(end) for end in socket.socketpair())
-    arrays: Mapping[int, Any] = {
-        place: np.arange(size, dtype=np.float32) for place, size in enumerate(sizes)
-    }
-    opened = len(list(Path("/proc/self/fd").iterdir()))
-    here.send({"arrays": arrays})
-    got = there.receive()
-    assert isinstance(got, dict)
-    for place, array in arrays.items():
-        np.testing.assert_array_equal(got["arrays"][place], array)
-        assert got["arrays"][place].flags.aligned
-    del got
-    assert len(list(Path("/proc/self/fd").iterdir())) == opened
-    here.close()
-    with pytest.raises(EOFError):
-        there.receive()
-    there.close()

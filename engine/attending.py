@@ -1,4 +1,4 @@
-"""A Python model in the server's process, with its calls of other models.
+"""A model's code in the server's process, with its calls of other models.
 
 Owns that the calls know what is executed, and end with the instance. In a child that is done by
 ``engine.child``.
@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from engine.backend import Executor, Work
-from engine.backends.python.executor import CheckedExecutor, PythonExecutor
+from engine.backend import Executor, Overlapping, SelfChecking, Work
 from engine.calling import Caller, Calls
 
 
 class _Attended:
     """An Executor whose calls are attended to."""
 
-    def __init__(self, executor: PythonExecutor, calls: Calls) -> None:
+    def __init__(self, executor: Executor, calls: Calls) -> None:
         self._executor = executor
         self._calls = calls
         #: whether batches are executed side by side
-        self.overlaps = executor.overlaps
+        self.overlaps = isinstance(executor, Overlapping) and executor.overlaps
 
     def execute(self, batch: Sequence[Work]) -> None:
-        """Have the model execute a batch; see ``PythonExecutor``."""
+        """Have the model execute a batch; raises what it raises."""
         with self._calls.attending(batch, held=not self.overlaps):
             self._executor.execute(batch)
 
@@ -44,16 +43,16 @@ class _Checked(_Attended):
 
     def is_ready(self) -> bool:
         """Ask the model."""
-        assert isinstance(self._executor, CheckedExecutor)
+        assert isinstance(self._executor, SelfChecking)
         return self._executor.is_ready()
 
 
-def attended(load: Callable[[Caller], PythonExecutor], calls: Calls) -> Executor:
+def attended(load: Callable[[Caller], Executor], calls: Calls) -> Executor:
     """Load an instance, and attend to its calls; raises what loading raises."""
     try:
         executor = load(calls)
     except BaseException:
         calls.close()
         raise
-    make = _Checked if isinstance(executor, CheckedExecutor) else _Attended
+    make = _Checked if isinstance(executor, SelfChecking) else _Attended
     return make(executor, calls)
