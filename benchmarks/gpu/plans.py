@@ -1,0 +1,75 @@
+"""TensorRT plans: built from ONNX on this machine, and served by the ``tensorrt`` backend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from analyzer import v2client
+from benchmarks.gpu.ground import (
+    ON_GPU,
+    RESNET,
+    Client,
+    Ground,
+    NotTried,
+    apart,
+    groups,
+    said,
+    served,
+    states,
+    timed,
+)
+from benchmarks.gpu.runtimes import TOLERANCE
+from engine.types import DType, Tensor
+
+_ROWS = 2
+_TIMES = 20
+
+
+def plans(ground: Ground) -> Mapping[str, Any]:
+    """Build ResNet-50 as a plan, serve it, and hold its answers against ONNX Runtime's."""
+    ground.need_gpu()
+    _need_tensorrt()
+    repository = ground.onnx("models", RESNET, "plain", groups(ON_GPU))
+    command = [sys.executable, "-m", "engine", "convert", str(repository / "plain")]
+    found: dict[str, Any] = {}
+    for precision in ("fp32", "fp16"):
+        target = repository / f"plan_{precision}"
+        flags = ["--to", "tensorrt", "--precision", precision, "--output", str(target)]
+        try:
+            found[target.name] = {"built": said([*command, *flags], seconds=200.0)}
+        except AssertionError as fault:
+            found[target.name] = {"not built": str(fault)[-1500:]}
+    with served(repository) as server, Client(server.endpoint) as client:
+        array = np.random.default_rng(1).standard_normal((_ROWS, 3, 224, 224)).astype(np.float32)
+        given = Tensor("input", DType.FP32, array)
+        (plain,) = client.infer("plain", given)
+        for name, why in states(server.endpoint).items():
+            if why or name == "plain":
+                found.setdefault(name, {}).update({"not served": why} if why else {})
+                continue
+            (answer,) = client.infer(name, given)
+            found[name] |= {
+                "runtime": dict(v2client.runtime(server.endpoint, name)),
+                "difference": apart(answer, plain),
+                "two rows": timed(_TIMES, lambda name=name: client.infer(name, given)),  # type: ignore[misc]
+            }
+            if found[name]["difference"] > TOLERANCE:
+                raise AssertionError(f"{name}: far from ONNX Runtime's answers; {found}")
+    return found
+
+
+def _need_tensorrt() -> None:
+    why = []
+    for name in ("tensorrt", "tensorrt_rtx"):
+        try:
+            import_module(name)
+        except Exception as fault:  # noqa: BLE001 - a package without its library fails in its own way
+            why.append(f"{name}: {type(fault).__name__}: {fault}")
+        else:
+            return
+    raise NotTried("; ".join(why))
