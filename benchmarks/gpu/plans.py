@@ -56,7 +56,7 @@ def plans(ground: Ground) -> Mapping[str, Any]:
             found[name] |= {
                 "runtime": dict(v2client.runtime(server.endpoint, name)),
                 "difference": apart(answer, plain),
-                "two rows": timed(_TIMES, lambda name=name: client.infer(name, given)),  # type: ignore[misc]
+                "two rows": timed(_TIMES, lambda name=name: client.infer(name, given)),
             }
             if found[name]["difference"] > TOLERANCE:
                 raise AssertionError(f"{name}: far from ONNX Runtime's answers; {found}")

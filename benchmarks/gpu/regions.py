@@ -140,7 +140,7 @@ def _compared(client: Client) -> dict[str, Any]:
                 content = device.read(address.value + _OUTPUT_AT + off, plain.nbytes)
                 answer = np.frombuffer(content, np.float32).reshape(plain.shape)
                 distance = apart(answer, plain)
-                times = timed(_TIMES, lambda call=call: client.ask(call))  # type: ignore[misc]
+                times = timed(_TIMES, lambda call=call: client.ask(call))
                 found[name] = {**times, "difference": distance}
                 if distance > _SAME:
                     raise AssertionError(f"{name}: {distance} from the answer in a message")
