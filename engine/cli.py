@@ -199,7 +199,7 @@ def examples(
             if needs := row.pop("needs"):
                 row["summary"] = f"{row['summary']} (needs {needs})"
             if outside := row.pop("outside"):
-                row["summary"] = f"{row['summary']} (packages: {outside})"
+                row["summary"] = f"{row['summary']} (outside: {outside})"
     _print(rows, form)
     if form is Format.TABLE:
         typer.echo("\nNext: engine examples build resnet50 --output model_repository")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from engine.errors import AlreadyExists, Internal, NotFound, Unsupported
+from engine.examples._compiler import Compiler
 from engine.examples._outside import Outside
 
 
@@ -28,11 +29,11 @@ class Example:
     """One example model.
 
     ``config`` is the text of its ``config.pbtxt``. ``model`` makes the bytes of its
-    ``model.onnx``, or ``code`` is the text of its ``model.py``; an ensemble has neither.
-    ``needs`` names the examples that have to stand beside it; ``parts`` are models that stand
-    beside it and are no examples of their own, by name. ``files`` makes what else lies in its
-    version's folder, by name. ``outside`` are packages that it takes files from, or that its
-    models import. ``megabytes`` is about what it takes on disk, without what it needs.
+    ``model.onnx``, or ``code`` is the text of its ``model.py``; others have neither. ``needs``
+    names the examples that have to stand beside it; ``parts`` are models that stand beside it and
+    are no examples of their own, by name. ``files`` makes what else lies in its version's folder,
+    by name. ``outside`` are packages that it takes files from, or that its models import, and the
+    compiler that it needs. ``megabytes`` is about what it takes on disk, without what it needs.
     """
 
     summary: str
@@ -43,11 +44,11 @@ class Example:
     files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     parts: Mapping[str, Example] = field(default_factory=dict)
-    outside: tuple[Outside, ...] = ()
+    outside: tuple[Outside | Compiler, ...] = ()
 
     @property
-    def missing(self) -> tuple[Outside, ...]:
-        """The packages from outside that are not installed."""
+    def missing(self) -> tuple[Outside | Compiler, ...]:
+        """What it takes from outside and is not installed."""
         return tuple(one for one in self.outside if not one.there)
 
     @property
@@ -96,7 +97,7 @@ def build(name: str, directory: Path, *, force: bool = False) -> tuple[Built, ..
 
     Raises:
         NotFound: there is no such example.
-        Unsupported: a package from outside that it takes files from is not installed.
+        Unsupported: a package or a compiler that it needs is not installed.
         AlreadyExists: a file, or a folder that holds something else, has the model's name.
         Internal: the repository cannot be written to.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -39,17 +38,16 @@ FP32 = (
 HERE = 'parameters { key: "isolation" value { string_value: "none" } }\n'
 OBLIGING = 'backend: "obliging"\nmax_batch_size: 8\n'
 COMPLETE = 'parameters { key: "mood" value { string_value: "complete" } }\n'
-SUMS = 'backend: "native"\ndefault_model_filename: "sums.so"\nmax_batch_size: 8\n' + "".join(
-    f'{side} {{ name: "{side.upper()}{n}" data_type: TYPE_FP32 dims: [ 4 ] }}\n'
-    for side in ("input", "output")
-    for n in (0, 1)
-)
 # Each model: where its library lies, and its configuration.
 MODELS = {
     "types": ("types/1/libtriton_obliging.so", OBLIGING + SAME + "dynamic_batching { }"),
     "beside.obliging": ("beside.obliging/libtriton_obliging.so", HERE + COMPLETE),
     "elsewhere": ("", OBLIGING + FP32 + HERE),
     "named": ("named/libmine.so", OBLIGING + FP32 + HERE + 'runtime: "libmine.so"\n'),
+    "chosen": (
+        "chosen/1/mine.so",
+        'backend: "native"\ndefault_model_filename: "mine.so"\nmax_batch_size: 8\n' + FP32 + HERE,
+    ),
     "many": (
         "many/1/libtriton_obliging.so",
         OBLIGING + FP32 + "model_transaction_policy { decoupled: true }",
@@ -57,6 +55,7 @@ MODELS = {
     "lost": ("", 'backend: "nowhere"\n' + FP32),
 }
 X = np.arange(4, dtype=np.float32).reshape(1, 4)
+ROW = np.arange(16, dtype=np.float32).reshape(1, 16)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
         (made / name / "config.pbtxt").write_text(config)
         if file:
             shutil.copy(library, made / file)
-    (made / "sums/1").mkdir(parents=True)
-    (made / "sums/config.pbtxt").write_text(SUMS)
-    source = Path(examples.__file__).parent / "native_add_sub.cpp"
-    compiled(source, made / "sums/1/sums.so")
+    examples.build("native_add_sub", made)
     with served(made, backend_directory=backends, exit_on_error=False) as ports:
         yield ports
 
@@ -92,18 +88,19 @@ def test_tensors_of_all_fourteen_types_go_there_and_back(client: Oracle) -> None
 
 
 @pytest.mark.triton("1.6", "2.13", "2a.2", "16.1", "16.4")
-@pytest.mark.parametrize("name", ["beside.obliging", "elsewhere", "named"])
+@pytest.mark.parametrize("name", ["beside.obliging", "elsewhere", "named", "chosen"])
 def test_a_library_is_found_where_triton_looks_for_it(server: Ports, name: str) -> None:
     client = Oracle("http", server.http.port, server.grpc.port)
     np.testing.assert_array_equal(client.infer(Asked(name, {"FP32": X})).as_numpy("SAME_FP32"), X)
-    assert client.plain("get_model_config", name)["backend"] == "obliging"
+    backend = "native" if name == "chosen" else "obliging"
+    assert client.plain("get_model_config", name)["backend"] == backend
 
 
 @pytest.mark.triton("16.2")
 def test_the_example_adds_and_subtracts(client: Oracle) -> None:
-    result = client.infer(Asked("sums", {"INPUT0": 3 * X, "INPUT1": X}))
-    np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), 4 * X)
-    np.testing.assert_array_equal(result.as_numpy("OUTPUT1"), 2 * X)
+    result = client.infer(Asked("native_add_sub", {"INPUT0": 3 * ROW, "INPUT1": ROW}))
+    np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), 4 * ROW)
+    np.testing.assert_array_equal(result.as_numpy("OUTPUT1"), 2 * ROW)
 
 
 @pytest.mark.triton("16.1")

@@ -15,6 +15,7 @@ from tritonclient.grpc import model_config_pb2
 
 from engine import examples
 from engine.errors import AlreadyExists, Internal, NotFound, Unsupported
+from engine.examples._compiler import Compiler
 from engine.examples._outside import Outside
 
 if TYPE_CHECKING:
@@ -221,9 +222,20 @@ def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it() 
         Outside("numpy").read("numpy/model.onnx")
 
 
+def test_a_compiler_that_is_missing_or_fails_is_an_error_in_words() -> None:
+    nowhere = Compiler(("no-such-compiler",), variable="NO_SUCH_VARIABLE")
+    assert not nowhere.there
+    with pytest.raises(Unsupported, match=r"no C\+\+ compiler \(no-such-compiler\): apt-get"):
+        nowhere.library("native_add_sub.cpp")
+    with pytest.raises(Internal, match=r"false cannot compile .*/no_such_source\.cpp"):
+        Compiler(("false",), variable="NO_SUCH_VARIABLE").library("no_such_source.cpp")
+
+
 @pytest.mark.parametrize("name", [name for name in examples.names() if name not in THERE])
 def test_an_example_whose_package_is_missing_writes_nothing(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Unsupported, match=rf"the example '{name}' needs .*: pip install "):
+    with pytest.raises(
+        Unsupported, match=rf"example '{name}' needs .*: (pip|apt-get) install "
+    ):
         examples.build(name, tmp_path)
     assert not list(tmp_path.iterdir())
 
