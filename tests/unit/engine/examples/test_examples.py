@@ -233,9 +233,7 @@ def test_a_compiler_that_is_missing_or_fails_is_an_error_in_words() -> None:
 
 @pytest.mark.parametrize("name", [name for name in examples.names() if name not in THERE])
 def test_an_example_whose_package_is_missing_writes_nothing(tmp_path: Path, name: str) -> None:
-    with pytest.raises(
-        Unsupported, match=rf"example '{name}' needs .*: (pip|apt-get) install "
-    ):
+    with pytest.raises(Unsupported, match=rf"example '{name}' needs .*: (pip|apt-get) install "):
         examples.build(name, tmp_path)
     assert not list(tmp_path.iterdir())
 
