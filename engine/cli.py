@@ -144,11 +144,14 @@ def check(
         str | None,
         typer.Option(help="Check configs/NAME.pbtxt of the models that have it.", metavar="NAME"),
     ] = None,
+    backend_directory: Annotated[
+        Path | None, typer.Option(help="Folder of native backends, as engine serve has it.")
+    ] = None,
 ) -> None:
     """Say everything that is wrong with model repositories, and what to do about it."""
     from engine.repository.lint import lint  # noqa: PLC0415 - see above
 
-    problems = lint(paths, config_name=model_config_name or "")
+    problems = lint(paths, config_name=model_config_name or "", backend_directory=backend_directory)
     errors = sum(not problem.warning for problem in problems)
     rows = [
         {

@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -156,7 +157,8 @@ IDLE: Mapping[str, str] = {
     "enable-peer-access": "the runtimes manage memory themselves",
 }
 
-#: what ``--backend-config`` can set here: for every backend (""), and for one
+#: what ``--backend-config`` can set here: for every backend (""), and for one. Others of ours have
+#: no settings of their own; of any other name they are for a library, or another distribution
 BACKEND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "": ("default-max-batch-size",),
     "onnxruntime": (
@@ -239,18 +241,26 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
                 f"--backend-config: expected [BACKEND,]SETTING=VALUE, found {text!r}"
             )
         there_are = (*BACKEND_SETTINGS[""], *BACKEND_SETTINGS.get(backend, ()))
-        if setting not in there_are:
+        foreign = bool(backend) and backend not in _built_in()
+        if setting not in there_are and not foreign:
             of = f" of {backend}" if backend else ""
             raise InvalidArgument(
                 f"--backend-config: {setting}{of} is not available in this version (there is: "
                 f"{', '.join(there_are)}); a model's own settings go into its config.pbtxt"
             )
-        if setting not in _WORDS and not (value.isascii() and value.isdecimal()):
+        judged = setting in there_are and setting not in _WORDS
+        if judged and not (value.isascii() and value.isdecimal()):
             raise InvalidArgument(
                 f"--backend-config: {setting}: expected a whole number, found {value!r}"
             )
         found.setdefault(backend, {})[setting] = value
     return found
+
+
+def _built_in() -> frozenset[str]:
+    """Name the backends that come with the engine and have no libraries of others behind them."""
+    folder = str(Path(__file__).parent / "backends")
+    return frozenset(one.name for one in pkgutil.iter_modules([folder])) - {"native"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _whole(config: ModelConfig) -> Iterator[Finding]:
             )
     elif config.platform and config.backend:
         yield from _pair(config)
-    if config.runtime:
+    if config.runtime and not config.runtime.endswith(".so"):  # the library of a native backend
         what = f"runtime '{config.runtime}' has no effect for {config.name}"
         hint = "backends are Python packages here; backend: names one"
         yield Finding(("runtime",), what, hint, warning=True)

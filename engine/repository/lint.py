@@ -83,14 +83,15 @@ def lint(
     find: Callable[[str], Backend] = engine.backend.find,
     cores: int | None = None,
     config_name: str = "",
+    backend_directory: Path | None = None,
 ) -> tuple[Problem, ...]:
     """Check repositories, or single models: folders with a config.pbtxt or a version in them.
 
     Problems stand in the order of models and lines. ``cores`` are this machine's, or those of
     the machine that is to serve; which GPUs that has is not judged. ``config_name`` is that of
-    ``--model-config-name``.
+    ``--model-config-name``, and native libraries are looked for in ``backend_directory``, too.
     """
-    terms = Terms(find=find, gpus=None)
+    terms = Terms(find=find, gpus=None, backend_directory=backend_directory)
     return tuple(_Linter(terms, cores or machine.cores(), config_name).lint(paths))
 
 

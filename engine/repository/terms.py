@@ -40,7 +40,7 @@ class Terms:
     def backend_of(self, config: ModelConfig, directory: Path) -> Backend:
         """Find the backend of a model, of which a version is in ``directory``.
 
-        A name that no backend has is that of a library, if there is one.
+        A name that no backend has is that of a library, if there is one; so are its settings.
 
         Raises:
             EngineError: there is none, or a setting is wrong.
@@ -56,7 +56,7 @@ class Terms:
                     f"{missing.message}; nor is there a library: looked for"
                     f" {', '.join(map(str, places))}"
                 ) from None
-            return self.backend(_NATIVE)
+            return self._set_up(_NATIVE, config.backend)
         return found
 
     def backend(self, name: str) -> Backend:
@@ -65,7 +65,10 @@ class Terms:
         Raises:
             EngineError: there is none of that name, or a setting is wrong.
         """
-        found, settings = self.find(name), self.backend_config.get(name, {})
+        return self._set_up(name, name)
+
+    def _set_up(self, name: str, settings_of: str) -> Backend:
+        found, settings = self.find(name), self.backend_config.get(settings_of, {})
         if name == _NATIVE and self.backend_directory is not None:
             settings = {**settings, BACKEND_DIRECTORY: str(self.backend_directory)}
         return found.configured(settings) if isinstance(found, Configurable) else found

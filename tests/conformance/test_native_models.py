@@ -70,7 +70,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
         if file:
             shutil.copy(library, made / file)
     examples.build("native_add_sub", made)
-    with served(made, backend_directory=backends, exit_on_error=False) as ports:
+    settings = {"obliging": {"mode": "fast", "default-max-batch-size": "4"}}
+    with served(
+        made, backend_directory=backends, backend_config=settings, exit_on_error=False
+    ) as ports:
         yield ports
 
 
@@ -94,6 +97,14 @@ def test_a_library_is_found_where_triton_looks_for_it(server: Ports, name: str) 
     np.testing.assert_array_equal(client.infer(Asked(name, {"FP32": X})).as_numpy("SAME_FP32"), X)
     backend = "native" if name == "chosen" else "obliging"
     assert client.plain("get_model_config", name)["backend"] == backend
+
+
+@pytest.mark.parametrize("name", ["types", "elsewhere"])
+def test_a_library_gets_the_settings_of_its_backend(server: Ports, name: str) -> None:
+    client = Oracle("http", server.http.port, server.grpc.port)
+    asked = Asked(name, {"FP32": X}, more={"parameters": {"settings": 1}})
+    said = client.infer(asked).get_response()["parameters"]
+    assert said == {"mode": "fast", "default-max-batch-size": "4"}
 
 
 @pytest.mark.triton("16.2")

@@ -31,7 +31,7 @@ from engine.errors import (
 )
 from engine.types import DType
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 VERSION = MAJOR << 16 | MINOR
 
 FINAL = 1
@@ -156,6 +156,7 @@ class CModelArgs(Structure):
         ("config", c_char_p),
         ("model_directory", c_char_p),
         ("version_directory", c_char_p),
+        ("settings", c_char_p),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -40,27 +41,27 @@ PATIENCE_S = 5.0
 _COMPLETES = b"servetune_model_complete"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Native:
-    """Loads shared libraries that speak ``servetune_backend.h``."""
+    """Loads shared libraries that speak ``servetune_backend.h``.
 
-    def __init__(
-        self,
-        backends: Path | None = None,
-        inside: Inside | None = None,
-        patience_s: float = PATIENCE_S,
-    ) -> None:
-        self._backends = backends
-        self._inside = inside
-        self._patience_s = patience_s
+    ``backends`` is the server's backend directory, ``settings`` are the library's own.
+    """
+
+    backends: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    inside: Inside | None = None
+    patience_s: float = PATIENCE_S
 
     def configured(self, settings: Mapping[str, str]) -> Native:
-        """Look into the server's backend directory, too."""
-        directory = settings.get(BACKEND_DIRECTORY)
-        return Native(Path(directory) if directory else None, self._inside, self._patience_s)
+        """Look into the server's backend directory, too, and give libraries their settings."""
+        own = dict(settings)
+        directory = own.pop(BACKEND_DIRECTORY, "")
+        return replace(self, backends=Path(directory) if directory else None, settings=own)
 
     def calling(self, inside: Inside) -> Native:
         """Give the backend whose models call others by ``inside``."""
-        return Native(self._backends, inside, self._patience_s)
+        return replace(self, inside=inside)
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """See that the library is there; what it takes and gives only the configuration says.
@@ -83,7 +84,7 @@ class Native:
         if _COMPLETES not in order.path.read_bytes():  # the name of what it exports is in it
             return config
         text = (
-            said(_setup("make_completed", order, self._patience_s))
+            said(_setup("make_completed", order, self.patience_s))
             if _isolated(config)
             else complete(order)
         )
@@ -107,22 +108,29 @@ class Native:
         order = self._order(directory, config, placement)
         key = config.name, order.version
         if _isolated(config):
-            calls = None if self._inside is None else ChildCalls(self._inside, key)
-            return ChildExecutor(_setup("make", order, self._patience_s), calls)
-        if self._inside is None:
+            calls = None if self.inside is None else ChildCalls(self.inside, key)
+            return ChildExecutor(_setup("make", order, self.patience_s), calls)
+        if self.inside is None:
             return load(order, Nobody())
-        return attended(partial(load, order), Calls(self._inside, key))
+        return attended(partial(load, order), Calls(self.inside, key))
 
     def _order(self, directory: Path, config: ModelConfig, placement: Placement) -> Order:
         path = self._find(directory, config)
-        return Order(path, directory, json.dumps(to_json(config)), _form(config), placement)
+        return Order(
+            path,
+            directory,
+            json.dumps(to_json(config)),
+            _form(config),
+            placement,
+            json.dumps(dict(self.settings)),
+        )
 
     def _find(self, directory: Path, config: ModelConfig) -> Path:
         file = config.default_model_filename
         if file:
             places: tuple[Path, ...] = (directory / file,)
         else:
-            places = library_places(config.backend, directory, self._backends, config.runtime)
+            places = library_places(config.backend, directory, self.backends, config.runtime)
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             raise NotFound(

@@ -30,6 +30,7 @@ def tell(order: Order) -> dict[str, Any]:
         "decoupled": form.decoupled,
         "outputs": [[name, dtype.value, dims] for name, (dtype, dims) in form.known.items()],
         "placement": asdict(order.placement),
+        "settings": order.settings,
     }
 
 
@@ -42,6 +43,7 @@ def read(told: Mapping[str, Any]) -> Order:
         told["config"],
         Form(told["model"], told["decoupled"], known),
         Placement(**told["placement"]),
+        told["settings"],
     )
 
 

@@ -26,7 +26,8 @@ from engine.calling import Caller
 class Order:
     """One instance to be made; it may travel to another process.
 
-    ``path`` is the library, ``directory`` the version's folder, ``config`` a JSON text.
+    ``path`` is the library, ``directory`` the version's folder, ``config`` and ``settings`` (those
+    of ``--backend-config``) are JSON texts.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Order:
     config: str
     form: Form
     placement: Placement
+    settings: str = "{}"
 
     @property
     def version(self) -> int:
@@ -159,6 +161,7 @@ def _model_args(order: Order) -> CModelArgs:
         config=order.config.encode(),
         model_directory=str(directory.parent).encode(),
         version_directory=str(directory).encode(),
+        settings=order.settings.encode(),
     )
 
 
@@ -177,7 +180,7 @@ _models: dict[object, _Model] = {}
 def _shared(library: Library, order: Order, undo: ExitStack) -> int | None:
     """Give the model object of a version as it is now, made if there is none."""
     files = sorted((one.name, one.stat().st_mtime_ns) for one in order.directory.iterdir())
-    key = (library, str(order.directory), tuple(files), order.config)
+    key = (library, str(order.directory), tuple(files), order.config, order.settings)
     with _LOCK:
         model = _models.get(key)
         if model is None:

@@ -18,7 +18,7 @@ bool has(const char *text, const std::string &word) {
 }
 
 struct Model {
-  std::string config, version_directory;
+  std::string config, version_directory, settings;
   std::atomic<int> instances{0};
 };
 
@@ -141,6 +141,7 @@ void answer(Instance &instance, const servetune_request &request, bool decoupled
     return response.send();
   }
   (void)dims, (void)negative;
+  if (has(told, "settings")) response.parameters(instance.model->settings.c_str());
   if (has(told, "parameters")) response.parameters(flags_of(request).c_str());
   echo(request, response);
   if (has(told, "twice")) {
@@ -178,6 +179,7 @@ servetune_error *servetune_model_create(const servetune_model_args *args, void *
     Model *made = new Model;
     made->config = args->config;
     made->version_directory = args->version_directory;
+    made->settings = args->settings;
     *model = made;
   });
 }

@@ -84,6 +84,18 @@ def test_a_backend_setting_that_nobody_reads_is_refused() -> None:
         backend_settings(["python,shm-size=4"])
 
 
+def test_a_setting_of_a_name_that_is_no_backend_of_ours_is_a_librarys() -> None:
+    texts = ["mine,mode=fast", "mine,default-max-batch-size=2", "native,key=a=b"]
+    assert backend_settings(texts) == {
+        "mine": {"mode": "fast", "default-max-batch-size": "2"},
+        "native": {"key": "a=b"},
+    }
+    with pytest.raises(InvalidArgument, match="expected a whole number, found 'x'"):
+        backend_settings(["mine,default-max-batch-size=x"])
+    with pytest.raises(InvalidArgument, match="mode of synthetic is not available"):
+        backend_settings(["synthetic,mode=fast"])
+
+
 @pytest.mark.parametrize("text", ["onnxruntime", "onnxruntime,", ",a=1", "=1", "onnxruntime,=1"])
 def test_a_backend_setting_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"expected \[BACKEND,\]SETTING=VALUE"):

@@ -36,7 +36,7 @@ extern "C" {
  * not above its own. A new minor version adds fields at the end of structs, values and optional
  * functions, and changes nothing that is here. */
 #define SERVETUNE_ABI_MAJOR 1
-#define SERVETUNE_ABI_MINOR 0
+#define SERVETUNE_ABI_MINOR 1
 #define SERVETUNE_ABI_VERSION (((uint32_t)SERVETUNE_ABI_MAJOR << 16) | (uint32_t)SERVETUNE_ABI_MINOR)
 
 #if defined(__GNUC__)
@@ -210,6 +210,7 @@ typedef struct servetune_model_args {
   const char *config; /* the model's configuration as JSON, as GET /v2/models/<name>/config gives */
   const char *model_directory;
   const char *version_directory;
+  const char *settings; /* a JSON object of texts: --backend-config=<backend>,<key>=<value> (1.1) */
 } servetune_model_args;
 
 typedef struct servetune_instance_args {

@@ -241,3 +241,19 @@ def test_files_that_a_configuration_names_must_be_there(tmp_path: Path) -> None:
         ),
         "m/config.pbtxt:2:26: there is no file 'warmup/x.raw' in the folder of m; put it there",
     ]
+
+
+def test_a_native_library_is_looked_for_where_a_server_would(tmp_path: Path) -> None:
+    models, backends = tmp_path / "models", tmp_path / "backends"
+    config = (
+        'backend: "mine" runtime: "libmine.so"\n'
+        'input { name: "x" data_type: TYPE_FP32 dims: 3 }\n'
+        'output { name: "y" data_type: TYPE_FP32 dims: 2 }'
+    )
+    write_model(models, "native", config)
+    (backends / "mine").mkdir(parents=True)
+    (problem,) = lint([models], backend_directory=backends)
+    assert "no backend named 'mine'" in problem.what
+    assert "mine/libmine.so" in problem.what
+    (backends / "mine/libmine.so").touch()
+    assert lint([models], backend_directory=backends) == ()
