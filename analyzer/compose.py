@@ -300,7 +300,7 @@ class _Profile:
                     on_window=display.window,
                     settings=settings,
                 )
-                seen = watch.seen()
+            seen = watch.seen()
             ran = v2client.runtime(endpoint, model)
             return Measured(observed(driven, seen, load), driven.stable, ran)
 

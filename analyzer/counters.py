@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from analyzer.metrics import BatchTimes, ServerTimes
 
@@ -56,6 +57,12 @@ class Counters:
     cache_miss_ns: int = 0
     batches: Mapping[int, BatchCounters] = field(default_factory=dict)
     composing: Mapping[str, Counters] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tallies: Mapping[str, int]) -> Counters:
+        """Make counters of single numbers, by name."""
+        known: dict[str, Any] = dict(tallies)
+        return cls(**known)
 
     def __add__(self, other: Counters) -> Counters:
         return self.plus(other, 1)

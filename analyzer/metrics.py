@@ -9,7 +9,7 @@ absent, never 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -63,8 +63,17 @@ class ServerTimes:
     composing: Mapping[str, ServerTimes] = field(default_factory=dict)
 
 
+def plain(times: ServerTimes) -> dict[str, Any]:
+    """Spell server times in JSON's types."""
+    return {
+        **asdict(times),
+        "batches": [asdict(one) for one in times.batches],
+        "composing": {name: plain(one) for name, one in times.composing.items()},
+    }
+
+
 def server_times_of(plain: Mapping[str, Any]) -> ServerTimes:
-    """Read what ``dataclasses.asdict`` made of server times, by way of JSON or not.
+    """Read what ``plain`` made of server times.
 
     Raises:
         TypeError: these are no server times.
@@ -82,7 +91,13 @@ def server_times_of(plain: Mapping[str, Any]) -> ServerTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
-    """One GPU over the measured windows. Bytes, percent, watts; None: not measurable here."""
+    """One GPU, or MIG instance, over the measured windows; None: not measurable here.
+
+    Bytes, percent, watts, degrees Celsius, MHz. ``server_bytes`` are those of the server's own
+    processes; where they are not known ``server_bytes_reason`` may say why. ``throttled`` is the
+    share of the looks, in percent, at which something kept the clocks down, and ``throttle`` names
+    all that did. ``lost`` says how the GPU was lost, if it was; the values are then from before.
+    """
 
     uuid: str
     name: str
@@ -90,6 +105,14 @@ class GpuUse:
     total_bytes: int | None = None
     utilization: float | None = None
     power_watts: float | None = None
+    server_bytes: int | None = None
+    server_bytes_reason: str = ""
+    temperature_c: float | None = None
+    sm_mhz: float | None = None
+    memory_mhz: float | None = None
+    throttled: float | None = None
+    throttle: tuple[str, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +121,15 @@ class Observed:
 
     ``latency_ns`` holds one entry for each request that finished, from its planned arrival to
     its last byte. ``window_rates`` is the throughput of each window, inferences a second.
-    ``server_cpu`` is in cores (2.0: two cores kept busy); ``client_cpu`` likewise.
+    ``server_cpu`` is in cores (2.0: two cores kept busy); so are ``client_cpu``, ``others_cpu``
+    (all that is neither server nor client) and ``steal_cpu`` (taken by the hypervisor), of
+    ``cores`` that there are. ``server_ram_bytes`` has pages split among those who share them.
+    ``switches`` are the server's context switches a second, ``quota_stopped`` is the share (0 to
+    1) of a container's quota periods in which it stood still, ``cpu_watts`` the power of all the
+    machine's processors, ``machine_cpu`` the share (0 to 1) of them that anybody kept busy.
+
+    ``absent`` says by tag why a metric is not there, ``remarks`` what besides the server shaped the
+    numbers, and ``series`` is ``measure.series``'s.
     """
 
     seconds: float
@@ -113,7 +144,21 @@ class Observed:
     server_ram_bytes: int | None = None
     available_ram_bytes: int | None = None
     client_cpu: float | None = None
+    server_pss_bytes: int | None = None
+    server_rss_bytes: int | None = None
+    server_uss_bytes: int | None = None
+    switches: float | None = None
+    others_cpu: float | None = None
+    steal_cpu: float | None = None
+    quota_stopped: float | None = None
+    cpu_watts: float | None = None
+    cpu_mhz: float | None = None
+    machine_cpu: float | None = None
+    cores: int = 0
     gpus: tuple[GpuUse, ...] = field(default=())
+    absent: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    series: Mapping[str, Any] = field(default_factory=dict)
 
 
 Formula = Callable[[Observed], float | None]
@@ -168,14 +213,6 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _bytes_to_mb(field_name: str) -> Formula:
-    def formula(seen: Observed) -> float | None:
-        value = getattr(seen, field_name)
-        return None if value is None else value / 1e6
-
-    return formula
-
-
 def _gpu_free(seen: Observed) -> float | None:
     free = [
         gpu.total_bytes - gpu.used_bytes
@@ -219,8 +256,43 @@ def _batch(seen: Observed) -> float | None:
     return seen.server.inferences / seen.server.executions
 
 
-def _cpu_percent(seen: Observed) -> float | None:
-    return None if seen.server_cpu is None else seen.server_cpu * 100
+def _value(field_name: str, scale: float = 1.0) -> Formula:
+    def formula(seen: Observed) -> float | None:
+        value = getattr(seen, field_name)
+        return None if value is None else value * scale
+
+    return formula
+
+
+def _steal_percent(seen: Observed) -> float | None:
+    return seen.steal_cpu / seen.cores * 100 if seen.steal_cpu is not None and seen.cores else None
+
+
+def _cache_time(field_name: str) -> Formula:
+    """Mean over all requests; None of a model that has no cache."""
+    timed = _server(field_name)
+
+    def formula(seen: Observed) -> float | None:
+        return None if _cache_hit_rate(seen) is None else timed(seen)
+
+    return formula
+
+
+def _cache_hit_rate(seen: Observed) -> float | None:
+    if seen.server is None:
+        return None
+    asked = seen.server.cache_hits + seen.server.cache_misses
+    return seen.server.cache_hits / asked * 100 if asked else None
+
+
+def _per_inference(watts: Formula) -> Formula:
+    """Energy in mJ: power over rate."""
+
+    def formula(seen: Observed) -> float | None:
+        power, rate = watts(seen), _throughput(seen)
+        return power / rate * 1000 if power is not None and rate else None
+
+    return formula
 
 
 MORE, LESS = Direction.MORE, Direction.LESS
@@ -258,13 +330,61 @@ METRICS = (
         _server("compute_output_ns"),
     ),
     Metric("server_batch_size", "Average Executed Batch", "rows", MORE, _batch),
+    Metric(
+        "perf_server_cache_hit", "Server Cache Hit time", "ms", LESS, _cache_time("cache_hit_ns")
+    ),
+    Metric(
+        "perf_server_cache_miss", "Server Cache Miss time", "ms", LESS, _cache_time("cache_miss_ns")
+    ),
+    Metric("cache_hit_rate", "Cache Hit Rate", "%", MORE, _cache_hit_rate),
     Metric("gpu_used_memory", "GPU Memory Usage", "MB", LESS, _gpus("used_bytes", sum, 1e-6)),
     Metric("gpu_free_memory", "GPU Memory Available", "MB", MORE, _gpu_free),
+    Metric(
+        "gpu_memory_by_process",
+        "GPU Memory Usage by Server",
+        "MB",
+        LESS,
+        _gpus("server_bytes", sum, 1e-6),
+    ),
     Metric("gpu_utilization", "GPU Utilization", "%", MORE, _gpus("utilization", _mean, 1)),
     Metric("gpu_power_usage", "GPU Power Usage", "W", LESS, _gpus("power_watts", _mean, 1)),
-    Metric("cpu_used_ram", "RAM Usage", "MB", LESS, _bytes_to_mb("server_ram_bytes")),
-    Metric("cpu_available_ram", "RAM Available", "MB", MORE, _bytes_to_mb("available_ram_bytes")),
-    Metric("cpu_utilization", "CPU Utilization", "%", LESS, _cpu_percent),
+    Metric(
+        "gpu_energy_per_inference",
+        "GPU Energy per Inference",
+        "mJ",
+        LESS,
+        _per_inference(_gpus("power_watts", sum, 1)),
+    ),
+    Metric("gpu_temperature", "GPU Temperature", "C", LESS, _gpus("temperature_c", max, 1)),
+    Metric("gpu_sm_clock", "GPU SM Clock", "MHz", MORE, _gpus("sm_mhz", _mean, 1)),
+    Metric("gpu_memory_clock", "GPU Memory Clock", "MHz", MORE, _gpus("memory_mhz", _mean, 1)),
+    Metric("gpu_throttled", "GPU Throttled", "%", LESS, _gpus("throttled", max, 1)),
+    Metric("cpu_used_ram", "RAM Usage", "MB", LESS, _value("server_ram_bytes", 1e-6)),
+    Metric("cpu_used_pss", "RAM Usage PSS", "MB", LESS, _value("server_pss_bytes", 1e-6)),
+    Metric("cpu_used_rss", "RAM Usage RSS", "MB", LESS, _value("server_rss_bytes", 1e-6)),
+    Metric("cpu_used_uss", "RAM Usage USS", "MB", LESS, _value("server_uss_bytes", 1e-6)),
+    Metric("cpu_available_ram", "RAM Available", "MB", MORE, _value("available_ram_bytes", 1e-6)),
+    Metric("cpu_utilization", "CPU Utilization", "%", LESS, _value("server_cpu", 100)),
+    Metric(
+        "cpu_machine_utilization",
+        "CPU Utilization of Machine",
+        "%",
+        LESS,
+        _value("machine_cpu", 100),
+    ),
+    Metric("cpu_power_usage", "CPU Power Usage", "W", LESS, _value("cpu_watts")),
+    Metric(
+        "cpu_energy_per_inference",
+        "CPU Energy per Inference",
+        "mJ",
+        LESS,
+        _per_inference(_value("cpu_watts")),
+    ),
+    Metric("cpu_frequency", "CPU Frequency", "MHz", MORE, _value("cpu_mhz")),
+    Metric("cpu_context_switches", "CPU Context Switches", "1/s", LESS, _value("switches")),
+    Metric("cpu_other_load", "CPU Load of Others", "cores", LESS, _value("others_cpu")),
+    Metric("cpu_steal", "CPU Steal", "%", LESS, _steal_percent),
+    Metric("cpu_quota_stops", "CPU Quota Stops", "%", LESS, _value("quota_stopped", 100)),
 )
 
 BY_TAG: Mapping[str, Metric] = {
@@ -276,12 +396,17 @@ BY_TAG: Mapping[str, Metric] = {
 
 def of_gpu(gpu: GpuUse) -> dict[str, float]:
     """Compute one GPU's own metrics, by tag."""
-    used, total = gpu.used_bytes, gpu.total_bytes
+    used, total, by_server = gpu.used_bytes, gpu.total_bytes, gpu.server_bytes
     values = {
         "gpu_used_memory": None if used is None else used / 1e6,
         "gpu_free_memory": None if used is None or total is None else (total - used) / 1e6,
+        "gpu_memory_by_process": None if by_server is None else by_server / 1e6,
         "gpu_utilization": gpu.utilization,
         "gpu_power_usage": gpu.power_watts,
+        "gpu_temperature": gpu.temperature_c,
+        "gpu_sm_clock": gpu.sm_mhz,
+        "gpu_memory_clock": gpu.memory_mhz,
+        "gpu_throttled": gpu.throttled,
     }
     return {tag: value for tag, value in values.items() if value is not None}
 

@@ -122,6 +122,7 @@ class Bench:
             return self._failed(row, stage, error.message)
         except Exception as error:  # noqa: BLE001 - a candidate's fault must not end the sweep
             return self._failed(row, stage, f"{type(error).__name__}: {error}")
+        server = measured.observed.server
         return replace(
             row,
             stable=measured.stable,
@@ -130,6 +131,10 @@ class Bench:
             requests=len(measured.observed.latency_ns),
             gpus={gpu.uuid: metrics.of_gpu(gpu) for gpu in measured.observed.gpus},
             runtime=measured.runtime,
+            absent=measured.observed.absent,
+            remarks=measured.observed.remarks,
+            server={} if server is None else metrics.plain(server),
+            series=measured.observed.series,
         )
 
     def _serve(self, row: Row, config: ModelConfig) -> Endpoint:

@@ -101,6 +101,11 @@ class Row:
     ``window_rates`` are the throughputs of the windows behind ``perf_throughput``, in order.
     ``gpus`` maps a GPU's UUID to its own metrics. ``config`` is the complete config.pbtxt
     that was served, and ``settings`` what the report shows of it.
+
+    ``absent`` says by tag why a metric is not there, ``remarks`` what besides the server shaped the
+    numbers. ``server`` are the server's own counters (``metrics.ServerTimes``: cache, batch sizes,
+    an ensemble's models), and ``series`` is what was seen over time (``measure.series`` has the
+    form); both may be empty.
     """
 
     number: int
@@ -119,6 +124,10 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
     runtime: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    server: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
 
 
@@ -189,7 +198,8 @@ def line_to_row(line: str) -> Row:
     try:
         _require(plain, _ROW_KINDS)
         trial, load, failure = plain.pop("trial"), plain.pop("load"), plain.pop("failure")
-        plain["window_rates"] = tuple(plain["window_rates"])
+        for name in ("window_rates", "remarks"):
+            plain[name] = tuple(plain.get(name, ()))
         return Row(
             **plain,
             trial=Trial(
@@ -215,7 +225,8 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "number": (int,), "taken_at": (str,), "seconds": (_NUMBER,), "model": (str,),
     "variant": (str,), "digest": (str,), "trial": (dict,), "load": (dict,), "stable": (bool,),
     "metrics": (dict, _NUMBER), "window_rates": (list, _NUMBER), "requests": (int,),
-    "gpus": (dict, dict), "settings": (dict,), "config": (str,),
+    "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
+    "remarks": (list, str), "server": (dict,), "series": (dict,),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

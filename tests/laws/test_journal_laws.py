@@ -58,6 +58,10 @@ _rows = st.builds(
     settings=st.dictionaries(_text, _plain, max_size=2),
     config=_text,
     runtime=st.dictionaries(_text, _text, max_size=2),
+    absent=st.dictionaries(_text, _text, max_size=2),
+    remarks=st.lists(_text, max_size=2).map(tuple),
+    server=st.dictionaries(_text, _numbers, max_size=1),
+    series=st.dictionaries(_text, st.lists(st.none() | _numbers, max_size=1), max_size=1),
     failure=st.none() | st.builds(Failure, stage=_text, message=_text),
 )
 

@@ -1,16 +1,19 @@
 """A watch on real processes."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 from support.conditions import within
 
-from analyzer.measure.aggregate import Glimpse, Gpu, GpuGlimpse
+from analyzer.measure.glimpse import Glimpse
 from analyzer.measure.gpus import NoGpus
-from analyzer.measure.observe import Watch
+from analyzer.measure.observe import BUDGET, Watch
+from analyzer.measure.tree import Tree
+from engine.nvml import Gpu, GpuLook
 
 NONE = NoGpus("this is a test")
 #: keeps a core busy in a child process, and 60 MB in the parent
@@ -89,12 +92,14 @@ def test_a_server_elsewhere_is_not_looked_into() -> None:
 
 
 class OneGpu:
-    known = (Gpu("GPU-1", "Big One", 80),)
+    known = (Gpu(uuid="GPU-1", name="Big One", total_bytes=80),)
     reason = ""
     driver = "1"
 
-    def look(self) -> tuple[GpuGlimpse, ...]:
-        return (GpuGlimpse(uuid="GPU-1", used_bytes=7),)
+    unanswered: Mapping[str, Mapping[str, str]] = {}
+
+    def look(self, *, closely: bool = False) -> tuple[GpuLook, ...]:  # noqa: ARG002 - see Gpus
+        return (GpuLook(uuid="GPU-1", used_bytes=7),)
 
 
 @pytest.mark.parametrize("nvml", [OneGpu(), NONE])
@@ -106,3 +111,50 @@ def test_gpus_are_looked_at_in_every_glimpse(nvml: OneGpu | NoGpus) -> None:
     assert seen.gpus == nvml.known
     assert seen.gpu_reason == nvml.reason
     assert all(glimpse.gpus == nvml.look() for glimpse in seen.glimpses)
+
+
+def test_looking_keeps_to_its_budget_however_often_it_is_asked_to() -> None:
+    """At a thousand glimpses a second it would take a large part of a core."""
+    with (
+        server("print(flush=True)\nimport sys; sys.stdin.read()") as idle,
+        Watch(idle.pid, nvml=NONE, period_s=0.001) as watch,
+    ):
+        assert within(lambda: len(watch.seen().glimpses) > 12)
+    cost = watch.seen().cost_cores
+    assert cost is not None
+    assert 0 < cost < 2 * BUDGET
+
+
+def test_context_switches_and_every_account_of_memory_are_seen() -> None:
+    with (
+        server("print(flush=True)\nimport sys; sys.stdin.read()") as idle,
+        Watch(idle.pid, nvml=NONE) as watch,
+    ):
+        first, *_ = watch.seen().glimpses
+    assert first.switches is not None
+    assert first.switches > 0
+    assert first.uss_bytes is not None
+    assert first.pss_bytes is not None
+    assert first.rss_bytes is not None
+    assert 0 < first.uss_bytes <= first.pss_bytes <= first.rss_bytes
+    assert first.ram_bytes == first.pss_bytes
+    assert first.busy_seconds is not None
+    assert first.own_seconds is not None
+    assert first.pids == {idle.pid}
+
+
+def test_our_own_processes_are_not_others() -> None:
+    """The analyzer's own tree, in which the server and its children are not counted again."""
+    with server(BUSY) as busy:
+        own, all_of_it, theirs = (
+            Tree(os.getpid(), without=busy.pid),
+            Tree(os.getpid()),
+            Tree(busy.pid),
+        )
+        for tree in (own, all_of_it, theirs):
+            tree.refresh()
+        assert len(theirs.pids) == 2
+        assert all_of_it.pids == own.pids | theirs.pids
+        assert not own.pids & theirs.pids
+    own.refresh_children()
+    assert busy.pid not in own.pids

@@ -12,7 +12,7 @@ from support.single_rows import head, row
 
 from analyzer.errors import JournalError
 from analyzer.record.journal import Journal, options_digest, read
-from analyzer.record.row import Row
+from analyzer.record.row import Row, line_to_row, row_to_line
 
 ROWS = [row("default", 0, perf_throughput=1.5), row("0", 1, failure="ünfit\nsecond line")]
 
@@ -138,6 +138,14 @@ def test_a_row_with_a_field_of_another_kind_is_a_bad_line(
     contents = read(path)
     assert contents.rows == (ROWS[1],)
     assert field in contents.damage[0].reason
+
+
+def test_a_row_of_before_counters_were_kept_is_read_with_none() -> None:
+    now = row_to_line(ROWS[0])
+    then = json.loads(now)
+    for name in ("absent", "remarks", "server", "series"):
+        del then[name]
+    assert line_to_row(json.dumps(then)) == line_to_row(now)
 
 
 def test_a_first_line_with_a_field_of_another_kind_is_no_first_line(path: Path) -> None:
