@@ -5,10 +5,13 @@ when (``engine.pipeline``), nor the models, which it holds until it stops. For t
 thread. Rules:
 
 1. Tensors go from step to step as the arrays they are: not copied, not encoded.
-2. Id, sequence, priority, timeout and parameters of a request are those of its steps' requests.
+2. Id, priority, timeout and parameters of a request are those of its steps' requests; so is its
+   sequence, unless a step's response chooses another (``membership``).
 3. A request ends when all calls of its steps have ended, also if one failed or it was taken back.
 4. It is counted as one execution. Its compute times are the sums of its steps'; those of branches
-   that ran side by side may be more than it took. The steps' models count for themselves.
+   that ran side by side may be more than it took. The steps' models count for themselves. One that
+   fails is counted as a failure and nothing else, for the reason OTHER, as in Triton: the reason
+   proper is with the model of the step.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
+from engine.execution.membership import Carried, Membership, answered, inherited, membership, told
 from engine.execution.ordering import Done, Emit
 from engine.inside import Callee, Charge, Took
 from engine.pipeline import Course, Pipeline, Progress, Start
@@ -58,13 +62,14 @@ class _Asked:
 
     __slots__ = (
         "arrived_ns", "calls", "cancelled", "charge", "course", "done", "emit", "error", "index",
-        "last_ns", "request", "rows", "spent",
+        "last_ns", "own", "reason", "request", "rows", "spent",
     )  # fmt: skip
 
     def __init__(
         self, request: InferRequest, done: Done, emit: Emit | None, course: Course, now_ns: int
     ) -> None:
         self.request = request
+        self.own = membership(request)
         self.done = done
         self.emit = emit
         self.course = course
@@ -74,8 +79,13 @@ class _Asked:
         self.calls: dict[int, tuple[Callee, int]] = {}
         self.cancelled = False
         self.error: EngineError | None = None
+        self.reason = FailureReason.OTHER
         self.index = 0
         self.spent = [0, 0, 0]
+
+    def belongs(self, start: Start) -> Membership:
+        """Say to which sequence a call of a step belongs."""
+        return inherited((one for _, one in start.inputs), self.own)
 
     def spend(self, timings: Took) -> None:
         """Add what a step's run took."""
@@ -139,6 +149,7 @@ class Conductor:
             self._loop.call_soon(self._begin, number, asked)
         else:
             asked.error = Unavailable(tag(request.id) + Refusal.STOPPING.value)
+            asked.reason = FailureReason.REJECTED
             self._loop.call_soon(self._end, number, asked)
         return number
 
@@ -172,7 +183,7 @@ class Conductor:
         inputs = asked.request.inputs
         if self._batched and inputs and inputs[0].array.ndim:
             asked.rows = max(1, inputs[0].array.shape[0])
-        given = {tensor.name: tensor for tensor in inputs}
+        given = {tensor.name: Carried(tensor) for tensor in inputs}
         self._follow(number, asked, asked.course.begin(given))
 
     def _follow(self, number: int, asked: _Asked, progress: Progress) -> None:
@@ -200,15 +211,18 @@ class Conductor:
         outputs = self._names.get((start.place, start.outputs))
         if outputs is None:
             outputs = tuple(RequestedOutput(name) for name in start.outputs)
+        of = asked.belongs(start)
         step = InferRequest(
-            inputs=tuple(Tensor(name, one.dtype, one.array) for name, one in start.inputs),
+            inputs=tuple(
+                Tensor(name, one.tensor.dtype, one.tensor.array) for name, one in start.inputs
+            ),
             id=request.id,
             outputs=outputs,
             priority=request.priority,
             timeout_us=request.timeout_us,
-            sequence_id=request.sequence_id,
-            sequence_start=request.sequence_start,
-            sequence_end=request.sequence_end,
+            sequence_id=of.id,
+            sequence_start=of.start,
+            sequence_end=of.end,
             parameters=request.parameters,
             call=request.call,
         )
@@ -249,9 +263,19 @@ class Conductor:
         elif answer.empty:
             progress = asked.course.answered(start.number, None, final=final)
         else:
-            outputs = {tensor.name: tensor for tensor in answer.outputs}
-            progress = asked.course.answered(start.number, outputs, final=final)
+            progress = self._outputs(asked, start, answer, final=final)
         self._follow(number, asked, progress)
+
+    def _outputs(
+        self, asked: _Asked, start: Start, answer: InferResponse, *, final: bool
+    ) -> Progress:
+        try:
+            of = answered(answer.parameters, asked.belongs(start))
+        except EngineError as error:
+            self._fail(asked, start, error)
+            return asked.course.answered(start.number, None, final=final)
+        outputs = {tensor.name: Carried(tensor, of) for tensor in answer.outputs}
+        return asked.course.answered(start.number, outputs, final=final)
 
     def _failed(self, asked: _Asked, start: Start, error: EngineError) -> Progress:
         self._fail(asked, start, error)
@@ -270,7 +294,7 @@ class Conductor:
         """Say in which ensemble and step it happened, and what the step was given."""
         stage = self._pipeline.stages[start.place]
         wires = ", ".join(
-            f"input '{name}' is tensor '{stage.inputs[name]}' {list(one.array.shape)}"
+            f"input '{name}' is tensor '{stage.inputs[name]}' {list(one.tensor.array.shape)}"
             for name, one in start.inputs
         )
         text = (
@@ -279,12 +303,15 @@ class Conductor:
         )
         return _ERRORS.get(error.code, Internal)(text)
 
-    def _response(self, asked: _Asked, found: Mapping[str, Tensor]) -> InferResponse:
+    def _response(self, asked: _Asked, found: Mapping[str, Carried]) -> InferResponse:
         return InferResponse(
             model=self._ledger.model,
             version=self._ledger.version,
             id=asked.request.id,
-            outputs=tuple(Tensor(name, one.dtype, one.array) for name, one in found.items()),
+            outputs=tuple(
+                Tensor(name, one.tensor.dtype, one.tensor.array) for name, one in found.items()
+            ),
+            parameters=told(found.values(), asked.own),
         )
 
     def _emit(self, asked: _Asked, answer: InferResponse) -> None:
@@ -309,7 +336,8 @@ class Conductor:
             if self._decoupled:
                 cancelled = answer.code is Code.CANCELLED
                 self._count_response(asked, ResponseKind.CANCEL if cancelled else ResponseKind.FAIL)
-            ledger.failed(_reason(answer), now_ns - asked.arrived_ns)
+            reason = FailureReason.CANCELED if answer.code is Code.CANCELLED else asked.reason
+            ledger.failed(reason, now_ns - asked.arrived_ns)
         else:
             if self._decoupled:
                 empty = answer.empty
@@ -348,9 +376,3 @@ class Conductor:
             "one output is not set while no more ensemble steps can be made: "
             f"{asked.course.fault}"
         )
-
-
-def _reason(error: EngineError) -> FailureReason:
-    if error.code is Code.CANCELLED:
-        return FailureReason.CANCELED
-    return FailureReason.REJECTED if error.code is Code.UNAVAILABLE else FailureReason.BACKEND

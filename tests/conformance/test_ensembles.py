@@ -167,6 +167,7 @@ def test_a_chain_answers_as_one_model_with_the_requests_own_id(client: Any) -> N
     told = result.get_response()
     found = told.get if isinstance(told, dict) else lambda name: getattr(told, name)
     assert [found(name) for name in ("id", "model_name", "model_version")] == ["mine", "chain", "1"]
+    assert set(found("parameters")) == {"sequence_id", "sequence_start", "sequence_end"}
 
 
 @pytest.mark.triton("9.1", "2.8")

@@ -11,12 +11,12 @@ import pytest
 from support.fake_backend import config
 
 from engine.clock import ManualClock
-from engine.errors import Cancelled, EngineError, Unavailable
+from engine.errors import Cancelled, EngineError, InvalidArgument, Unavailable
 from engine.execution.conducting import Conductor
 from engine.inside import Charge, Done, Emit
 from engine.pipeline import Pipeline, Stage
-from engine.telemetry.stats import Ledger
-from engine.types import DType, InferRequest, InferResponse, Tensor, TensorSpec
+from engine.telemetry.stats import FailureReason, Ledger, Tally
+from engine.types import DType, InferRequest, InferResponse, Parameter, Tensor, TensorSpec
 
 CHAIN = Pipeline(
     "e",
@@ -65,22 +65,24 @@ class _Callee:
     def let_go(self) -> None:
         self.holds -= 1
 
-    def answer(self) -> None:
+    def answer(self, **parameters: Parameter) -> None:
         """Give the last request its X back as Y."""
         request, done = self.asked[-1]
         given = request.inputs[0]
-        done(
-            InferResponse(model="m", version="1", outputs=(Tensor("Y", given.dtype, given.array),))
-        )
+        outputs = (Tensor("Y", given.dtype, given.array),)
+        done(InferResponse(model="m", version="1", outputs=outputs, parameters=parameters))
 
 
-def _play(scene: Callable[[Conductor, _Callee, list[Answer]], Coroutine[Any, Any, None]]) -> None:
+def _play(
+    scene: Callable[[Conductor, _Callee, list[Answer]], Coroutine[Any, Any, None]],
+    ledger: Ledger | None = None,
+) -> None:
     async def main() -> None:
         callee = _Callee()
         conductor = Conductor(
             CHAIN,
             (callee, callee),
-            Ledger("e", 1),
+            ledger or Ledger("e", 1),
             ManualClock(),
             asyncio.get_running_loop(),
             batched=True,
@@ -167,3 +169,41 @@ def test_a_stop_waits_for_who_is_under_way_refuses_newcomers_and_lets_the_models
         assert callee.holds == 0
 
     _play(scene)
+
+
+@pytest.mark.triton("9.5")
+def test_a_step_may_choose_the_sequence_of_those_behind_it_and_the_response_says_it() -> None:
+    async def scene(conductor: Conductor, callee: _Callee, answers: list[Answer]) -> None:
+        conductor.submit(_request(np.zeros((2, 2), np.float32)), answers.append)
+        await _turn()
+        callee.answer(sequence_id=-1, sequence_start=True, other="not passed on")
+        second, _ = callee.asked[1]
+        assert (second.sequence_id, second.sequence_start) == ((1 << 64) - 1, True)
+        assert not second.sequence_end
+        callee.answer()
+        (answer,) = answers
+        assert isinstance(answer, InferResponse)
+        assert answer.parameters == {
+            "sequence_id": -1, "sequence_start": True, "sequence_end": False
+        }  # fmt: skip
+
+    _play(scene)
+
+
+@pytest.mark.triton("9.8", "9.9")
+def test_a_sequence_of_another_kind_fails_the_request_which_is_counted_as_no_more() -> None:
+    ledger = Ledger("e", 1)
+
+    async def scene(conductor: Conductor, callee: _Callee, answers: list[Answer]) -> None:
+        conductor.submit(_request(np.zeros((2, 2), np.float32)), answers.append)
+        await _turn()
+        callee.answer(sequence_end="yes")
+        (answer,) = answers
+        assert isinstance(answer, InvalidArgument)
+        assert "in ensemble 'e', expect parameter 'sequence_end' to be" in answer.message
+        figures = ledger.picture(0)
+        assert figures.failures[FailureReason.OTHER] == figures.fail.count == 1
+        assert figures.compute_infer == figures.success == Tally()
+        assert figures.execution_count == 0
+
+    _play(scene, ledger)
