@@ -223,7 +223,7 @@ class ServedModel:
         return replace(picture, runtime=self.runtime, memory=self._memory())
 
     def _memory(self) -> tuple[MemoryTally, ...]:
-        pids = [one.pid for one in self.housed]
+        pids = {one.pid for one in self.housed}  # instances may share one
         there = sum(resident(pid) for pid in pids if pid is not None)
         return (MemoryTally(None, there),) if pids else ()
 

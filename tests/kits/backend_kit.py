@@ -7,7 +7,7 @@ A backend's own test inherits ``BackendKit`` and says how to make a model that g
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +58,10 @@ class BackendKit:
         )
 
     @pytest.fixture
-    def runnable(self, tmp_path: Path) -> Loaded:
-        return self.backend.load(tmp_path, self.make(tmp_path), Placement())
+    def runnable(self, tmp_path: Path) -> Iterator[Loaded]:
+        loaded = self.backend.load(tmp_path, self.make(tmp_path), Placement())
+        yield loaded
+        loaded.close()
 
     @pytest.mark.parametrize("rows", [0, 1, 3, 8])
     def test_any_number_of_rows_goes_through_unchanged(self, runnable: Loaded, rows: int) -> None:

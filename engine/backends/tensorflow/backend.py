@@ -1,45 +1,57 @@
 """The backend: finds the model, and chooses what runs it: TensorFlow, else OpenVINO.
 
-It runs in the server's process for now: TensorFlow's threads and memory are the server's too.
-Nothing here imports either of the two.
+TensorFlow runs in a process of its own (``apart``): neither its threads nor its memory are the
+server's. Nothing here imports either of the two before a model needs it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from engine.backend import Placement, Runnable, Signature
-from engine.backends.tensorflow.settings import IDLE, read
-from engine.errors import NotFound, Unsupported
+from engine.backends.tensorflow import apart, signature
+from engine.backends.tensorflow.apart import Shelf
+from engine.backends.tensorflow.settings import IDLE, Settings, read
+from engine.errors import InvalidArgument, NotFound, Unsupported
 from engine.modelconfig.schema import ModelConfig
 
 logger = logging.getLogger(__name__)
 
-_HERE = "engine.backends.tensorflow"
 _USUAL = ("model.savedmodel", "model.graphdef")
+
+
+def _installed(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class TensorFlow:
-    """Loads ``model.savedmodel`` or ``model.graphdef``; ``bring`` imports a module by its name."""
+    """Loads ``model.savedmodel`` or ``model.graphdef``; ``has`` says if a package is installed."""
 
-    bring: Callable[[str], Any] = import_module
+    has: Callable[[str], bool] = _installed
+    shelf: Shelf = field(default_factory=Shelf)
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
-        """Read a SavedModel's signature, which takes TensorFlow; a frozen graph has none.
+        """Read a SavedModel's signature; None for a frozen graph, and where a rank is not known.
 
         Raises:
             EngineError: it is missing or cannot be read, or a setting is wrong.
         """
         path, settings = _find(directory, config), read(config)
-        runtime = self._runtime(config)
-        signature: Signature | None = runtime.inspect(path, config, settings)
-        return signature
+        self._runs_here(config)
+        if not settings.graph:
+            return signature.inspect(path, settings)
+        if not config.input or not config.output:
+            raise InvalidArgument(
+                f"{path}: a frozen graph does not say which of its tensors are inputs and outputs;"
+                " write all of them in config.pbtxt"
+            )
+        return None
 
     def load(self, directory: Path, config: ModelConfig, placement: Placement) -> Runnable:
         """Load one instance.
@@ -50,18 +62,29 @@ class TensorFlow:
         path, settings = _find(directory, config), read(config)
         for key in IDLE.keys() & config.parameters.keys():
             logger.warning("model '%s': %s has no effect: %s", config.name, key, IDLE[key])
-        runtime = self._runtime(config)
-        loaded: Runnable = runtime.load(path, config, settings, placement)
+        loaded = self._load(path, config, settings, placement)
         logger.info("model '%s' is run by %s", config.name, loaded.describe()["runtime"])
         return loaded
 
-    def _runtime(self, config: ModelConfig) -> Any:  # noqa: ANN401 - a module that needs a package
-        for name, package in (("loaded", "tensorflow"), ("borrowed", "openvino")):
-            try:
-                return self.bring(f"{_HERE}.{name}")
-            except ImportError as fault:
-                if (fault.name or "").partition(".")[0] != package:
-                    raise
+    def _load(
+        self, path: Path, config: ModelConfig, settings: Settings, placement: Placement
+    ) -> Runnable:
+        if self._runs_here(config):
+            return apart.load(path, config, settings, placement, self.shelf)
+        borrowed = import_module("engine.backends.tensorflow.borrowed")
+        loaded: Runnable = borrowed.load(path, config, settings, placement)
+        return loaded
+
+    def _runs_here(self, config: ModelConfig) -> bool:
+        """Say whether TensorFlow is there, and not only OpenVINO.
+
+        Raises:
+            Unsupported: neither is.
+        """
+        if self.has("tensorflow"):
+            return True
+        if self.has("openvino"):
+            return False
         raise Unsupported(
             f"model '{config.name}' needs TensorFlow, and neither that nor OpenVINO, which reads"
             " its models too, is installed; pip install 'servetune[tensorflow]' or"

@@ -13,26 +13,11 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
-from engine.backend import Placement, Signature
+from engine.backend import Placement
 from engine.backends.tensorflow.settings import Settings
 from engine.errors import Internal, InvalidArgument, Unsupported
 from engine.modelconfig.schema import ModelConfig
 from engine.types import Array
-
-
-def inspect(path: Path, config: ModelConfig, settings: Settings) -> Signature | None:
-    """Tell nothing: OpenVINO does not keep a SavedModel's signature.
-
-    Raises:
-        Unsupported: the configuration leaves out what only TensorFlow could read.
-    """
-    del settings
-    if config.input and config.output:
-        return None
-    raise Unsupported(
-        f"{path}: config.pbtxt has to say every input and output where TensorFlow is not installed"
-        " to read them; pip install 'servetune[tensorflow]'"
-    )
 
 
 def load(path: Path, config: ModelConfig, settings: Settings, placement: Placement) -> _Model:
@@ -85,7 +70,7 @@ class _Model:
         Raises:
             Internal: OpenVINO's text.
         """
-        feed = {self._given[name]: np.ascontiguousarray(one) for name, one in inputs.items()}
+        feed = {self._given[name]: np.asarray(one, order="C") for name, one in inputs.items()}
         try:
             results = self._request.infer(feed)
         except Exception as fault:

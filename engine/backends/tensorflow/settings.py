@@ -1,20 +1,23 @@
-"""How a TensorFlow model is loaded: pure, from a configuration's parameters and accelerators.
+"""How a TensorFlow model is loaded, and how its process is told. Pure.
 
-The keys are those of Triton's TensorFlow backend. What this backend has no place for is refused by
-name, or said to have no effect; nothing is ignored in silence.
+It is read from a configuration's parameters and accelerators. The keys are those of Triton's
+TensorFlow backend. What this backend has no place for is refused by name, or said to have no
+effect; nothing is ignored in silence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from engine.errors import InvalidArgument, Unsupported
 from engine.modelconfig.schema import ModelConfig
 
 #: what changes nothing here, and why
 IDLE = {
-    "MAX_SESSION_SHARE_COUNT": "every instance has a session of its own",
-    "TF_USE_PER_SESSION_THREADS": "TensorFlow's threads belong to the whole process",
+    "MAX_SESSION_SHARE_COUNT": "all instances of a model share one session",
+    "TF_USE_PER_SESSION_THREADS": "every model has a process, and with it threads, of its own",
 }
 _INSTEAD = (
     "TensorFlow 2.18 and later have no TensorRT in them; convert the model to ONNX (tf2onnx) and"
@@ -31,6 +34,30 @@ class Settings:
     signature: str = ""
     intra_op_threads: int | None = None
     inter_op_threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a process is to load; a frozen graph has no ``signature``. ``gpu`` None is the CPU."""
+
+    path: str
+    model: str
+    signature: str
+    tag: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    intra_op_threads: int | None
+    inter_op_threads: int | None
+    gpu: int | None
+
+    def told(self) -> dict[str, Any]:
+        """Write it for the process."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Wanted:
+        """Read it in the process, where lists are what were tuples."""
+        return cls(**{**told, "inputs": tuple(told["inputs"]), "outputs": tuple(told["outputs"])})
 
 
 def read(config: ModelConfig) -> Settings:

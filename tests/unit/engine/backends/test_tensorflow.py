@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from kits.backend_kit import BackendKit
+from support.conditions import within
 from support.in_thread import Ports
+from support.offspring import offspring
 from support.oracle_clients import Asked, Oracle
 from support.served import served
 
-from engine.backend import Placement, find
+from engine.backend import Placement, SelfChecking, find
 from engine.backends.tensorflow.backend import TensorFlow
-from engine.errors import InvalidArgument, Unsupported
+from engine.errors import Internal, InvalidArgument, Unavailable, Unsupported
 from engine.modelconfig.schema import (
     Accelerator,
     ExecutionAccelerators,
@@ -65,6 +70,13 @@ class TestKit(BackendKit):
     def _made(self, made: Path) -> None:
         self.made = made
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runnable(cls, made: Path) -> Iterator[Any]:
+        loaded = BACKEND.load(made, CONFIG, Placement())
+        yield loaded
+        loaded.close()
+
     def make(self, directory: Path) -> ModelConfig:
         target = directory / "model.savedmodel"
         shutil.copytree(self.made / "model.savedmodel", target)
@@ -72,25 +84,29 @@ class TestKit(BackendKit):
 
 
 def without(*packages: str) -> TensorFlow:
-    names = {"tensorflow": "loaded", "openvino": "borrowed"}
-
-    def bring(name: str) -> Any:
-        for package in packages:
-            if name.endswith(names[package]):
-                raise ImportError(f"No module named '{package}'", name=package)
-        return import_module(name)
-
-    return TensorFlow(bring)
+    return TensorFlow(lambda name: name not in packages)
 
 
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 
 
 @pytest.mark.triton("2c.15")
-def test_the_signature_and_the_tag_are_those_of_the_parameters(made: Path) -> None:
-    twice = replace(CONFIG, parameters={"TF_SIGNATURE_DEF": "twice", "TF_GRAPH_TAG": "serve"})
+def test_the_signature_the_tag_and_the_threads_are_those_of_the_parameters(
+    made: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parameters = {"TF_SIGNATURE_DEF": "twice", "TF_GRAPH_TAG": "serve"}
+    parameters |= {"TF_NUM_INTRA_THREADS": "3", "MAX_SESSION_SHARE_COUNT": "2"}
+    twice = replace(CONFIG, parameters=parameters)
     loaded = BACKEND.load(made, twice, Placement())
     np.testing.assert_array_equal(loaded.run({"X": ROWS}, ["Y"])["Y"], ROWS * 2)
+    assert loaded.describe()["intra_op_threads"] == "3"
+    assert loaded.describe()["loader"] == "tf.saved_model"
+    assert "MAX_SESSION_SHARE_COUNT has no effect" in caplog.text
+    loaded.close()
+
+
+@pytest.mark.triton("2c.15")
+def test_what_a_parameter_asks_for_has_to_be_there(made: Path) -> None:
     for key, value, said in (
         ("TF_SIGNATURE_DEF", "none", "there are: serving_default, twice"),
         ("TF_GRAPH_TAG", "gpu", r"there are \[\['serve'\]\]"),
@@ -102,15 +118,112 @@ def test_the_signature_and_the_tag_are_those_of_the_parameters(made: Path) -> No
         BACKEND.inspect(made, replace(CONFIG, parameters={"TF_INIT_OPS_FILE": "init.json"}))
 
 
-@pytest.mark.triton("2c.15")
-def test_a_thread_count_that_comes_too_late_is_said_to_have_no_effect(
-    made: Path, caplog: pytest.LogCaptureFixture
+def processes() -> set[int]:
+    return set(offspring("engine.child.entry"))
+
+
+def test_instances_share_a_process_and_changed_files_get_another(
+    made: Path, tmp_path: Path
 ) -> None:
-    tf.constant(1)  # TensorFlow has begun
-    told = {"TF_NUM_INTRA_THREADS": "17", "MAX_SESSION_SHARE_COUNT": "2"}
-    BACKEND.load(made, replace(CONFIG, parameters=told), Placement())
-    assert "its thread count has no effect" in caplog.text
-    assert "MAX_SESSION_SHARE_COUNT has no effect" in caplog.text
+    before = processes()
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    one, other = (BACKEND.load(tmp_path, CONFIG, Placement(instance=name)) for name in "ab")
+    (first,) = processes() - before
+    (tmp_path / "model.savedmodel/saved_model.pb").touch()
+    anew = BACKEND.load(tmp_path, CONFIG, Placement())
+    (second,) = processes() - before - {first}
+    one.close()
+    np.testing.assert_array_equal(other.run({"X": ROWS}, ["Y"])["Y"], ROWS)
+    other.close()
+    assert processes() - before == {second}
+    np.testing.assert_array_equal(anew.run({"X": ROWS}, ["Y"])["Y"], ROWS)
+    anew.close()
+    assert processes() == before
+
+
+def test_the_server_itself_never_has_tensorflow(made: Path) -> None:
+    code = """
+import sys, pathlib
+from engine.backend import Placement, find
+from engine.modelconfig import convert
+backend, folder = find("tensorflow"), pathlib.Path(sys.argv[1])
+config = convert.loads('name: "m" backend: "tensorflow"', "config.pbtxt")
+assert backend.inspect(folder, config).batchable
+loaded = backend.load(folder, config, Placement())
+assert "tensorflow" in loaded.describe()["runtime"]
+loaded.close()
+print(sorted(name for name in sys.modules if name.partition(".")[0] in {"tensorflow", "keras"}))
+"""
+    run = [sys.executable, "-c", code, str(made)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_a_process_that_dies_fails_its_request_and_is_followed_by_another(tmp_path: Path) -> None:
+    class Long(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="X")])
+        def call(self, X: Any) -> Any:  # noqa: N803 - the tensor's name
+            return {"Y": tf.while_loop(lambda i: i < X, lambda i: (i + 1,), (tf.zeros_like(X),))[0]}
+
+    long = Long()
+    signatures = {"serving_default": long.call}
+    tf.saved_model.save(long, str(tmp_path / "model.savedmodel"), signatures=signatures)
+    before, kind = processes(), DType.INT64
+    asked = ModelConfig(
+        name="long",
+        backend="tensorflow",
+        input=(ModelInput(name="X", data_type=kind, dims=()),),
+        output=(ModelOutput(name="Y", data_type=kind, dims=()),),
+    )
+    loaded = BACKEND.load(tmp_path, asked, Placement())
+    assert isinstance(loaded, SelfChecking)
+    (number,) = processes() - before
+    process = psutil.Process(number)
+    idle = process.cpu_times().user
+    faults: list[Internal] = []
+
+    def ask() -> None:
+        with pytest.raises(
+            Internal, match=r"is not healthy: its process \d+ was killed by"
+        ) as told:
+            loaded.run({"X": np.array(1 << 60)}, ["Y"])
+        faults.append(told.value)
+
+    thread = Thread(target=ask)
+    thread.start()
+    assert within(lambda: process.cpu_times().user > idle + 0.1)  # it computes
+    assert loaded.is_ready()
+    process.kill()
+    thread.join()
+    assert len(faults) == 1
+    assert not loaded.is_ready()
+
+    def answers() -> bool:
+        try:
+            return int(loaded.run({"X": np.array(5)}, ["Y"])["Y"]) == 5
+        except Unavailable:  # where TensorFlow takes longer to start than a request waits
+            return False
+
+    assert within(answers, 60)
+    assert loaded.is_ready()
+    loaded.close()
+    assert processes() == before
+
+
+def test_a_model_that_tensorflow_cannot_load_is_refused_in_its_own_words(
+    made: Path, tmp_path: Path
+) -> None:
+    before = processes()
+    file = tmp_path / "model.savedmodel/saved_model.pb"
+    shutil.copytree(made / "model.savedmodel", file.parent)
+    shutil.rmtree(file.parent / "variables")
+    file.write_bytes(
+        file.read_bytes().replace(b"StatefulPartitionedCall", b"StatefulPartitionedCxll")
+    )
+    for _ in range(2):
+        with pytest.raises(Internal, match="TensorFlow could not load it"):
+            BACKEND.load(tmp_path, CONFIG, Placement())
+    assert within(lambda: processes() == before)
 
 
 @pytest.mark.parametrize("backend", [BACKEND, without("tensorflow")])
@@ -123,6 +236,7 @@ def test_a_frozen_graph_has_the_tensors_that_the_configuration_names(
     assert backend.inspect(made, graph) is None
     loaded = backend.load(made, graph, Placement())
     np.testing.assert_array_equal(loaded.run({"X": ROWS}, ["Y"])["Y"], ROWS * 3)
+    loaded.close()
 
 
 def test_without_tensorflow_openvino_runs_it_and_says_so(made: Path) -> None:
@@ -131,6 +245,8 @@ def test_without_tensorflow_openvino_runs_it_and_says_so(made: Path) -> None:
     assert "openvino" in loaded.describe()["runtime"]
     assert "since TensorFlow is not installed" in loaded.describe()["runtime"]
     np.testing.assert_array_equal(loaded.run({"X": ROWS}, ["Y"])["Y"], ROWS)
+    signature = without("tensorflow").inspect(made, replace(CONFIG, input=(), output=()))
+    assert signature == BACKEND.inspect(made, CONFIG)
 
 
 def test_without_either_the_error_names_both(made: Path) -> None:
@@ -200,6 +316,8 @@ def test_strings_and_bf16_go_through(tmp_path: Path) -> None:
     )
     texts = np.array([b"a", b"\xff"], object)
     bits = np.array([0x3F80, 0x7FC0], np.uint16)
-    results = BACKEND.load(tmp_path, asked, Placement()).run({"T": texts, "B": bits}, ["T2", "B2"])
+    loaded = BACKEND.load(tmp_path, asked, Placement())
+    results = loaded.run({"T": texts, "B": bits}, ["T2", "B2"])
     assert results["T2"].tolist() == texts.tolist()
     np.testing.assert_array_equal(results["B2"], bits)
+    loaded.close()
