@@ -179,8 +179,11 @@ def test_a_decoupled_model_asks_another_without_waiting(server: Ports) -> None:
 
 
 @pytest.mark.parametrize("model", ["types", "elsewhere"])
-def test_a_model_that_waits_for_itself_is_told_so_and_goes_on(client: Oracle, model: str) -> None:
-    asked = Asked(model, {"FP32": X}, more={"parameters": {"ask": model}})
+@pytest.mark.parametrize("more", [{}, {"thread": 1}], ids=["by itself", "in a thread of its own"])
+def test_a_model_that_waits_for_itself_is_told_so_and_goes_on(
+    client: Oracle, model: str, more: dict[str, int]
+) -> None:
+    asked = Asked(model, {"FP32": X}, more={"parameters": {"ask": model, **more}})
     with pytest.raises(InferenceServerException, match=f"asked in vain.*{model} -> {model}"):
         client.infer(asked)
     np.testing.assert_array_equal(client.infer(Asked(model, {"FP32": X})).as_numpy("SAME_FP32"), X)

@@ -114,6 +114,11 @@ void answer(Instance &instance, const servetune_request &request, bool decoupled
     servetune::Response(request).fail("as you wish", std::atoi(code));
     return;
   }
+  if (has(told, "thread")) {
+    servetune_error *lost = nullptr;
+    std::thread([&] { lost = servetune::guard([&] { ask(request, true); }); }).join();
+    return servetune::check(lost);
+  }
   if (has(told, "ask")) return ask(request, !decoupled);
   if (has(told, "end")) return servetune::check(servetune::host()->request_end(&request));
   if (has(told, "watch")) {

@@ -197,7 +197,8 @@ typedef struct servetune_host {
   /* Ask another model. infer calls `answered` in its own thread for every answer (one, unless the
    * model asked is decoupled) and then returns; infer_async returns at once and calls it from a
    * thread of the engine's, the last time with SERVETUNE_FINAL. Neither is called any more once
-   * an error was returned. A final answer may be empty: no outputs and no failure. */
+   * an error was returned. A final answer may be empty: no outputs and no failure. A call that could
+   * never be answered, as it came back to a model whose instances all wait for it, fails. */
   servetune_error *(*infer)(const servetune_call *call, servetune_answered answered, void *to);
   servetune_error *(*infer_async)(const servetune_call *call, servetune_answered answered, void *to);
 } servetune_host;
