@@ -41,12 +41,14 @@ class Placement:
     ``threads`` is the instance's fair share of the machine's cores, for a backend whose
     configuration names no thread count of its own. ``instance`` is the instance's name.
     ``by_model`` is of KIND_MODEL: the model itself says what it runs on, ``device`` does not.
+    ``profiles`` are the optimisation profiles that the instance may use (TensorRT); () is one.
     """
 
     device: int | None = None
     threads: int = 1
     instance: str = ""
     by_model: bool = False
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,15 @@ class Signature:
 
     ``batchable`` is true when the first dimension of every input and output may vary.
     ``named_batch`` is for formats that can name their dimensions: whether the first one of every
-    tensor is named the batch. None is for those that cannot.
+    tensor is named the batch. None is for those that cannot. ``most_rows`` is the largest batch
+    that the file can do, 0 where it sets no bound.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batchable: bool
     named_batch: bool | None = field(default=None, compare=False)
+    most_rows: int = field(default=0, compare=False)
 
 
 class Runnable(Protocol):

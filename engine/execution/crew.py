@@ -99,4 +99,5 @@ class Crew:
 
     def _kind(self, one: Planned) -> Hashable:
         threads = one.placement.threads if self._threaded else 0
-        return one.placement.device, threads, one.passive, one.cores
+        placement = one.placement
+        return placement.device, threads, placement.profiles, one.passive, one.cores

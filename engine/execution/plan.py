@@ -79,7 +79,7 @@ def _members(model: str, place: int, group: InstanceGroup) -> Iterator[Planned]:
         for device in devices:
             yield Planned(
                 f"{name}_{number}" + ("" if device is None else f"_gpu{device}"),
-                Placement(device=device, by_model=by_model),
+                Placement(device=device, by_model=by_model, profiles=group.profile),
                 needs(group.rate_limiter, device),
                 group.host_policy or (kind if device is None else f"gpu_{device}"),
                 group.passive,

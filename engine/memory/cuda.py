@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Protocol
 
-from engine.errors import Internal, InvalidArgument, Unavailable
+from engine.cudadriver import LIBRARY, CudaDriver
+from engine.errors import Internal, InvalidArgument
 from engine.memory.bounds import refusal
 from engine.types import Place
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from engine.v2.binary import Content
     from engine.v2.call import CudaRegion
 
-LIBRARY = "libcuda.so.1"
 _HANDLE_SIZE = 64
 #: The driver opens peers' memory when it is first touched.
 _LAZY_PEER_ACCESS = 1
@@ -130,27 +130,15 @@ class _Handle(ctypes.Structure):
 
 
 class LibCuda:
-    """The driver's library. Each device's primary context is kept, as the CUDA runtime's users do.
+    """The driver's library.
 
     Raises:
         Unavailable: there is no such library, or no GPU.
     """
 
     def __init__(self, library: str = LIBRARY) -> None:
-        try:
-            self._library = ctypes.CDLL(library)
-        except OSError as error:
-            message = (
-                f"CUDA shared memory needs an NVIDIA GPU and its driver ({library}), which this "
-                "machine does not have; use system shared memory, or install the driver"
-            )
-            raise Unavailable(message) from error
-        self._contexts: dict[int, ctypes.c_void_p] = {}
-        try:
-            self._call("cuInit", 0)
-        except Internal as error:
-            message = f"CUDA shared memory needs an NVIDIA GPU: {error.message}"
-            raise Unavailable(message) from error
+        driver = CudaDriver("CUDA shared memory", "use system shared memory", library)
+        self._enter, self._call = driver.enter, driver.call
 
     def open(self, handle: bytes, device: int) -> int:
         """Map another process's memory.
@@ -197,23 +185,3 @@ class LibCuda:
         """Unmap it."""
         self._enter(device)
         self._call("cuIpcCloseMemHandle", ctypes.c_uint64(address))
-
-    def _enter(self, device: int) -> None:
-        """Make a device's context this thread's."""
-        context = self._contexts.get(device)
-        if context is None:
-            number, context = ctypes.c_int(), ctypes.c_void_p()
-            try:
-                self._call("cuDeviceGet", ctypes.byref(number), ctypes.c_int(device))
-                self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
-            except Internal as error:
-                raise Unavailable(f"GPU {device} cannot be used: {error.message}") from error
-            self._contexts[device] = context
-        self._call("cuCtxSetCurrent", context)
-
-    def _call(self, name: str, *arguments: object) -> None:
-        code = getattr(self._library, name)(*arguments)
-        if code:
-            word = ctypes.c_char_p()
-            self._library.cuGetErrorName(code, ctypes.byref(word))
-            raise Internal(f"{name}: {(word.value or b'').decode() or f'error {code}'}")

@@ -61,6 +61,7 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
     outputs: tuple[TensorSpec, ...],
     batchable: bool,
     named_batch: bool | None = None,
+    most_rows: int = 0,
     default_max_batch_size: int = 4,
     auto: bool = True,
     gpus: tuple[int, ...] = (),
@@ -69,7 +70,7 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
     """Fill in all that a recognised configuration leaves open.
 
     ``inputs`` and ``outputs`` are the model file's own, full shapes; () if it has no
-    signature. ``batchable`` and ``named_batch`` are as in ``backend.Signature``.
+    signature. ``batchable``, ``named_batch`` and ``most_rows`` are as in ``backend.Signature``.
     ``gpus`` are the devices of this machine; without ``auto_gpu`` only a group that says
     KIND_GPU is put on them.
 
@@ -85,7 +86,8 @@ def complete(  # noqa: PLR0913 - facts of as many owners: file, command line, ma
             batchable = batchable and not _of_full_rank(config, inputs)
         elif not batchable and config.max_batch_size != 0:
             raise _cannot_batch(config, (*inputs, *outputs))
-        config = _from_file(config, inputs, outputs, batchable, default_max_batch_size)
+        # A file that says how much it can do needs no default.
+        config = _from_file(config, inputs, outputs, batchable, most_rows or default_max_batch_size)
     return _normalised(config, gpus, auto_gpu=auto_gpu)
 
 

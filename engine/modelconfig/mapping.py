@@ -207,6 +207,21 @@ def strings_inside(inner: str) -> Codec:
     return Codec(read, write)
 
 
+def numbers_inside(inner: str) -> Codec:
+    """Correspond to a map whose values are messages with one list of numbers ``inner``."""
+
+    def read(message: Message, name: str, _path: Path, _gathered: Gathered) -> Value:
+        entries = getattr(message, name)
+        return {key: tuple(getattr(entries[key], inner)) for key in sorted(entries)}
+
+    def write(message: Message, name: str, value: Value) -> None:
+        for key, numbers in value.items():
+            getattr(message, name)[key].SetInParent()
+            getattr(getattr(message, name)[key], inner).extend(numbers)
+
+    return Codec(read, write)
+
+
 def optional(of: Correspondence) -> Codec:
     """Correspond to a message that may be absent."""
 

@@ -25,6 +25,7 @@ from engine.modelconfig.mapping import (
     enum,
     enum_word,
     inside,
+    numbers_inside,
     optional,
     repeated,
     restore,
@@ -278,9 +279,25 @@ _ACCELERATORS = Correspondence(
     gpu_execution_accelerator=repeated(_ACCELERATOR),
     cpu_execution_accelerator=repeated(_ACCELERATOR),
 )
+_GRAPH_BOUND = Correspondence(schema.GraphBound, batch_size=SCALAR, input=numbers_inside("dim"))
+_GRAPH_SPEC = Correspondence(
+    schema.GraphSpec,
+    batch_size=SCALAR,
+    input=numbers_inside("dim"),
+    graph_lower_bound=optional(_GRAPH_BOUND),
+)
+_CUDA = Correspondence(
+    schema.CudaOptions,
+    graphs=SCALAR,
+    busy_wait_events=SCALAR,
+    graph_spec=repeated(_GRAPH_SPEC),
+    output_copy_stream=SCALAR,
+)
 _OPTIMIZATION = Correspondence(
     schema.Optimization,
     graph_level=("graph", inside("level", SCALAR)),
+    priority=enum(schema.ModelPriority),
+    cuda=optional(_CUDA),
     execution_accelerators=optional(_ACCELERATORS),
     input_pinned_memory=inside("enable", SCALAR),
     output_pinned_memory=inside("enable", SCALAR),

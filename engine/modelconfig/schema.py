@@ -310,6 +310,41 @@ class ExecutionAccelerators:
     cpu_execution_accelerator: tuple[Accelerator, ...] = ()
 
 
+class ModelPriority(Enum):
+    """How a GPU ranks a model's work against other models'."""
+
+    DEFAULT = "PRIORITY_DEFAULT"
+    MAX = "PRIORITY_MAX"
+    MIN = "PRIORITY_MIN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphBound:
+    """The least batch size and dims, by input, that a CUDA graph is for."""
+
+    batch_size: int = 0
+    input: Mapping[str, Dims] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSpec:
+    """The batch size and dims, by input, that a CUDA graph is for, or the greatest of them."""
+
+    batch_size: int = 0
+    input: Mapping[str, Dims] = field(default_factory=dict)
+    graph_lower_bound: GraphBound | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CudaOptions:
+    """What a model asks of CUDA."""
+
+    graphs: bool = False
+    busy_wait_events: bool = False
+    graph_spec: tuple[GraphSpec, ...] = ()
+    output_copy_stream: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
     """``ModelOptimizationPolicy``, as far as a backend here reads it.
@@ -319,6 +354,8 @@ class Optimization:
     """
 
     graph_level: int | None = None
+    priority: ModelPriority = ModelPriority.DEFAULT
+    cuda: CudaOptions | None = None
     execution_accelerators: ExecutionAccelerators | None = None
     input_pinned_memory: bool | None = None
     output_pinned_memory: bool | None = None

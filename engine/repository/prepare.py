@@ -200,6 +200,7 @@ def fill(declared: Declared, said: Said, terms: Terms) -> ModelConfig:
             outputs=signature.outputs if signature is not None else (),
             batchable=signature is not None and signature.batchable,
             named_batch=signature.named_batch if signature is not None else None,
+            most_rows=signature.most_rows if signature is not None else 0,
             default_max_batch_size=terms.default_max_batch_size(config.backend),
             auto=terms.auto,
             gpus=terms.gpus or (),

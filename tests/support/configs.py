@@ -17,9 +17,12 @@ from engine.modelconfig.schema import (
     Control,
     ControlInput,
     ControlKind,
+    CudaOptions,
     DynamicBatching,
     EnsembleStep,
     ExecutionAccelerators,
+    GraphBound,
+    GraphSpec,
     InitialState,
     InputFormat,
     InstanceGroup,
@@ -28,6 +31,7 @@ from engine.modelconfig.schema import (
     ModelConfig,
     ModelInput,
     ModelOutput,
+    ModelPriority,
     ModelWarmup,
     Optimization,
     QueuePolicy,
@@ -124,9 +128,28 @@ _BATCHING = st.builds(
     priority_queue_policy=st.dictionaries(_UINT64, _QUEUE_POLICIES, max_size=2),
 )
 _ACCELERATORS = _few(st.builds(Accelerator, name=_WORDS, parameters=_MAPS), 2)
+_SHAPES = st.dictionaries(_WORDS, _few(_INT32), max_size=2)
+_GRAPH_BOUNDS = st.builds(GraphBound, batch_size=_INT32, input=_SHAPES)
+_CUDA = st.builds(
+    CudaOptions,
+    graphs=_COINS,
+    busy_wait_events=_COINS,
+    graph_spec=_few(
+        st.builds(
+            GraphSpec,
+            batch_size=_INT32,
+            input=_SHAPES,
+            graph_lower_bound=st.none() | _GRAPH_BOUNDS,
+        ),
+        2,
+    ),
+    output_copy_stream=_COINS,
+)
 _OPTIMIZATION = st.builds(
     Optimization,
     graph_level=st.none() | _INT32,
+    priority=st.sampled_from(ModelPriority),
+    cuda=st.none() | _CUDA,
     execution_accelerators=st.none()
     | st.builds(
         ExecutionAccelerators,
@@ -234,7 +257,6 @@ _METRICS = st.builds(
     family=_WORDS,
     buckets=st.none() | _few(st.floats(allow_nan=False)),
 )
-CUDA = "cuda {\n  graphs: true\n}\n"
 SECONDARY = "secondary_devices {\n  device_id: 7\n}\n"
 
 
@@ -245,8 +267,6 @@ def configs(draw: st.DrawFn) -> ModelConfig:
     kept: dict[str, str] = {name: KEPT[name] for name in other}
     scheduler = draw(st.sampled_from(["none", "dynamic", "sequence", "ensemble"]))
     optimization: Optimization | None = draw(st.none() | _OPTIMIZATION)
-    if optimization is not None and draw(_COINS):
-        kept["optimization.cuda"] = CUDA
     groups = draw(_few(_GROUPS))
     has_secondary = draw(_COINS)
     if groups and has_secondary:

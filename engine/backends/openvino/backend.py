@@ -7,7 +7,6 @@ from pathlib import Path
 
 from engine.backend import Placement, Runnable, Signature
 from engine.backends.openvino import library
-from engine.backends.openvino.compiled import Shelf
 from engine.backends.openvino.graph import find, read_model
 from engine.backends.openvino.request import Compiled, Request
 from engine.backends.openvino.settings import Settings, read
@@ -15,6 +14,7 @@ from engine.errors import ConfigError, InvalidArgument, Unavailable
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.findings import located
 from engine.modelconfig.schema import ModelConfig
+from engine.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 

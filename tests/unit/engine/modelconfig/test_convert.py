@@ -10,11 +10,15 @@ import pytest
 from engine.errors import ConfigError
 from engine.modelconfig import convert
 from engine.modelconfig.schema import (
+    CudaOptions,
     DynamicBatching,
+    GraphBound,
+    GraphSpec,
     InstanceGroup,
     InstanceKind,
     ModelConfig,
     ModelInput,
+    ModelPriority,
     Optimization,
     VersionPolicy,
 )
@@ -32,7 +36,17 @@ instance_group < count: 2 kind: KIND_CPU >
 dynamic_batching { max_queue_delay_microseconds: 100 }
 parameters { key: "intra_op_thread_count" value: { string_value: "2" } }
 parameters [ { key: "a" value { string_value: "b" } } ]
-optimization { graph { level: -1 } cuda { graphs: true } }
+optimization {
+  graph { level: -1 } priority: PRIORITY_MAX
+  cuda {
+    graphs: true
+    graph_spec {
+      batch_size: 8 input { key: "data" value { dim: [ 3, 224, 224 ] } }
+      graph_lower_bound { batch_size: 5 }
+    }
+  }
+}
+model_operations { op_library_filename: "ops.so" }
 model_transaction_policy { decoupled: true }
 response_cache { enable: true }
 """
@@ -61,8 +75,17 @@ def test_every_way_of_writing_is_read() -> None:
     assert config.instance_group == (InstanceGroup(count=2, kind=InstanceKind.KIND_CPU),)
     assert config.dynamic_batching == DynamicBatching(max_queue_delay_microseconds=100)
     assert config.parameters == {"intra_op_thread_count": "2", "a": "b"}
-    assert config.optimization == Optimization(graph_level=-1)
-    assert config.other == {"optimization.cuda": "cuda {\n  graphs: true\n}\n"}
+    spec = GraphSpec(
+        batch_size=8, input={"data": (3, 224, 224)}, graph_lower_bound=GraphBound(batch_size=5)
+    )
+    assert config.optimization == Optimization(
+        graph_level=-1,
+        priority=ModelPriority.MAX,
+        cuda=CudaOptions(graphs=True, graph_spec=(spec,)),
+    )
+    assert config.other == {
+        "model_operations": 'model_operations {\n  op_library_filename: "ops.so"\n}\n'
+    }
     assert config.decoupled
     assert config.response_cache
 

@@ -1,9 +1,8 @@
-"""Compiled models, shared by the instances of a model version.
+"""What the instances of a model version share: a compiled model, an engine.
 
-An instance of OpenVINO is an infer request of one compiled model (see ``settings``, rule 1), so the
-first instance that is loaded compiles it, the others find it, and the last that is closed lets it
-go. A model is found again only if its file, its configuration and its settings are the same: a
-reload compiles anew while the old version serves.
+The first instance that is loaded makes it, the others find it, and the last that is closed lets it
+go. Whoever shares chooses the key: with the file, the configuration and the settings in it, a
+reload makes it anew while the old version serves.
 """
 
 from __future__ import annotations
