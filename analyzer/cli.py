@@ -228,6 +228,24 @@ Http = Annotated[
 Grpc = Annotated[
     str | None, _flag(SERVER, "Of a remote server.", "--triton-grpc-endpoint", metavar="HOST:PORT")
 ]
+MetricsUrl = Annotated[
+    str | None,
+    _flag(
+        SERVER,
+        "Metrics page of a remote server. (default: port 8002 of its host)",
+        "--triton-metrics-url",
+        metavar="URL",
+    ),
+]
+Monitoring = Annotated[
+    str | None,
+    _flag(
+        SERVER,
+        "Seconds between two readings of a remote server's metrics. (default: 1)",
+        "--monitoring-interval",
+        metavar="SECONDS",
+    ),
+]
 Results = Annotated[
     Path, typer.Option("--export-path", "-e", help="Folder that holds the results.")
 ]
@@ -271,6 +289,8 @@ def profile(
     triton_launch_mode: Launch = None,
     triton_http_endpoint: Http = None,
     triton_grpc_endpoint: Grpc = None,
+    triton_metrics_url: MetricsUrl = None,
+    monitoring_interval: Monitoring = None,
 ) -> None:
     """Serve variants of a model's configuration, load-test each, and keep the best.
 

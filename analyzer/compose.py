@@ -25,9 +25,11 @@ from analyzer.launcher import Endpoint, Launcher
 from analyzer.launchers import local, remote
 from analyzer.load.driver import DriverSettings, drive
 from analyzer.load.payload import concrete
+from analyzer.measure import scrape
 from analyzer.measure.aggregate import observed
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
+from analyzer.measure.scrape import PageWatch
 from analyzer.profile import Bench, Measured
 from analyzer.profile import profile as run
 from analyzer.ranking.goal import Goal, parse_goal
@@ -95,6 +97,8 @@ class _Profile:
             machine["server_only"] = idle_gpus()
         for warning in machine.get("warnings", ()):
             self._console.print(f"Warning: {warning}", style="yellow", highlight=False)
+        if self._options.launch_mode is LaunchMode.REMOTE:
+            self._say_unmeasured(scrape.why_unreadable(self._metrics_url()))
         source = self._source()
         head = self._head(source, machine)
         with ExitStack() as stack:
@@ -121,6 +125,10 @@ class _Profile:
                 f"{self._place.journal}. Repair the cause, then run the same command again: it "
                 "measures nothing twice"
             ) from error
+
+    def _say_unmeasured(self, reason: str) -> None:
+        if reason:
+            self._console.print(f"Note: {reason}", style="yellow", highlight=False, markup=False)
 
     def _sweep(self, journal: Journal, launcher: Launcher, stop: Callable[[], bool]) -> Campaign:
         """Go on from the journal's rows until the campaign is over or ``stop()`` turns true."""
@@ -285,12 +293,22 @@ class _Profile:
             data=options.input_data,
         )
 
+    def _watch(self, endpoint: Endpoint) -> Watch | PageWatch:
+        """Watch the server's processes and machine; one elsewhere by its metrics page."""
+        if endpoint.pid is not None:
+            return Watch(endpoint.pid)
+        seconds = self._options.monitoring_seconds
+        return PageWatch(self._metrics_url(), self._options.model, period_s=seconds)
+
+    def _metrics_url(self) -> str:
+        return self._options.metrics_url or scrape.default_url(self._options.http_endpoint)
+
     def _gauge(self, display: Display) -> Callable[[Endpoint, LoadSpec], Measured]:
         model = self._options.model
         settings = DriverSettings(shapes=self._options.shapes)
 
         def gauge(endpoint: Endpoint, load: LoadSpec) -> Measured:
-            with Watch(endpoint.pid) as watch:
+            with self._watch(endpoint) as watch:
                 # Ctrl-C lets the running measurement finish, so it does not stop the client.
                 driven = drive(
                     endpoint,
@@ -339,6 +357,7 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
         "verify_pairs": options.verify_pairs,
         "seed": options.seed,
         "grpc_endpoint": options.grpc_endpoint,
+        "metrics_url": options.metrics_url,
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
 

@@ -44,6 +44,8 @@ KEYS: Mapping[str, tuple[str, values.Parse]] = {
     "triton_launch_mode": ("launch_mode", values.member(LaunchMode)),
     "triton_http_endpoint": ("http_endpoint", values.text),
     "triton_grpc_endpoint": ("grpc_endpoint", values.text),
+    "triton_metrics_url": ("metrics_url", values.text),
+    "monitoring_interval": ("monitoring_seconds", values.number(0.05)),
     "search_time": ("search_seconds", values.number(1)),
     "verify_pairs": ("verify_pairs", values.whole(0)),
     "measurement_interval": ("window_seconds", values.milliseconds(50)),
@@ -56,7 +58,7 @@ KEYS: Mapping[str, tuple[str, values.Parse]] = {
 
 #: Model Analyzer's keys that this version knows of and does not do yet
 LATER = frozenset({
-    "checkpoint_directory", "monitoring_interval", "duration_seconds", "collect_cpu_metrics",
+    "checkpoint_directory", "duration_seconds", "collect_cpu_metrics",
     "gpus", "always_report_gpu_metrics", "dcgm_disable", "skip_summary_reports",
     "skip_detailed_reports", "model_type", "output_model_repository_path",
     "override_output_model_repository", "client_max_retries", "perf_analyzer_flags",
@@ -64,7 +66,7 @@ LATER = frozenset({
     "weighting", "request_rate", "reload_model_disable", "bls_composing_models",
     "ensemble_composing_models", "cpu_only_composing_models", "perf_analyzer_timeout",
     "perf_analyzer_cpu_util", "perf_analyzer_path", "perf_output", "perf_output_path",
-    "perf_analyzer_max_auto_adjusts", "triton_docker_image", "triton_metrics_url",
+    "perf_analyzer_max_auto_adjusts", "triton_docker_image",
     "triton_server_path", "triton_output_path", "triton_docker_mounts", "triton_docker_labels",
     "triton_docker_shm_size", "triton_install_path", "early_exit_enable",
     "run_config_search_max_request_rate", "run_config_search_min_request_rate",

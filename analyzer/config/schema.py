@@ -24,7 +24,8 @@ class ProfileOptions:
     ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
     ``tolerance`` is the spread of the last three windows under which a measurement counts as
     stable (0.1: ten per cent). ``shapes`` gives input shapes by name, without the batch dimension,
-    where the model leaves them open.
+    where the model leaves them open. ``metrics_url`` is where a remote server's metrics are (None:
+    at its host's port 8002), read every ``monitoring_seconds``.
     """
 
     model: str
@@ -48,6 +49,8 @@ class ProfileOptions:
     launch_mode: LaunchMode = LaunchMode.LOCAL
     http_endpoint: str = "localhost:8000"
     grpc_endpoint: str | None = None
+    metrics_url: str | None = None
+    monitoring_seconds: float = 1.0
     server_flags: tuple[str, ...] = ()
     startup_timeout_s: float = 120.0
     fresh: bool = False

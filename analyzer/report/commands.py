@@ -36,6 +36,8 @@ FLAGS: Mapping[str, str] = {
     "tolerance": "--stability-percentage",
     "input_data": "--input-data",
     "shapes": "--shape",
+    "grpc_endpoint": "--triton-grpc-endpoint",
+    "metrics_url": "--triton-metrics-url",
 }
 #: flags that are given once for each of their values
 _REPEATED = frozenset({"model_repository", "shapes"})

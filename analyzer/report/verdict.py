@@ -292,9 +292,23 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
             f"{wording.count(len(shaky), 'measurement')} did not settle within the tolerance, "
             "marked unstable."
         )
+    yield from _disturbances(evidence)
     yield from evidence.head.machine.get("warnings") or ()
     if evidence.omitted.torn:
         yield (
             f"{wording.count(evidence.omitted.torn, 'line')} of the journal could not be read and "
             f"{'is' if evidence.omitted.torn == 1 else 'are'} left out."
+        )
+
+
+def _disturbances(evidence: Evidence) -> Iterator[str]:
+    """Say that something besides the server shaped numbers: of the chosen one's rather."""
+    chosen = () if evidence.chosen is None else (evidence.chosen.best,)
+    marked = [row for row in evidence.measured if row.remarks]
+    if marked:
+        first = next((row for row in (*chosen, *marked) if row.remarks), marked[0])
+        yield (
+            f"{wording.count(len(marked), 'measurement')} of {len(evidence.measured)} did not have "
+            f"the machine to themselves, or not at full speed; so number {first.number}: "
+            f"{'; '.join(first.remarks)}."
         )

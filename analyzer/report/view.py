@@ -22,7 +22,7 @@ _CONTEXT = 2
 #: so many configuration files are shown; the chosen and the default one are always among them
 _MOST_FILES = 12
 #: facts of the machine that have a place of their own
-_ELSEWHERE = frozenset({"versions", "warnings", "server_only"})
+_ELSEWHERE = frozenset({"versions", "warnings", "environment", "server_only"})
 #: options whose names say too little beside their values
 _OPTIONS = {"model": "model digest", "max_windows": "windows at most"}
 

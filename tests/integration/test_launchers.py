@@ -1,6 +1,7 @@
 """Launchers and the load client with the real engine: what the tiny servers stand in for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from analyzer.launchers import local, remote
 from analyzer.load.driver import drive
 from analyzer.measure.aggregate import observed
 from analyzer.measure.observe import Watch
+from analyzer.measure.scrape import PageWatch
 from analyzer.metrics import evaluate
 from analyzer.record.row import LoadSpec
 from engine.modelconfig.schema import ModelConfig
@@ -86,8 +88,10 @@ def test_a_model_is_measured_from_end_to_end(source: Path, tmp_path: Path, proto
     launcher = launcher_of(source, tmp_path)
     endpoint = launcher.serve(MODEL, None, variant="default")
     load = LoadSpec(protocol=protocol, concurrency=4, window_seconds=0.2, max_windows=3)
-    with Watch(endpoint.pid) as watch:
+    page = PageWatch(endpoint.metrics or "", MODEL, period_s=0.1)
+    with Watch(endpoint.pid) as watch, page:
         driven = drive(endpoint, MODEL, load, stop=lambda: False, on_window=lambda _: None)
+    outside = observed(replace(driven, server=None), page.seen(), load)
     metrics = evaluate(observed(driven, watch.seen(), load))
     launcher.close()
     assert driven.failed == 0
@@ -99,3 +103,9 @@ def test_a_model_is_measured_from_end_to_end(source: Path, tmp_path: Path, proto
     assert 0 < inside < metrics["perf_latency_avg"]
     assert metrics["cpu_utilization"] > 1
     assert metrics["cpu_used_ram"] > 10
+    # Who cannot ask for statistics reads as much off the metrics page.
+    assert outside.server is not None
+    assert outside.server.requests == pytest.approx(driven.server.requests, rel=0.3)
+    assert outside.server.compute_infer_ns == pytest.approx(driven.server.compute_infer_ns, rel=0.3)
+    assert 0 < evaluate(outside)["cpu_machine_utilization"] <= 100
+    assert "shows no GPU" in outside.absent["gpu"]

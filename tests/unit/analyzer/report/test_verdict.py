@@ -160,6 +160,21 @@ def test_doubts_stand_in_the_bullets() -> None:
     assert "2 lines of the journal could not be read and are left out." in bullets
 
 
+def test_disturbances_are_counted_and_the_chosen_ones_said() -> None:
+    chosen = gather(made.head(), SWEEP, parse_goal()).chosen
+    assert chosen is not None
+    marked = {SWEEP[0].number, chosen.best.number}
+    rows = [
+        replace(row, remarks=(f"others ran in {row.number}",)) if row.number in marked else row
+        for row in SWEEP
+    ]
+    said = " ".join(verdict(rows).bullets)
+    assert "2 measurements of " in said
+    number = chosen.best.number
+    assert f"so number {number}: others ran in {number}." in said
+    assert "to themselves" not in " ".join(verdict(SWEEP).bullets)
+
+
 def test_gpus_are_named_only_if_they_may_have_been_used() -> None:
     on_gpu = judge(gather(made.head(machine=made.GPU_MACHINE), made.resnet50(gpu=True), Goal()))
     on_cpu = judge(gather(made.head(machine=made.GPU_MACHINE), SWEEP, Goal()))
