@@ -30,8 +30,11 @@ _MADE_OF: Mapping[str, tuple[tuple[str, ...], str]] = {
         "pip install 'servetune[tensorflow]'",
     ),
     "tensorrt": (
-        ("tensorrt-cu13", "tensorrt-cu12", "tensorrt", "tensorrt-rtx"),
-        "pip install 'servetune[tensorrt]'",
+        (
+            *("tensorrt-cu13", "tensorrt-cu12", "tensorrt"),
+            *("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
+        ),
+        "pip install 'servetune[tensorrt]', or 'servetune[tensorrt-rtx]'; both need an NVIDIA GPU",
     ),
 }
 #: looks a distribution's version up; None if it is not installed

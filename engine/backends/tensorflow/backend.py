@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,12 +29,36 @@ def _installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def _without_cuda() -> bool:
+    """Say whether the installed TensorFlow is the build that has no CUDA in it."""
+    try:
+        metadata.version("tensorflow-cpu")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class TensorFlow:
-    """Loads ``model.savedmodel`` or ``model.graphdef``; ``has`` says if a package is installed."""
+    """Loads ``model.savedmodel`` or ``model.graphdef``; ``has`` says if a package is installed.
+
+    ``on_cpu_only`` says whether its TensorFlow can use no GPU.
+    """
 
     has: Callable[[str], bool] = _installed
+    on_cpu_only: Callable[[], bool] = _without_cuda
     shelf: Shelf = field(default_factory=Shelf)
+
+    def no_gpu(self) -> str:
+        """Say why what is installed cannot use a GPU, "" if it can. TensorFlow is not imported."""
+        install = "pip install 'tensorflow[and-cuda]'"
+        if not self.has("tensorflow"):
+            if self.has("openvino"):
+                return f"OpenVINO runs TensorFlow models on the CPU only; {install}"
+            return ""  # which the load will say in full
+        if self.on_cpu_only():
+            return f"tensorflow-cpu has no CUDA in it; pip uninstall -y tensorflow-cpu && {install}"
+        return ""
 
     def inspect(self, directory: Path, config: ModelConfig) -> Signature | None:
         """Read a SavedModel's signature; None for a frozen graph, and where a rank is not known.

@@ -10,6 +10,7 @@ import pytest
 from engine.backend import Grounded, find
 from engine.backends.onnxruntime.providers import lacking
 from engine.backends.pytorch.backend import PyTorch
+from engine.backends.tensorflow.backend import TensorFlow
 
 
 def _torch(*, sees: bool) -> Any:
@@ -38,6 +39,16 @@ def test_onnx_runtime_can_if_it_has_the_cuda_provider() -> None:
     assert "pip install onnxruntime-gpu" in lacking(cuda, [cpu])
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "pytorch"])
+@pytest.mark.triton("2b.1")
+def test_tensorflow_can_in_the_build_that_has_cuda() -> None:
+    def said(*packages: str, cpu: bool = False) -> str:
+        return TensorFlow(has=packages.__contains__, on_cpu_only=lambda: cpu).no_gpu()
+
+    assert said("tensorflow") == said() == ""
+    assert "tensorflow-cpu has no CUDA in it" in said("tensorflow", cpu=True)
+    assert "OpenVINO runs TensorFlow models on the CPU only" in said("openvino")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "pytorch", "tensorflow", "tensorrt"])
 def test_the_backends_say_so(name: str) -> None:
     assert isinstance(find(name), Grounded)
