@@ -105,14 +105,16 @@ def asker(address: str, size: int) -> Callable[[float], None]:
     return once
 
 
-def killing(requests: int, scratch: Path, seed: int = 0) -> Kills:
-    """Ask so often, while processes are killed."""
+def killing(
+    requests: int, scratch: Path, pause_s: tuple[float, float] = PAUSE_S, seed: int = 0
+) -> Kills:
+    """Ask so often, while processes are killed, ``pause_s`` (from, to) after each other."""
     repository = scratch / "kills"
     write(repository, INSTANCES)
     told, before = Kills(requests=requests), set(Path("/dev/shm").iterdir())  # noqa: S108 - read only
     with running(repository) as server:
         begun, over = time.perf_counter(), threading.Event()
-        killer = threading.Thread(target=_kill, args=(server, told, over, random.Random(seed)))  # noqa: S311 - when to kill
+        killer = threading.Thread(target=_kill, args=(server, told, over, pause_s, seed))
         clients = [
             threading.Thread(target=_ask, args=(server, told, requests // CLIENTS))
             for _ in range(CLIENTS)
@@ -146,10 +148,13 @@ def _ask(server: Server, told: Kills, requests: int) -> None:
                 told.answered += 1
 
 
-def _kill(server: Server, told: Kills, over: threading.Event, chance: random.Random) -> None:
+def _kill(
+    server: Server, told: Kills, over: threading.Event, pause_s: tuple[float, float], seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - when to kill
     client = tritonclient.http.InferenceServerClient(server.endpoint.http)
     seen: set[int] = set()
-    while not over.wait(chance.uniform(*PAUSE_S)):
+    while not over.wait(chance.uniform(*pause_s)):
         children = server.root.children()
         seen |= {one.pid for one in children}
         if not children:
@@ -199,7 +204,13 @@ def _cost(server: Server, place: str, size: str, seconds: float) -> Cost:
     return Cost(place=place, size=size, per_second=rate, p50_us=float(p50), p99_us=float(p99))
 
 
-def markdown(taken_at: str, machine: Mapping[str, str], told: Kills, cost: Sequence[Cost]) -> str:
+def markdown(
+    taken_at: str,
+    machine: Mapping[str, str],
+    told: Kills,
+    cost: Sequence[Cost],
+    pause_s: tuple[float, float] = PAUSE_S,
+) -> str:
     """Lay the figures out."""
     rows = {
         "requests": told.requests,
@@ -219,7 +230,7 @@ def markdown(taken_at: str, machine: Mapping[str, str], told: Kills, cost: Seque
         table(("", ""), machine.items()),
         (
             f"{CLIENTS} clients ask over HTTP, one request at a time each, a model of {INSTANCES} "
-            f"instances. Every {PAUSE_S[0]:g} to {PAUSE_S[1]:g} s one of its processes is killed."
+            f"instances. Every {pause_s[0]:g} to {pause_s[1]:g} s one of its processes is killed."
         ),
         table(("", ""), ((name, str(value)) for name, value in rows.items())),
         "## What a process costs",
@@ -235,21 +246,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench python-kills")
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measured cost")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        nargs=2,
+        default=PAUSE_S,
+        metavar=("FROM", "TO"),
+        help="seconds between two kills",
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--quick", action="store_true", help="300 requests; nothing is written")
     given = parser.parse_args()
+    pause_s = (given.pause[0], given.pause[1])
     here = described()
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
-        told = killing(300 if given.quick else given.requests, Path(scratch))
+        told = killing(300 if given.quick else given.requests, Path(scratch), pause_s)
         cost = costs(0.5 if given.quick else given.seconds, Path(scratch))
-    page = markdown(taken_at, here, told, cost)
+    page = markdown(taken_at, here, told, cost, pause_s)
     sys.stdout.write(page)
     sys.stdout.write("".join(f"{n} x {text}\n" for text, n in Counter(told.unclear).items()))
     if not given.quick:
         plain: dict[str, Any] = {"taken_at": taken_at, "machine": here}
-        plain |= {"kills": asdict(told), "costs": [asdict(one) for one in cost]}
-        keep(given.output, plain, page, "python-kills")
+        plain |= {"pause_s": pause_s, "kills": asdict(told), "costs": [asdict(one) for one in cost]}
+        often = (
+            ""
+            if pause_s == PAUSE_S
+            else "-every-{:.0f}-to-{:.0f}-ms".format(*(1000 * one for one in pause_s))
+        )
+        keep(given.output, plain, page, f"python-kills{often}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ class _Attended:
 
     def execute(self, batch: Sequence[Work]) -> None:
         """Have the model execute a batch; raises what it raises."""
-        with self._calls.attending(batch, held=not self.overlaps):
+        lasting = bool(getattr(self._executor, "lasting", True))
+        with self._calls.attending(batch, held=not self.overlaps, lasting=lasting):
             self._executor.execute(batch)
 
     def describe(self) -> Mapping[str, str]:

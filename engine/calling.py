@@ -15,9 +15,9 @@ itself, in a child what stands for it there (``engine.child.asking``). Rules:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,13 +26,13 @@ from weakref import WeakValueDictionary
 
 from engine.backend import Work
 from engine.errors import EngineError, InvalidArgument, NotFound, Unavailable, Unsupported
-from engine.inside import Call, Callee, Inside
+from engine.inside import Call, Callee, Inside, Meters, asked_by
 from engine.types import InferRequest, InferResponse
 from engine.waits import Key, Member
 
 #: gets every answer to a call, and whether it is the last; must not block
 Told = Callable[[InferResponse | EngineError, bool], None]
-#: what is asked of the server besides calls: ``load``, ``unload``, ``ready``
+#: what is asked of the server besides calls: ``load``, ``unload``, ``ready``, ``metric``
 Question = Mapping[str, Any]
 
 
@@ -58,11 +58,16 @@ class Caller(Protocol):
         """Ask something that has one answer, and wait for it.
 
         ``{"what": "load", "model": ..., "config": ...}`` (with ``files``), ``{"what": "unload",
-        "model": ..., "dependents": ...}``, ``{"what": "ready", "model": ..., "version": ...}``.
+        "model": ..., "dependents": ...}``, ``{"what": "ready", "model": ..., "version": ...}``,
+        ``{"what": "metric", ...}`` (``engine.inside.Meters``).
 
         Raises:
             EngineError: what came of it instead.
         """
+        ...
+
+    def tell(self, statement: Question) -> None:
+        """Say something of a metric that has no answer."""
         ...
 
 
@@ -84,7 +89,10 @@ class Nobody:
 
     def ask(self, question: Question, files: Mapping[str, bytes] | None = None) -> Any:  # noqa: ANN401, ARG002 - protocol
         """Say so."""
-        raise Unavailable(f"{question['what']}: there is no way to the server's models here")
+        raise Unavailable(f"{question['what']}: there is no way to the server here")
+
+    def tell(self, statement: Question) -> None:
+        """Tell nobody."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +130,7 @@ class Calls:
         self._inside = inside
         self._member = Member(model)
         self._numbers = itertools.count(1)
+        self._executing = 0
         self._batches: WeakValueDictionary[int, _Doing] = WeakValueDictionary()
         self._open: set[_Asked] = set()
         inside.post(inside.waits.join, self._member)
@@ -129,9 +138,14 @@ class Calls:
     # What the instance's thread says.
 
     @contextmanager
-    def attending(self, works: Sequence[Work], *, held: bool) -> Iterator[None]:
-        """Execute a batch in the server's process; see ``began``."""
+    def attending(self, works: Sequence[Work], *, held: bool, lasting: bool) -> Iterator[None]:
+        """Execute a batch in the server's process; see ``began``.
+
+        Unless it is ``lasting``, it is over when it was executed, and what any thread of the
+        instance does meanwhile is done for it.
+        """
         number = next(self._numbers)
+        self._executing = 0 if lasting else number
         taken_back = self.began(number, [one.request for one in works], held=held)
         for place, work in enumerate(works):
             work.replies.watch(partial(taken_back, place))
@@ -140,6 +154,7 @@ class Calls:
             yield
         finally:
             _doing.reset(before)
+            self._executing = 0
             self.ran(number)
 
     def began(
@@ -172,7 +187,7 @@ class Calls:
         batch: int | None = None,
     ) -> Callable[[], None]:
         """Have a model asked; ``batch`` is what the call is made for."""
-        asked = _Asked(told, _doing.get() if batch is None else batch)
+        asked = _Asked(told, _doing.get() or self._executing if batch is None else batch)
         self._inside.post(self._begin, asked, (model, version), request, decoupled)
         return partial(self._inside.post, self._cancel, asked)
 
@@ -180,13 +195,40 @@ class Calls:
         """Ask something that has one answer, and wait for it; not on the loop's thread."""
         return self.begin(question, files).result()
 
-    def begin(self, question: Question, files: Mapping[str, bytes] | None = None) -> Future[Any]:
-        """Ask something that has one answer, which may come at any time."""
+    def begin(
+        self,
+        question: Question,
+        files: Mapping[str, bytes] | None = None,
+        holder: Hashable | None = None,
+    ) -> Future[Any]:
+        """Ask something that has one answer, which may come at any time.
+
+        ``holder`` is who holds the metrics that are made, if not this instance.
+        """
+        if question["what"] == "metric":
+            answer: Future[Any] = Future()
+            try:
+                answer.set_result(self._meters().do(holder or self, question))
+            except EngineError as error:
+                answer.set_exception(error)
+            return answer
         return self._inside.begin(self._answer(question, files or {}))
 
-    def drop(self) -> None:
+    def tell(self, statement: Question, holder: Hashable | None = None) -> None:
+        """Say something of a metric that has no answer."""
+        with suppress(EngineError):  # it was let go of meanwhile
+            self._meters().do(holder or self, statement)
+
+    def _meters(self) -> Meters:
+        if self._inside.meters is None:
+            raise Unavailable("there are no metrics here")
+        return self._inside.meters
+
+    def drop(self, holder: Hashable | None = None) -> None:
         """Take everything back: whoever asked is gone."""
         self._inside.post(self._drop)
+        if self._inside.meters is not None:
+            self._inside.meters.leave(holder or self)
 
     def close(self) -> None:
         """Take everything back, for good."""
@@ -280,6 +322,7 @@ class Calls:
 
     async def _answer(self, question: Question, files: Mapping[str, bytes]) -> Any:  # noqa: ANN401 - protocol
         models, name = self._inside.models, question.get("model", "")
+        asked_by.set(self._member.model[0])
         match question["what"]:
             case "load":
                 config = question.get("config", "")

@@ -44,6 +44,7 @@ from engine.repository.scan import CONFIG
 from engine.service import Service
 from engine.sharing import RateLimit
 from engine.telemetry import log, machine
+from engine.telemetry.custom import CustomMetrics
 from engine.telemetry.devices import Devices
 from engine.telemetry.gpus import Gpus
 from engine.telemetry.gpus import find as find_gpus
@@ -103,7 +104,8 @@ async def _serve(options: ServeOptions) -> int:
     stop = _stop_on_signals(loop)
     clock = SystemClock()
     with reserved(options):
-        inside = Inside(loop)
+        custom = CustomMetrics()
+        inside = Inside(loop, meters=custom)
         gpus = await loop.run_in_executor(None, find_gpus, os.environ)
         host = _host(options, clock, inside, gpus)
         devices = await _devices(options, loop, gpus)
@@ -114,7 +116,7 @@ async def _serve(options: ServeOptions) -> int:
             await _load(options, registry, stop)
             regions = RegionTable(open_system, OpenCuda()) if options.allow_client_shm else None
             service = Service(registry, options, regions)
-            page = MetricsPage(registry.models, devices, options.metrics_config, clock)
+            page = MetricsPage(registry.models, devices, options.metrics_config, clock, custom)
             listeners = await _listen(options, service, page)
         except EngineError:
             await registry.stop(options.exit_timeout_secs)

@@ -17,8 +17,9 @@ version, held while it may be needed, checked, called, taken back. Does not own 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -28,6 +29,9 @@ from engine.types import InferRequest, InferResponse, TensorSpec
 from engine.waits import Waits
 
 _Value = TypeVar("_Value")
+
+#: the model whose code asks for what this task does; "" where nobody's does
+asked_by: ContextVar[str] = ContextVar("asked_by", default="")
 
 
 class Took(Protocol):
@@ -117,6 +121,18 @@ class Models(Protocol):
         ...
 
 
+class Meters(Protocol):
+    """The metrics that models' code makes (``engine.telemetry.custom.CustomMetrics``)."""
+
+    def do(self, holder: Hashable, statement: Mapping[str, Any]) -> float | None:
+        """Do what a model's code says; raises EngineError."""
+        ...
+
+    def leave(self, holder: Hashable) -> None:
+        """Learn that a holder is gone, and with it what it alone held."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call under way."""
@@ -133,13 +149,19 @@ class Inside:
     """The way to the models of a server, for those that run in it.
 
     It is made before the models are there, and connected to them once they can be found. ``waits``
-    knows which calls wait for what.
+    knows which calls wait for what, ``meters`` what models' code counts, if anybody does.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, models: Models | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        models: Models | None = None,
+        meters: Meters | None = None,
+    ) -> None:
         self._loop = loop
         self._models = models
         self.waits = Waits()
+        self.meters = meters
 
     def connect(self, models: Models) -> None:
         """Say where models are found from now on."""

@@ -10,7 +10,8 @@ Owns where a block lies and when its place is free again. Does not own which pro
    and no message is needed;
 3. an arena grows by steps and is never cut (it is sealed), so that no end of one process can take
    pages from under the other. What it did not need for a while goes back to the system;
-4. who needs more than an arena's limit is refused.
+4. who needs more than an arena's limit is refused;
+5. the descriptor is used under a lock, and not once it is closed: its number may be another's then.
 """
 
 from __future__ import annotations
@@ -82,6 +83,13 @@ class Arena:
         """Take a block back that nobody was told of."""
         self._map[at] = 0
 
+    def close(self) -> None:
+        """Give the descriptor back; what lies in the memory stays as long as somebody sees it."""
+        with self._lock:
+            number, self._number = self._number, -1
+            if number >= 0:
+                os.close(number)
+
     def _take(self, size: int) -> tuple[int, mmap.mmap]:
         need = _HEAD + -(-size // _HEAD) * _HEAD
         with self._lock:
@@ -117,6 +125,8 @@ class Arena:
 
     def _grow(self, needed: int) -> None:
         size = self._size + -(-(needed - self._size) // self._growth) * self._growth
+        if self._number < 0:
+            raise Unavailable("the process that this memory is shared with is gone")
         if self._limit and size > self._limit:
             raise Unavailable(
                 f"Failed to increase the shared memory pool size to {size} bytes: its limit is"
@@ -147,9 +157,18 @@ class Window:
         lent = _Lent(*self._mapped(at + _HEAD + size), at, size)
         return np.asarray(lent).view(dtype).reshape(shape)
 
+    def close(self) -> None:
+        """Give the descriptor back; what is seen of the memory stays."""
+        with self._lock:
+            number, self._number = self._number, -1
+            if number >= 0:
+                os.close(number)
+
     def _mapped(self, needed: int) -> tuple[mmap.mmap, int]:
         with self._lock:
             if self._map is None or needed > self._size:
+                if self._number < 0:
+                    raise Unavailable("the process that this memory is shared with is gone")
                 self._size = os.fstat(self._number).st_size
                 self._map = mmap.mmap(self._number, self._size)
                 self._address = np.frombuffer(self._map, np.uint8).ctypes.data

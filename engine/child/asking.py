@@ -78,6 +78,10 @@ class Asking:
             raise read_error(answer["error"])
         return answer["value"]
 
+    def tell(self, statement: Mapping[str, Any]) -> None:
+        """Say something that has no answer."""
+        self._outside.say({"t": "tell", "statement": dict(statement)})
+
 
 def _heard(told: Told, window: Window, message: Message) -> None:
     final = message["final"]

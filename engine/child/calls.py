@@ -8,7 +8,8 @@ event loop that answers. Does not own the calls themselves (``engine.calling``).
   ``version``, ``decoupled``, ``request``. Answered by ``came`` until ``final``;
 - ``uncall``: ``of`` (the number of a call): it is not wanted any more;
 - ``ask``: ``n``, ``question``, ``files`` (names, and where their bytes are). Answered by one
-  ``came``, with ``value`` or ``error``.
+  ``came``, with ``value`` or ``error``;
+- ``tell``: ``statement``, which has no answer.
 """
 
 from __future__ import annotations
@@ -63,14 +64,15 @@ class ChildCalls:
                     cancel()
             case "ask":
                 files = read_files(message["files"], child.window)
-                answer = self._calls.begin(message["question"], files)
+                answer = self._calls.begin(message["question"], files, holder=child)
                 answer.add_done_callback(partial(self._asked, child, message["n"]))
+            case "tell":
+                self._calls.tell(message["statement"], holder=child)
 
     def lost(self, child: Child) -> None:
         """Take back what a child that died has called."""
-        del child
         self._under_way.clear()
-        self._calls.drop()
+        self._calls.drop(holder=child)
 
     def close(self) -> None:
         """End it: there will be no child any more."""

@@ -75,8 +75,12 @@ class Outside:
         number = message["n"]
         with self._lock:
             heard = self._calls.pop(number, None) if message["final"] else self._calls.get(number)
-        if heard is not None:
+        if heard is None:
+            return
+        try:
             heard(message)
+        except Exception:  # whoever asked is at fault; the others go on to be heard
+            logging.getLogger("engine.child").exception("an answer could not be taken")
 
 
 class _Way:

@@ -22,7 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -91,28 +91,34 @@ class Child:
         self._setup = setup
         self._heard, self._died = heard, died
         self.over = threading.Event()
-        memory = setup.memory
-        ours, theirs = socket.socketpair()
-        to, back = (open_memory(memory.prefix + setup.name) for _ in range(2))
-        try:
-            self.arena = Arena(to, size=memory.size, growth=memory.growth, limit=memory.limit)
-            cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-            numbers = (theirs.fileno(), to, back)
-            self._popen = _nursery.have(lambda: self._spawn(cores, numbers))
-        except OSError as fault:
-            for number in (to, back):
-                os.close(number)
-            ours.close()
-            raise Internal(f"{setup.python} cannot be started: {fault}") from fault
-        finally:
-            theirs.close()
-        self._descriptors = (to, back)
-        self.window = Window(back)
+        with ExitStack() as undo:
+            try:
+                ours = self._spawned(undo)
+            except OSError as fault:
+                raise Internal(f"{setup.python} cannot be started: {fault}") from fault
+            undo.pop_all()
         self._channel = Channel(ours)
         self.pid = self._popen.pid
         self._thread = threading.Thread(
             target=self._listen, name=f"{setup.name} child", daemon=True
         )
+
+    def _spawned(self, undo: ExitStack) -> socket.socket:
+        """Start the process; what is opened for it is closed by ``undo``. Gives our end."""
+        memory, name = self._setup.memory, self._setup.memory.prefix + self._setup.name
+        ours, theirs = socket.socketpair()
+        undo.callback(ours.close)
+        with theirs:
+            to = open_memory(name)
+            self.arena = Arena(to, size=memory.size, growth=memory.growth, limit=memory.limit)
+            undo.callback(self.arena.close)
+            back = open_memory(name)
+            self.window = Window(back)
+            undo.callback(self.window.close)
+            cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+            numbers = (theirs.fileno(), to, back)
+            self._popen = _nursery.have(lambda: self._spawn(cores, numbers))
+        return ours
 
     def begin(self) -> None:
         """Begin to hear it, and tell it what it is to be."""
@@ -204,7 +210,9 @@ class Child:
 
     def _drain(self) -> None:
         """Hear what it said before it died."""
-        while select.select([self._channel], [], [], 0)[0] and self._hear():
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLIN)
+        while poll.poll(0) and self._hear():
             pass
 
     def _end(self) -> None:
@@ -216,8 +224,8 @@ class Child:
         assert self._popen.stdout is not None
         self._popen.stdout.close()
         self._channel.close()
-        for number in self._descriptors:
-            os.close(number)
+        self.arena.close()
+        self.window.close()
         self.over.set()
         self._died(_said(status))
 

@@ -7,7 +7,8 @@ Owns when the next one starts, and who waits for it. Does not own what a child s
    ever later ones wait, up to ``MOST_S``;
 3. who needs the child while it restarts waits for it, and others take what comes meanwhile. Once
    what it loads has refused, or ``TRIES`` processes have died before they were ready, he is refused
-   with the reason, until a start succeeds. Nobody waits longer than ``WAIT_S``.
+   with the reason, until a start succeeds. So is everybody when it has taken ``WAIT_S``: whoever
+   came late does not wait as long again, behind others who did.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ FIRST_S, MOST_S, STEADY_S = 0.1, 5.0, 1.0
 TRIES = 8
 #: a busy machine may need this long to start an interpreter, whatever the patience is
 START_S = 30.0
-#: whoever waits longer for a restart had better be told
+#: when a restart takes longer, whoever waits for it had better be told
 WAIT_S = 10.0
 
 
@@ -71,7 +72,7 @@ class Supervised:
         self._fault: EngineError | None = None
         self._stopping = False
         self._failures = 0
-        self._since = 0.0
+        self._since = self._down_since = 0.0
         self.restarts = 0
 
     def start(self) -> Message:
@@ -98,7 +99,7 @@ class Supervised:
         return None if child is None else child.pid
 
     def current(self) -> Child:
-        """Give the child; waits while it restarts, at most ``wait_s``.
+        """Give the child; waits while it restarts, until that has taken ``wait_s``.
 
         Raises:
             Unavailable: it could not be started again, not in that time, or is stopped.
@@ -109,7 +110,7 @@ class Supervised:
         with self._changed:
             self._changed.wait_for(
                 lambda: self._child is not None or self._fault is not None or self._stopping,
-                self._wait_s,
+                max(0.0, self._down_since + self._wait_s - time.monotonic()),
             )
             if self._child is not None:
                 return self._child
@@ -121,7 +122,8 @@ class Supervised:
             return "it is stopped"
         if self._fault is not None:
             return f"its restart failed: {self._fault}"
-        return f"it has been starting again for {self._wait_s:g} s; ask again later"
+        down_s = time.monotonic() - self._down_since
+        return f"it has been starting again for {down_s:.1f} s; ask again later"
 
     def stop(self) -> None:
         """End it, and let no other follow."""
@@ -142,8 +144,8 @@ class Supervised:
             stopping, known = self._stopping, self._child is child
             if not known and not stopping:
                 return
-            self._child = None
-            if time.monotonic() - self._since >= STEADY_S:
+            self._child, self._down_since = None, time.monotonic()
+            if self._down_since - self._since >= STEADY_S:
                 self._failures = 0
         self._ears.lost(child, how)
         if stopping:
@@ -168,7 +170,8 @@ class Supervised:
                     return
             try:
                 child, _ = self._start_one()
-            except EngineError as fault:
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
+                fault = error if isinstance(error, EngineError) else Internal(repr(error))
                 text = "model instance '%s' does not start again: %s"
                 logger.error(text, self._setup.name, fault)  # noqa: TRY400 - its place is said
                 deaths += isinstance(fault, _DiedEarly)

@@ -5,7 +5,8 @@ how often a load that fails is tried again. Does not own: which versions (``roll
 becomes of them (``versions``).
 
 1. ``threads`` load at a time. Reading folders has threads of its own: however long models
-   take to load, the repositories can be looked at.
+   take to load, the repositories can be looked at. So have models that other models' code loads:
+   one that loads may wait for it.
 2. A load that fails is tried ``model_load_retry_count`` times more, as in Triton whatever it
    failed for; only what this engine does not serve is not.
 """
@@ -25,6 +26,7 @@ from engine.errors import EngineError, Internal, Unavailable, Unsupported
 from engine.execution.crew import Recruits
 from engine.execution.host import Host
 from engine.execution.model import ServedModel
+from engine.inside import asked_by
 from engine.modelconfig.schema import ModelConfig
 from engine.options import ServeOptions
 from engine.repository.memory import Reclaim
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 _READERS = 2
+_ASKED = 64
 
 
 class Loader(Protocol):
@@ -97,6 +100,7 @@ class Loading:
         self._retries = options.model_load_retry_count
         threads = max(1, options.model_load_thread_count)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="load")
+        self._asked = ThreadPoolExecutor(_ASKED, thread_name_prefix="load asked")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._reclaim = Reclaim(loop, self._readers)
 
@@ -112,7 +116,12 @@ class Loading:
     def stop(self) -> None:
         """Begin no more jobs; those that run go on, and are not waited for."""
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._asked.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Give the threads for what is asked here (rule 1)."""
+        return self._asked if asked_by.get() else self._workers
 
     async def load(
         self,
@@ -130,9 +139,10 @@ class Loading:
         assert folder is not None
         wanted = [version for version in versions if version not in kept]
         generations = {version: lives.want(version) for version in wanted}
+        workers = self._pool()
         results = await asyncio.gather(
             *(
-                self._loop.run_in_executor(self._workers, self._load_one, sighting, version)
+                self._loop.run_in_executor(workers, self._load_one, sighting, version)
                 for version in wanted
             ),
             return_exceptions=True,
@@ -168,7 +178,7 @@ class Loading:
                 continue
             try:
                 found = await self._loop.run_in_executor(
-                    self._workers, self._recruit_one, served, sighting, version
+                    self._pool(), self._recruit_one, served, sighting, version
                 )
             except Exception as fault:  # noqa: BLE001 - a failure is a text
                 failures[version] = _reason(name, version, fault)

@@ -1,8 +1,9 @@
-"""The metrics page, put together: every model that is ready, and the machine.
+"""The metrics page, put together: every model that is ready, the machine, models' own metrics.
 
 Owns what is on it. Numbers are taken on the event loop's thread, which is quick; quantiles and the
 text are made of them elsewhere, so that nobody's request waits for the page. Does not own the
-families (``families``, ``devices``), their form (``exposition``), or the port they are read from.
+families (``families``, ``devices``, ``custom``), their form (``exposition``), or the port they are
+read from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
+from engine.telemetry.custom import CustomMetrics
 from engine.telemetry.exposition import render
 from engine.telemetry.families import Described, families
 from engine.telemetry.pictures import SpreadPicture
@@ -63,11 +65,13 @@ class MetricsPage:
         devices: Devices,
         metering: Metering,
         clock: Clock,
+        custom: CustomMetrics | None = None,
     ) -> None:
         self._models = models
         self._devices = devices
         self._metering = metering
         self._now_ns = clock.now_ns
+        self._custom = custom or CustomMetrics()
 
     def freeze(self) -> Callable[[], str]:
         """Take the numbers as they are now; what comes back writes them, on any thread."""
@@ -75,7 +79,7 @@ class MetricsPage:
 
         def write() -> str:
             of_models = families(described, self._metering, self._devices.uuid)
-            return render(chain(of_models, self._devices.families()))
+            return render(chain(of_models, self._devices.families(), self._custom.families()))
 
         return write
 

@@ -16,6 +16,7 @@ from engine.memory.table import RegionTable
 from engine.metering import Metering
 from engine.options import ServeOptions
 from engine.service import Control, Service
+from engine.telemetry.custom import CustomMetrics
 from engine.telemetry.devices import Devices
 from engine.telemetry.gpus import Gpus
 from engine.telemetry.page import MetricsPage
@@ -57,19 +58,23 @@ class Ports:
         return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(PATIENCE_S)
 
 
-def _page(registry: Any, metering: Metering) -> Freeze:
+def _page(registry: Any, metering: Metering, custom: CustomMetrics | None) -> Freeze:
     devices = Devices(Gpus(None, None), gpu=False, cpu=True, interval_ms=1000)
-    return MetricsPage(registry.models, devices, metering, SystemClock()).freeze
+    return MetricsPage(registry.models, devices, metering, SystemClock(), custom).freeze
 
 
 async def _open(
-    registry: Control, max_input_size: int, regions: RegionTable | None, metering: Metering
+    registry: Control,
+    max_input_size: int,
+    regions: RegionTable | None,
+    metering: Metering,
+    custom: CustomMetrics | None,
 ) -> tuple[Any, ...]:
     service = Service(registry, ServeOptions(model_repository=(Path(),)), regions)
     return (
         await serve_http(service, address="127.0.0.1", port=0, max_input_size=max_input_size),
         await serve_grpc(service, address="127.0.0.1", port=0),
-        await serve_metrics(_page(registry, metering), address="127.0.0.1", port=0),
+        await serve_metrics(_page(registry, metering, custom), address="127.0.0.1", port=0),
         service,
     )
 
@@ -81,6 +86,7 @@ def listening(
     max_input_size: int = 1 << 20,
     regions: RegionTable | None = None,
     metering: Metering | None = None,
+    custom: CustomMetrics | None = None,
 ) -> Iterator[Ports]:
     """Serve a registry; it is opened and closed on the server's loop."""
     started: Future[Ports] = Future()
@@ -91,7 +97,7 @@ def listening(
         try:
             registry = await open_registry(loop)
             http, grpc, metrics, service = await _open(
-                registry, max_input_size, regions, metering or Metering()
+                registry, max_input_size, regions, metering or Metering(), custom
             )
         except BaseException as error:
             started.set_exception(error)

@@ -18,6 +18,7 @@ from engine.inside import Inside
 from engine.memory.table import RegionTable
 from engine.options import ModelControlMode, ServeOptions
 from engine.repository.registry import Registry
+from engine.telemetry.custom import CustomMetrics
 from support.in_thread import Ports, listening
 
 Shape = Sequence[int | str]
@@ -41,9 +42,10 @@ def served(
     }
     chosen = ServeOptions(model_repository=(repository, *repositories), **given)
     registries: list[Registry] = []
+    custom = CustomMetrics()
 
     async def opened(loop: asyncio.AbstractEventLoop) -> Registry:
-        inside = Inside(loop)
+        inside = Inside(loop, meters=custom)
         host = replace(here, inside=inside)
         clock = SystemClock()
         composer = Composer(clock, loop, host)
@@ -56,7 +58,7 @@ def served(
     async def closed() -> None:
         await registries[0].stop(10)
 
-    with listening(opened, closed, max_input_size, regions, metering=here.metering) as ports:
+    with listening(opened, closed, max_input_size, regions, here.metering, custom) as ports:
         yield ports
 
 

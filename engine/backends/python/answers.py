@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 _Response = TypeVar("_Response")
@@ -45,7 +46,8 @@ class Responses(Generic[_Response]):
             self._came.notify_all()
             tasks, self._tasks = self._tasks, []
         for loop, task in tasks:
-            loop.call_soon_threadsafe(_wake, task)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_wake, task)
 
     def __iter__(self) -> Responses[_Response]:
         return self

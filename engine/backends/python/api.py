@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from engine.backends.python.answers import Responses as ResponseIterator
 from engine.backends.python.autoconfig import ModelConfig
 from engine.backends.python.door import door
-from engine.backends.python.errors import TritonError, TritonModelException, later
+from engine.backends.python.errors import TritonError, TritonModelException
 from engine.backends.python.messages import (
     TRITONSERVER_MEMORY_CPU,
     TRITONSERVER_MEMORY_GPU,
@@ -32,6 +32,7 @@ from engine.backends.python.messages import (
     get_input_tensor_by_name,
     get_output_tensor_by_name,
 )
+from engine.backends.python.metrics import Metric, MetricFamily, MetricKind
 from engine.backends.python.tensors import (
     TYPES,
     Tensor,
@@ -59,6 +60,7 @@ __all__ = [
     "Logger",
     "Metric",
     "MetricFamily",
+    "MetricKind",
     "ModelConfig",
     "PreferredMemory",
     "ResponseIterator",
@@ -156,25 +158,6 @@ def using_decoupled_model_transaction_policy(model_config: Mapping[str, Any]) ->
     """Whether a configuration says that the model is decoupled."""
     policy = model_config.get("model_transaction_policy", {})
     return bool(policy.get("decoupled", False))
-
-
-class MetricFamily:
-    """A family of metrics of the model's own; not served yet."""
-
-    COUNTER: ClassVar = "counter"
-    GAUGE: ClassVar = "gauge"
-    HISTOGRAM: ClassVar = "histogram"
-
-    def __init__(self, name: str, description: str, kind: object) -> None:
-        said = f"MetricFamily {name!r}, {description!r}, {kind}"
-        raise later(f"a metric of the model's own ({said})")
-
-
-class Metric:
-    """One metric of a family; not served yet."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        raise later("a metric of the model's own (Metric)")
 
 
 def load_model(model_name: str, config: str = "", files: Mapping[str, bytes] | None = None) -> None:

@@ -62,6 +62,10 @@ class Asking:
             text = f"Failed to {what}: {error.message}" if what else error.message
             raise TritonModelException(text) from None
 
+    def tell(self, statement: Mapping[str, Any]) -> None:
+        """Say something to the server that has no answer."""
+        self._caller.tell(statement)
+
 
 def _written(request: InferenceRequest) -> InferRequest:
     flags = request.flags()

@@ -34,7 +34,7 @@ from engine.backends.python.api import (
 )
 from engine.backends.python.asking import Asking
 from engine.backends.python.coroutines import Coroutines
-from engine.backends.python.door import through
+from engine.backends.python.door import closed, through
 from engine.backends.python.imports import Modules
 from engine.backends.python.trace import told
 from engine.backends.python.translation import ERRORS, from_engine, to_engine
@@ -156,6 +156,7 @@ class PythonExecutor:
                 self._coroutines.close()
             self._model = None
             self._modules.forget()
+            closed(self._modules.name)
 
     def _request(self, work: Work) -> InferenceRequest:
         request = work.request
@@ -170,6 +171,7 @@ class PythonExecutor:
             flags=_flags(request),
             timeout=request.timeout_us,
             parameters=request.parameters,
+            priority=request.priority,
             sender=sender,
         )
 

@@ -38,22 +38,22 @@ _instances: dict[str, Modules] = {}
 
 
 class Modules:
-    """The modules of one instance. Made by the thread that loads; used by any."""
+    """The modules of one instance, under ``name``. Made by the thread that loads; used by any."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         _install()
-        self._name = f"{_PREFIX}{next(_numbers)}"
+        self.name = f"{_PREFIX}{next(_numbers)}"
         self._folders = [str(folder) for folder in folders]
         self._known: dict[str, bool] = {}
-        root = ModuleType(self._name)
+        root = ModuleType(self.name)
         root.__path__ = self._folders
-        sys.modules[self._name] = root
-        _instances[self._name] = self
+        sys.modules[self.name] = root
+        _instances[self.name] = self
         self.builtins: Mapping[str, Any] = {**vars(builtins), "__import__": self._import}
 
     def load(self, file: Path) -> ModuleType:
         """Run a file as the module ``model``; raises whatever it raises."""
-        name = f"{self._name}.{file.stem}"
+        name = f"{self.name}.{file.stem}"
         spec = ModuleSpec(name, _Loader(name, str(file), self), origin=str(file))
         spec.has_location = True
         module = importlib.util.module_from_spec(spec)
@@ -64,8 +64,8 @@ class Modules:
 
     def forget(self) -> None:
         """Remove them; what still refers to one keeps it alive."""
-        _instances.pop(self._name, None)
-        for name in [one for one in list(sys.modules) if one.split(".", 1)[0] == self._name]:
+        _instances.pop(self.name, None)
+        for name in [one for one in list(sys.modules) if one.split(".", 1)[0] == self.name]:
             del sys.modules[name]
 
     def _import(
@@ -79,11 +79,11 @@ class Modules:
         head = name.split(".", 1)[0]
         if level or not self._is_mine(head):
             return _python(name, globals, locals, fromlist or (), level)
-        full = f"{self._name}.{name}"
+        full = f"{self.name}.{name}"
         if fromlist:
             return _python(full, globals, locals, fromlist, 0)
         importlib.import_module(full)
-        return sys.modules[f"{self._name}.{head}"]
+        return sys.modules[f"{self.name}.{head}"]
 
     def _is_mine(self, head: str) -> bool:
         known = self._known.get(head)

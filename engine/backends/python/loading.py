@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.backends.python import api
 from engine.backends.python.asking import Asking
-from engine.backends.python.door import through
+from engine.backends.python.door import closed, opened, through
 from engine.backends.python.executor import CheckedExecutor, PythonExecutor
 from engine.backends.python.imports import Modules
 from engine.backends.python.trace import told
@@ -47,6 +47,7 @@ def load(wanted: Wanted, caller: Caller) -> PythonExecutor:
     """
     path = wanted.path
     modules, asking = Modules((path.parent, path.parent.parent)), Asking(caller)
+    opened(modules.name, asking)
     try:
         with through(asking):
             model = _model_class(path, modules)()
@@ -55,9 +56,11 @@ def load(wanted: Wanted, caller: Caller) -> PythonExecutor:
                 initialize(dict(wanted.arguments))
     except (Internal, NotFound):
         modules.forget()
+        closed(modules.name)
         raise
     except BaseException as fault:
         modules.forget()
+        closed(modules.name)
         raise Internal(f"model '{wanted.name}': {told(fault)}") from fault
     asking.open = True
     make = CheckedExecutor if hasattr(model, "is_ready") else PythonExecutor

@@ -229,7 +229,10 @@ def test_a_request_tells_all_that_the_client_said(load: Load) -> None:
             "requests[0].get_response_sender().send(flags=1)",
             "Non-decoupled model cannot send complete final before sending a response.",
         ),
-        ("pb_utils.MetricFamily('a', 'b', 1)", "a metric of the model's own"),
+        (
+            "pb_utils.MetricFamily('a', 'b', 1)",
+            "kind is a int, not one of pb_utils.MetricFamily.COUNTER",
+        ),
         ("requests[0].set_release_flags(2)", "rescheduling a request"),
     ],
 )
