@@ -10,19 +10,27 @@ does). Korn and Graubard's correction (1998) takes in that this is an estimate.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.statistics.batch_means import Spread, spread
-from analyzer.statistics.distributions import at_least, normal_quantile, root, t_quantile
+from analyzer.statistics.batch_means import batched, spread
+from analyzer.statistics.distributions import at_least, normal_quantile, root
 from analyzer.statistics.estimate import Estimate
 
 Values = npt.NDArray[np.int64]
 
 #: a percentile is certified where this confidence is reached with not one value above it
 CERTAINTY = 0.99
+#: batches of three lengths that tell whether values depend on one another at all
+_COUNTS = (1024, 256, 64)
+_UNLIKELY = 2.5
+#: a share above a percentile that is too small to show how values depend on one another
+_RARE = 0.07
+#: however skewed, a bound is at least so many standard deviations away
+_LEAST = 0.5
 
 
 def certifying(percentile: float, certainty: float = CERTAINTY) -> int:
@@ -54,39 +62,87 @@ def percentile_of(
     if not count:
         raise ValueError("no values, so no percentile")
     value = ordered[nearest(count, percentile)]
-    effective, sure = _effective(count, share, spread(values <= value), confidence)
-    low, high = _ranks(round(sure, 2), share, confidence)
+    worth = _worth(values, ordered, percentile, confidence)
+    low = _rank(worth.low, share, confidence, upper=False)
+    high = _rank(worth.high, share, confidence, upper=True)
+    least = min(_between(ordered, low, worth.low, otherwise=0.0), float(value))
+    most = max(_between(ordered, high, worth.high, otherwise=math.inf), float(value))
     return Estimate(
         value=float(value),
-        low=min(_between(ordered, low, sure, otherwise=0.0), float(value)),
-        high=max(_between(ordered, high, sure, otherwise=math.inf), float(value)),
+        low=least,
+        high=most,
         confidence=confidence,
         n=count,
-        effective_n=effective,
-        certified=effective >= certifying(percentile),
+        effective_n=worth.effective,
+        certified=worth.effective >= certifying(percentile) and most < math.inf,
     )
 
 
-def _effective(count: int, share: float, found: Spread, confidence: float) -> tuple[float, float]:
-    """Return how many independent values say as much, and how many of these to rely on."""
-    if not found.degrees:
-        return float(count), float(count)
-    times = max(1.0, found.variance * count / (share * (1 - share)))
-    probability = (1 + confidence) / 2
-    unsure = normal_quantile(probability) / t_quantile(probability, found.degrees)
-    return count / times, max(1.0, count / times * unsure**2)
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """How many independent values say as much, and how many to rely on for either bound.
+
+    The latter to three digits, which are plenty, and make for few different questions.
+    """
+
+    effective: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, effective: float, low: float, high: float) -> _Worth:
+        return cls(effective, *(max(1.0, float(f"{each:.3g}")) for each in (low, high)))
 
 
-@lru_cache(maxsize=256)
-def _ranks(count: float, share: float, confidence: float) -> tuple[float, float]:
-    """Return the ranks, of 1 to ``count``, between which a quantile lies; NaN if beyond.
+def _worth(values: Values, ordered: Values, percentile: float, confidence: float) -> _Worth:
+    """Say what n values are worth where one of their percentiles is asked for.
+
+    Batches of so many values, of which so few lie above, are skewed anyway, and binomial ranks
+    know that; only what they are skewed beyond that moves the bounds.
+    """
+    count, share = len(values), 1 - percentile / 100
+    above = values > ordered[nearest(count, percentile)]
+    found = spread(above)
+    if not found.degrees or _independent(above, share):
+        return _Worth.of(count, count, count)
+    times = found.variance * count / (share * (1 - share))
+    if share <= _RARE:
+        # Few are above, and those come in fewer clusters, so luck makes them look independent. Of
+        # five times as many more is known, and they depend on one another much as these do.
+        more = 1 - 5 * share
+        often = spread(values > ordered[nearest(count, 100 * more)])
+        times = (times + often.variance * count / (more * (1 - more))) / 2
+    effective = count / max(1.0, times)
+    usual = (1 - 2 * share) / math.sqrt(share * (1 - share) * effective / found.batches)
+    down, up = found.deviations(confidence, usual)
+    normal = normal_quantile((1 + confidence) / 2)
+    low, high = (min(effective * (normal / max(each, _LEAST)) ** 2, count) for each in (down, up))
+    return _Worth.of(effective, low, high)
+
+
+def _independent(above: npt.NDArray[np.bool_], share: float) -> bool:
+    """Whether batches of three lengths vary no more than those of independent values would."""
+    if len(above) < 2 * _COUNTS[-1]:
+        return False
+    for batches in _COUNTS:
+        size = len(above) // batches
+        if size > 1:
+            ratio = batched(above, size).var(ddof=1) * size / (share * (1 - share))
+            if ratio > 1 + _UNLIKELY * math.sqrt(2 / batches):
+                return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _rank(count: float, share: float, confidence: float, *, upper: bool) -> float:
+    """Return the rank, of 1 to ``count``, that bounds a quantile; NaN if it would be beyond.
 
     Ranks lie between whole ones, so that the interval is not wider than asked for.
     """
     error = (1 - confidence) / 2
-    low = root(lambda rank: at_least(rank, count, share) > 1 - error, 0.0, count)
-    high = root(lambda rank: at_least(rank, count, share) > error, 0.0, count + 1)
-    return low if low >= 1 else math.nan, high if high <= count else math.nan
+    wanted = error if upper else 1 - error
+    rank = root(lambda rank: at_least(rank, count, share) > wanted, 0.0, count + 1)
+    return rank if 1 <= rank <= count else math.nan
 
 
 def _between(ordered: Values, rank: float, of: float, *, otherwise: float) -> float:

@@ -98,11 +98,12 @@ def _summary(
 
 
 def _average(latency_ns: Times, found: Spread, confidence: float) -> Estimate:
-    count, value, reach = len(latency_ns), float(latency_ns.mean()), found.reach(confidence)
+    count, value = len(latency_ns), float(latency_ns.mean())
+    down, up = found.reach(confidence)
     return Estimate(
         value=value,
-        low=max(0.0, value - reach),
-        high=value + reach,
+        low=max(0.0, value - down),
+        high=value + up,
         confidence=confidence,
         n=count,
         effective_n=_worth(count, float(latency_ns.var()), found.variance),
@@ -127,11 +128,11 @@ def _throughput(
     rate = float(counted.sum()) / seconds
     excess = counted - rate * gaps
     found = spread(excess)
-    reach = found.reach(confidence) * len(gaps) / seconds
+    down, up = (reach * len(gaps) / seconds for reach in found.reach(confidence))
     return Estimate(
         value=rate,
-        low=max(0.0, rate - reach),
-        high=rate + reach,
+        low=max(0.0, rate - down),
+        high=rate + up,
         confidence=confidence,
         n=len(gaps),
         effective_n=_worth(len(gaps), float(excess.var()), found.variance),
