@@ -1,30 +1,24 @@
-"""ONNX Runtime sessions: making them, reading their signature, running them.
+"""ONNX Runtime sessions: making them, and reading their signature.
 
-Owns the way between the engine's arrays and ONNX Runtime's: strings are ``bytes`` here and
-``str`` there; BF16 tensors, which numpy does not know, are 16-bit patterns here and go through
-``OrtValue`` there. Does not decide how a session is made (``settings``, ``providers``).
+Does not decide how a session is made (``settings``, ``providers``), nor how it runs (``running``).
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from engine.backend import Placement, Runnable, Signature
-from engine.backends.onnxruntime import libraries
+from engine.backends.onnxruntime import graphs, libraries
 from engine.backends.onnxruntime.accelerated import through_openvino
-from engine.backends.onnxruntime.bound import Bound
 from engine.backends.onnxruntime.providers import (
     CPU,
     CUDA,
@@ -36,48 +30,32 @@ from engine.backends.onnxruntime.providers import (
     runs_elsewhere,
     unused,
 )
+from engine.backends.onnxruntime.running import (
+    DTYPES,
+    FAULTS,
+    RecordedSession,
+    Session,
+    SessionOnGpu,
+    nodes_of,
+    shape_of,
+    shortened,
+)
 from engine.backends.onnxruntime.settings import GraphLevel, Pool, Settings, read, read_pool
-from engine.errors import ConfigError, Internal, InvalidArgument, NotFound, Problem, Unsupported
+from engine.backends.onnxruntime.sized import SIZES, BySize, sizes_of
+from engine.errors import ConfigError, Internal, NotFound, Problem, Unsupported
 from engine.modelconfig.agree import disagreements
 from engine.modelconfig.findings import located
 from engine.modelconfig.schema import ModelConfig
-from engine.types import Array, DType, Place, TensorSpec, on_host, place_of
+from engine.types import DType, TensorSpec
 
 logger = logging.getLogger(__name__)
 
-# Everything that ONNX Runtime's native part raises; its classes share no ancestor of their own.
-_FAULTS: tuple[type[Exception], ...] = (
-    *(
-        kind
-        for kind in vars(ort_state).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
-    RuntimeError,
-    ValueError,
-)
-_DTYPES = {
-    "tensor(bool)": DType.BOOL,
-    "tensor(uint8)": DType.UINT8,
-    "tensor(uint16)": DType.UINT16,
-    "tensor(uint32)": DType.UINT32,
-    "tensor(uint64)": DType.UINT64,
-    "tensor(int8)": DType.INT8,
-    "tensor(int16)": DType.INT16,
-    "tensor(int32)": DType.INT32,
-    "tensor(int64)": DType.INT64,
-    "tensor(float16)": DType.FP16,
-    "tensor(float)": DType.FP32,
-    "tensor(double)": DType.FP64,
-    "tensor(string)": DType.BYTES,
-    "tensor(bfloat16)": DType.BF16,
-}
 _LEVELS = {
     GraphLevel.ALL: ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     GraphLevel.EXTENDED: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     GraphLevel.BASIC: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     GraphLevel.NONE: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
-_ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 _ERRORS_ONLY = 3
 
@@ -152,155 +130,50 @@ class OnnxRuntime:
         if any(provider.name == TENSORRT for provider in chosen):
             libraries.load(libraries.TENSORRT, _cuda_version())
         session = _open(path, _options(settings), chosen)
-        if why := unused(config, chosen, session.get_providers(), _nodes(session)):
+        if why := unused(config, chosen, session.get_providers(), nodes_of(session)):
             raise Unsupported(f"{path}: {why}")
         signature = _signature(session, path)
         _check(config, signature, path)
-        if placement.device is not None and CUDA in session.get_providers() and _binds(signature):
-            return _SessionOnGpu(session, settings, config, placement.device)
-        return _Session(session, settings, config)
+        if placement.device is None or CUDA not in session.get_providers() or not _binds(signature):
+            return Session(session, settings, config)
+        return _on_gpu(
+            session,
+            signature,
+            lambda: _open(path, _options(settings), chosen),
+            _Wanted(path, settings, config, placement.device, _recorded(chosen)),
+        )
 
 
-class _Session:
-    """A session, and what has to be done to its tensors."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a session on a GPU is for."""
 
-    def __init__(self, session: Any, settings: Settings, config: ModelConfig) -> None:  # noqa: ANN401 - untyped library
-        self._session = session
-        self._settings = settings
-        inputs = {node.name: _DTYPES[node.type] for node in session.get_inputs()}
-        self._dtypes = {node.name: _DTYPES[node.type] for node in session.get_outputs()}
-        self._texts_in = [name for name, dtype in inputs.items() if dtype is DType.BYTES]
-        self._texts_out = [name for name, dtype in self._dtypes.items() if dtype is DType.BYTES]
-        self._bits_in = {name for name, dtype in inputs.items() if dtype is DType.BF16}
-        # A configuration has no scalars: one element stands for one, on both sides.
-        self._scalars_in = frozenset(node.name for node in session.get_inputs() if not node.shape)
-        scalars_out = {node.name for node in session.get_outputs() if not node.shape}
-        self._scalars_out = {
-            tensor.name: tensor.dims
-            for tensor in config.output
-            if tensor.name in scalars_out and tensor.reshape is None
-        }
-        self._by_value = bool(self._bits_in) or DType.BF16 in self._dtypes.values()
-        self._run_options = ort.RunOptions()
-        for key, value in settings.run_entries.items():
-            self._run_options.add_run_config_entry(key, value)
-
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
-        """Compute ``outputs``.
-
-        Raises:
-            InvalidArgument: a string is not UTF-8, the only strings that ONNX has.
-            Internal: ONNX Runtime failed; its code and text.
-        """
-        inputs = self._without_dims(on_host(inputs))
-        if self._texts_in:
-            inputs = {
-                name: _to_text(name, array) if name in self._texts_in else array
-                for name, array in inputs.items()
-            }
-        try:
-            if self._by_value:
-                arrays = self._run_by_value(inputs, outputs)
-            else:
-                arrays = self._session.run(outputs, inputs, self._run_options)
-        except _FAULTS as fault:
-            raise Internal(f"onnx runtime error {_said(fault)}") from fault
-        results = self._with_dims(dict(zip(outputs, arrays, strict=True)))
-        for name in self._texts_out:
-            if name in results:
-                results[name] = _to_bytes(results[name])
-        return results
-
-    def _without_dims(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        if not self._scalars_in:
-            return inputs
-        return {
-            name: array.reshape(()) if name in self._scalars_in else array
-            for name, array in inputs.items()
-        }
-
-    def _with_dims(self, results: dict[str, Array]) -> dict[str, Array]:
-        for name, dims in self._scalars_out.items():
-            if name in results:
-                array = results[name]
-                # A scalar may come as numpy's own kind of one, which is no array.
-                array = np.asarray(array) if place_of(array) is None else array
-                results[name] = array.reshape(dims)
-        return results
-
-    def interrupt(self, *, on: bool) -> None:
-        """Have a run end between two nodes of the graph; any thread may call this."""
-        self._run_options.terminate = on
-
-    def describe(self) -> Mapping[str, str]:
-        """Say what really runs the model."""
-        settings, session = self._settings, self._session
-        said = {
-            "runtime": f"onnxruntime {ort.__version__}",
-            "providers": ", ".join(session.get_providers()),
-            "intra_op_threads": str(settings.intra_op_threads or "all cores"),
-            "execution_mode": "parallel" if settings.parallel else "sequential",
-            "graph_optimization": settings.graph_level.name.lower(),
-            "spinning": "on" if settings.spins else "off",
-        }
-        if settings.parallel:
-            said["inter_op_threads"] = str(settings.inter_op_threads or "all cores")
-        if settings.pool is not None:
-            shared = settings.pool.intra_op_threads or "all cores"
-            said |= {"intra_op_threads": f"{shared}, shared by all models", "spinning": "shared"}
-        if nodes := _nodes(session):
-            said["nodes"] = _told(nodes)
-        return said
-
-    def close(self) -> None:
-        """Free the session."""
-        self._session = None
-
-    def _run_by_value(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Sequence[Array]:
-        values = {
-            name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
-            if name in self._bits_in
-            else ort.OrtValue.ortvalue_from_numpy(array)
-            for name, array in (
-                (name, np.ascontiguousarray(array)) for name, array in inputs.items()
-            )
-        }
-        results = self._session.run_with_ort_values(outputs, values, self._run_options)
-        return [
-            _bits(value) if self._dtypes[name] is DType.BF16 else value.numpy()
-            for name, value in zip(outputs, results, strict=True)
-        ]
+    path: Path
+    settings: Settings
+    config: ModelConfig
+    device: int
+    recorded: bool
 
 
-class _SessionOnGpu(_Session):
-    """A session on a GPU, which uses tensors in the memory of that GPU where they are."""
+def _on_gpu(
+    session: Any,  # noqa: ANN401 - untyped library
+    signature: Signature,
+    another: Callable[[], Any],
+    wanted: _Wanted,
+) -> Runnable:
+    """Run a session on a GPU; or several, where each is to see one size of batch."""
+    config, recorded = wanted.config, wanted.recorded
+    sizes = sizes_of(config) if signature.batchable else ()
+    if recorded and (why := _not_recordable(config, signature, sizes)):
+        raise Unsupported(f"{wanted.path}: {graphs.ENABLE} needs {why}")
+    kind = RecordedSession if recorded else SessionOnGpu
 
-    def __init__(self, session: Any, settings: Settings, config: ModelConfig, device: int) -> None:  # noqa: ANN401 - untyped library
-        super().__init__(session, settings, config)
-        self.device = device
-        outputs = {
-            node.name: (_DTYPES[node.type].numpy, _shape(node)) for node in session.get_outputs()
-        }
-        self._bound = Bound(session, outputs, device, batched=config.max_batch_size > 0)
+    def made(session: Any) -> SessionOnGpu:  # noqa: ANN401 - untyped library
+        return kind(session, wanted.settings, config, wanted.device)
 
-    def run_bound(
-        self, inputs: Mapping[str, Array], places: Mapping[str, Place | None]
-    ) -> Mapping[str, Array]:
-        """Compute the outputs that ``places`` names, each there if it is on this GPU.
-
-        Raises:
-            Internal: ONNX Runtime failed; its code and text.
-        """
-        try:
-            arrays = self._bound.run(self._without_dims(inputs), places, self._run_options)
-        except _FAULTS as fault:
-            raise Internal(f"onnx runtime error {_said(fault)}") from fault
-        return self._with_dims(dict(zip(places, arrays, strict=True)))
-
-    def close(self) -> None:
-        """Free the session."""
-        super().close()
-        del self._bound
+    if not sizes or not (recorded or _convolves(session)):
+        return made(session)
+    return BySize(made(session), lambda: made(another()), sizes, fixed=recorded)
 
 
 @cache  # ONNX Runtime has one pool in a process, made anew by every call
@@ -317,6 +190,36 @@ def _binds(signature: Signature) -> bool:
     """Say whether all tensors are of types that numpy and ONNX Runtime both have on a GPU."""
     specs = (*signature.inputs, *signature.outputs)
     return not any(spec.dtype in {DType.BYTES, DType.BF16} for spec in specs)
+
+
+def _recorded(chosen: Sequence[Provider]) -> bool:
+    """Say whether CUDA graphs are asked for."""
+    return any(graphs.asked_for(one.options) for one in chosen if one.name == CUDA)
+
+
+def _not_recordable(config: ModelConfig, signature: Signature, sizes: Sequence[int]) -> str:
+    """Say what a CUDA graph needs that a model lacks, "" if nothing."""
+    if config.max_batch_size < 1 or not signature.batchable:
+        return "a model that batches (max_batch_size of at least 1)"
+    loose = [spec.name for spec in (*signature.inputs, *signature.outputs) if -1 in spec.shape[1:]]
+    if loose:
+        return f"fixed shapes but for the batch, which '{loose[0]}' has not"
+    if config.max_batch_size > 1 and not sizes:
+        return f"parameters['{SIZES}'] other than 0"
+    return ""
+
+
+def _convolves(session: Any) -> bool:  # noqa: ANN401 - untyped library
+    """Say whether CUDA has convolutions to plan; true where this ONNX Runtime cannot tell."""
+    ask = getattr(session, "get_provider_graph_assignment_info", None)
+    if ask is None:
+        return True
+    return any(
+        "Conv" in node.op_type
+        for part in ask()
+        if part.ep_name == CUDA
+        for node in part.get_nodes()
+    )
 
 
 def _cache_folder(directory: Path) -> str:
@@ -381,8 +284,10 @@ def _open(path: Path, options: Any, chosen: Sequence[Provider]) -> Any:  # noqa:
             providers=[(provider.name, dict(provider.options)) for provider in chosen],
             enable_fallback=0,
         )
-    except _FAULTS as fault:
-        raise Internal(f"{path}: ONNX Runtime could not load it: error {_said(fault)}") from fault
+    except FAULTS as fault:
+        raise Internal(
+            f"{path}: ONNX Runtime could not load it: error {shortened(fault)}"
+        ) from fault
 
 
 def _signature(session: Any, path: Path) -> Signature:  # noqa: ANN401 - untyped library
@@ -394,16 +299,12 @@ def _signature(session: Any, path: Path) -> Signature:  # noqa: ANN401 - untyped
 
 
 def _spec(kind: str, node: Any, path: Path) -> TensorSpec:  # noqa: ANN401 - untyped library
-    dtype = _DTYPES.get(node.type)
+    dtype = DTYPES.get(node.type)
     if dtype is None:
         raise Unsupported(
             f"{path}: {kind} '{node.name}' is a {node.type}, which the V2 protocol has no type for"
         )
-    return TensorSpec(node.name, dtype, _shape(node))
-
-
-def _shape(node: Any) -> tuple[int, ...]:  # noqa: ANN401 - untyped library
-    return tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape)
+    return TensorSpec(node.name, dtype, shape_of(node))
 
 
 def _check(config: ModelConfig, signature: Signature, path: Path) -> None:
@@ -421,52 +322,3 @@ def _check(config: ModelConfig, signature: Signature, path: Path) -> None:
     ]
     if found:
         raise ConfigError(found)
-
-
-def _said(fault: Exception) -> str:
-    """Shorten ``[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : text`` to ``2: text``, as Triton."""
-    parts = str(fault).split(" : ", 3)
-    return f"{parts[1]}: {parts[3]}" if len(parts) == 4 else str(fault)  # noqa: PLR2004 - as above
-
-
-def _nodes(session: Any) -> dict[str, int]:  # noqa: ANN401 - untyped library
-    """Count the graph's nodes by provider, where this ONNX Runtime can tell (1.24 and later)."""
-    ask = getattr(session, "get_provider_graph_assignment_info", None)
-    if ask is None:
-        return {}
-    counts: dict[str, int] = {}
-    for part in ask():
-        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
-    return counts
-
-
-def _told(nodes: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} on {name}" for name, count in sorted(nodes.items()))
-
-
-def _to_text(name: str, array: Array) -> Array:
-    text = np.empty(array.shape, dtype=object)
-    flat = text.reshape(-1)
-    for place, element in enumerate(array.reshape(-1)):
-        try:
-            flat[place] = element.decode()
-        except UnicodeDecodeError as fault:
-            raise InvalidArgument(
-                f"input '{name}', element {place}: not UTF-8 text ({fault.reason} at byte"
-                f" {fault.start}); ONNX strings are UTF-8"
-            ) from fault
-    return text
-
-
-def _to_bytes(array: Array) -> Array:
-    encoded = np.empty(array.shape, dtype=object)
-    flat = encoded.reshape(-1)
-    for place, element in enumerate(array.reshape(-1)):
-        flat[place] = element.encode()
-    return encoded
-
-
-def _bits(value: Any) -> Array:  # noqa: ANN401 - untyped library
-    """Copy a BF16 tensor out as its 16-bit patterns."""
-    raw = (ctypes.c_char * value.tensor_size_in_bytes()).from_address(value.data_ptr())
-    return np.frombuffer(raw, np.uint16).reshape(value.shape()).copy()
