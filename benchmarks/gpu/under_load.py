@@ -26,7 +26,7 @@ from benchmarks.gpu.ground import (
     nvidia_smi,
     served,
 )
-from benchmarks.gpu.runtimes import torchscript
+from benchmarks.gpu.runtimes import CUDA, GRAPHS, torchscript
 from engine.telemetry import gpus
 from engine.types import DType, Tensor
 from engine.v2.call import Statistics
@@ -37,6 +37,13 @@ BATCH = 32
 _QUICK_SEARCH = """
 parameters { key: "cudnn_conv_algo_search" value { string_value: "1" } }
 """
+#: against a session for each size of batch, which is what a model of convolutions gets
+_OTHERWISE = {
+    "CUDA graphs": CUDA % GRAPHS,
+    "one session for all sizes": """
+parameters { key: "batch_sizes" value { string_value: "0" } }
+""",
+}
 _MIB = 1 << 20
 #: the tool leaves out what the driver keeps for itself, NVML's first call does not
 _MEMORY_APART_MIB = 2048
@@ -86,6 +93,11 @@ def throughput(ground: Ground) -> Mapping[str, Any]:
                 )
     if not ground.gpu:
         return found
+    for name, other in _OTHERWISE.items():
+        more = groups(ground.group) + _QUICK_SEARCH + other
+        folder = ground.onnx(name.replace(" ", "_"), RESNET, RESNET, more, batch=BATCH)
+        with served(folder) as server:
+            found[f"{RESNET}, {name}"] = _rates(server.endpoint, RESNET, CONCURRENCIES, ground)
     folder = ground.scratch / "torch"
     try:
         torchscript(folder, "torch", groups(ground.group))

@@ -390,6 +390,8 @@ def _wants_binary(request: InferRequest, name: str) -> bool:
 def parse_response(content: Content, head_size: int | None) -> InferResponse:
     """Read a response; ``head_size`` None means that all of it is JSON.
 
+    Outputs that were put into a region of memory are named in ``elsewhere`` alone.
+
     Raises:
         InvalidArgument: it is not one.
     """
@@ -397,6 +399,7 @@ def parse_response(content: Content, head_size: int | None) -> InferResponse:
     plain = strict.document(bytes(content[:size]))
     model = strict.text(plain, "model_name")
     outputs: list[Tensor] = []
+    elsewhere: set[str] = set()
     at = size
     for one in strict.array(plain, "outputs"):
         member = _object(one, "outputs")
@@ -408,6 +411,8 @@ def parse_response(content: Content, head_size: int | None) -> InferResponse:
             end = at + strict.unsigned(parameters, "binary_data_size")
             outputs.append(binary.decode(content[at:end], place, model, ""))
             at = end
+        elif _REGION in parameters or "data" not in member:
+            elsewhere.add(name)
         else:
             outputs.append(values.read(strict.array(member, "data"), place, model))
     return InferResponse(
@@ -416,4 +421,5 @@ def parse_response(content: Content, head_size: int | None) -> InferResponse:
         outputs=tuple(outputs),
         id=strict.text(plain, "id") if "id" in plain else "",
         parameters=strict.members(plain, "parameters"),
+        elsewhere=frozenset(elsewhere),
     )

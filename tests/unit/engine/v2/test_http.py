@@ -16,7 +16,7 @@ from engine.errors import (
     Unavailable,
     Unsupported,
 )
-from engine.types import DType, TensorSpec
+from engine.types import DType, InferRequest, InferResponse, TensorSpec
 from engine.v2 import coding, http, routes, strict
 from engine.v2.call import (
     BatchFigures,
@@ -319,6 +319,17 @@ def test_an_errors_text_is_found_where_servers_put_it(body: bytes, text: str) ->
 
 def told(call: Call, plain: object) -> Reply:
     return http.parse_reply(call, 200, {}, strict.dumps(plain))
+
+
+def test_outputs_that_lie_in_a_region_are_named_and_the_others_read() -> None:
+    spec = {"datatype": "FP32", "shape": [1]}
+    there = {"name": "there", **spec, "parameters": {"shared_memory_region": "r"}}
+    outputs = [there, {"name": "here", **spec, "data": [2.0]}, {"name": "also there", **spec}]
+    plain = {"model_name": "m", "model_version": "1", "outputs": outputs}
+    reply = told(Infer("m", "", InferRequest(inputs=())), plain)
+    assert isinstance(reply, InferResponse)
+    assert reply.elsewhere == {"there", "also there"}
+    assert [(one.name, one.array.tolist()) for one in reply.outputs] == [("here", [2.0])]
 
 
 def test_what_other_servers_add_or_leave_out_does_not_matter() -> None:
