@@ -26,7 +26,7 @@ from rich.table import Column, Table
 
 from engine import __version__, flags
 from engine.errors import EngineError, InvalidArgument
-from engine.options import LogFormat, ModelControlMode, from_flags, leftover
+from engine.options import LogFormat, ModelControlMode, from_flags, leftover, near_misses
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -123,7 +123,7 @@ def _serve(ctx: typer.Context, given: dict[str, Any]) -> None:
         options = from_flags(given, rest.problems)
     from engine import compose  # noqa: PLC0415 - see above
 
-    raise typer.Exit(compose.serve(options, rest.notes))
+    raise typer.Exit(compose.serve(options, (*rest.notes, *near_misses(options))))
 
 
 def _winner(chosen: str, repositories: list[Path] | None, results: Path) -> list[Path]:

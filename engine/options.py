@@ -257,6 +257,17 @@ def backend_settings(texts: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
+def near_misses(options: ServeOptions) -> tuple[str, ...]:
+    """Say whose settings are taken for a library's, though a backend of ours may be meant."""
+    named = {one: get_close_matches(one, _built_in(), n=1) for one in options.backend_config if one}
+    return tuple(
+        f"--backend-config: no backend here is called '{name}', so its settings are for a library"
+        f" of that name; did you mean '{near[0]}'?"
+        for name, near in named.items()
+        if near and near[0] != name
+    )
+
+
 def _built_in() -> frozenset[str]:
     """Name the backends that come with the engine and have no libraries of others behind them."""
     folder = str(Path(__file__).parent / "backends")

@@ -16,6 +16,7 @@ from engine.options import (
     endpoints,
     from_flags,
     leftover,
+    near_misses,
     switch,
     verbosity,
 )
@@ -94,6 +95,13 @@ def test_a_setting_of_a_name_that_is_no_backend_of_ours_is_a_librarys() -> None:
         backend_settings(["mine,default-max-batch-size=x"])
     with pytest.raises(InvalidArgument, match="mode of synthetic is not available"):
         backend_settings(["synthetic,mode=fast"])
+
+
+def test_a_backends_name_that_is_nearly_one_of_ours_is_noticed() -> None:
+    texts = ["onnxruntme,mode=fast", "mine,mode=fast", "onnxruntime,default-max-batch-size=2"]
+    (note,) = near_misses(from_flags(flags(backend_config=texts)))
+    assert "no backend here is called 'onnxruntme'" in note
+    assert "did you mean 'onnxruntime'?" in note
 
 
 @pytest.mark.parametrize("text", ["onnxruntime", "onnxruntime,", ",a=1", "=1", "onnxruntime,=1"])
