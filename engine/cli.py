@@ -247,11 +247,23 @@ def convert_(
         Path | None,
         typer.Option("--output", help="The new model's folder; model_repository/NAME_FORMAT."),
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp16 or f32 (openvino).")] = "",
+    precision: Annotated[
+        str, typer.Option(help="fp16, f32 (openvino); fp32, fp16, bf16, int8 (tensorrt).")
+    ] = "",
     calibration: Annotated[
         str, typer.Option(help="Samples of inputs, or random.", metavar="FILE|random")
     ] = "",
     samples: Annotated[int, typer.Option(help="How many of them.", min=0)] = 0,
+    min_shapes: Annotated[
+        list[str] | None,
+        typer.Option(help="Least shapes of a profile (tensorrt).", metavar="NAME:1x3,..."),
+    ] = None,
+    opt_shapes: Annotated[
+        list[str] | None, typer.Option(help="The best ones.", metavar="NAME:4x3,...")
+    ] = None,
+    max_shapes: Annotated[
+        list[str] | None, typer.Option(help="The greatest ones.", metavar="NAME:8x3,...")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Convert an ONNX model into another format; without arguments, list the formats."""
@@ -275,6 +287,9 @@ def convert_(
             precision=precision,
             calibration=calibration,
             samples=samples,
+            min_shapes=tuple(min_shapes or ()),
+            opt_shapes=tuple(opt_shapes or ()),
+            max_shapes=tuple(max_shapes or ()),
         ),
         output or Path("model_repository", f"{name}_{to}"),
         force=force,

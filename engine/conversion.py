@@ -17,7 +17,7 @@ from typing import cast
 
 from engine.errors import AlreadyExists, Internal, InvalidArgument, NotFound
 from engine.modelconfig import convert
-from engine.modelconfig.schema import ModelConfig
+from engine.modelconfig.schema import InstanceKind, ModelConfig
 
 GROUP = "engine.conversions"
 #: stands for made-up calibration data
@@ -31,7 +31,9 @@ class Job:
     """What is to be converted, and how. ``model`` is the ONNX file.
 
     ``config`` is the configuration beside it, None if there is none. An option that was not given
-    is "", or 0. ``calibration`` is a file's name, or ``RANDOM``.
+    is "", 0 or (). ``calibration`` is a file's name, or ``RANDOM``. The shapes are those of
+    profiles, as they were written. ``symmetric`` is one conversion's wish to another: numbers in
+    INT8 have no zero point.
     """
 
     model: Path
@@ -39,12 +41,16 @@ class Job:
     precision: str = ""
     calibration: str = ""
     samples: int = 0
+    min_shapes: tuple[str, ...] = ()
+    opt_shapes: tuple[str, ...] = ()
+    max_shapes: tuple[str, ...] = ()
+    symmetric: bool = False
 
     @property
     def given(self) -> frozenset[str]:
         """Name the options that were given."""
-        options = ("precision", "calibration", "samples")
-        return frozenset(name for name in options if getattr(self, name))
+        options = ("precision", "calibration", "samples", "min_shapes", "opt_shapes", "max_shapes")
+        return frozenset(name.replace("_", "-") for name in options if getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,8 @@ class Conversion:
     """One conversion from ONNX.
 
     ``takes`` names the options it has. ``write`` writes the model's files, ``filename`` above all,
-    into a version's folder, and returns remarks on what it did.
+    into a version's folder, and returns remarks on what it did. What is ``on_gpu`` runs on GPUs
+    only, so instance groups on the CPU do not go along.
     """
 
     summary: str
@@ -61,6 +68,7 @@ class Conversion:
     filename: str
     takes: frozenset[str] = frozenset()
     write: Callable[[Job, Path], Sequence[str]]
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,10 @@ def configuration(conversion: Conversion, job: Job, name: str) -> ModelConfig:
         platform=conversion.platform,
         default_model_filename=conversion.filename,
     )
+    if conversion.on_gpu:
+        groups = config.instance_group
+        groups = tuple(one for one in groups if one.kind is not InstanceKind.KIND_CPU)
+        config = replace(config, instance_group=groups)
     if job.config is None or job.config.backend in {"", conversion.backend}:
         return config
     # What was said to another runtime means nothing to this one.

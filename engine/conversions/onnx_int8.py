@@ -47,9 +47,8 @@ def _write(job: Job, directory: Path) -> Sequence[str]:
             _reader(quantization, samples),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            **_activations(quantization, symmetric=job.symmetric),
         )
     except Exception as fault:
         text = f"{type(fault).__name__}: {fault}"
@@ -60,6 +59,18 @@ def _write(job: Job, directory: Path) -> Sequence[str]:
     if job.calibration == RANDOM:
         remarks.append("the samples were made up: speed is true, answers are not to be trusted")
     return remarks
+
+
+def _activations(quantization: Any, *, symmetric: bool) -> Mapping[str, Any]:  # noqa: ANN401 - untyped library
+    """Say how activations are quantised; without zero points biases have to stay as they are."""
+    kinds = quantization.QuantType
+    options = {"ActivationSymmetric": symmetric, "WeightSymmetric": True}
+    if symmetric:
+        options["QuantizeBias"] = False
+    return {
+        "activation_type": kinds.QInt8 if symmetric else kinds.QUInt8,
+        "extra_options": options,
+    }
 
 
 def _inputs(model: Path) -> Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]:
