@@ -36,6 +36,8 @@ MODEL = "identity"
 CLIENTS, INSTANCES = 4, 2
 PAUSE_S = (0.3, 2.0)
 PATIENCE_S = 30.0
+#: what is said while no process has come again, and how long a client then rests
+_GONE, REST_S = "is not available: ", 0.2
 _counting = threading.Lock()
 SIZES = {"64 B": 16, "600 KB": 150_528}
 _TEXT = """
@@ -63,10 +65,12 @@ class Kills:
     requests: int = 0
     answered: int = 0
     failed: int = 0
+    waited_for: int = 0
     unclear: list[str] = field(default_factory=list)
     kills: int = 0
     processes: int = 0
     seconds: float = 0.0
+    longest_s: float = 0.0
     unready_seen: int = 0
     ready_after: bool = False
     left_in_shm: int = 0
@@ -134,18 +138,24 @@ def killing(
 def _ask(server: Server, told: Kills, requests: int) -> None:
     once = asker(server.endpoint.http, 16)
     for number in range(requests):
+        begun, gone = time.perf_counter(), False
         try:
             once(float(number))
         except InferenceServerException as fault:
             with _counting:
                 told.failed += 1
-                if "was killed by signal 9 (SIGKILL)" not in str(fault):
+                gone = _GONE in str(fault)
+                told.waited_for += gone
+                if not gone and "was killed by signal 9 (SIGKILL)" not in str(fault):
                     told.unclear.append(str(fault))
         except Exception as fault:  # noqa: BLE001 - neither an answer nor a clear error
             told.unclear.append(f"{type(fault).__name__}: {fault}")
         else:
             with _counting:
                 told.answered += 1
+        told.longest_s = max(told.longest_s, time.perf_counter() - begun)
+        if gone:
+            time.sleep(REST_S)
 
 
 def _kill(
@@ -215,11 +225,13 @@ def markdown(
     rows = {
         "requests": told.requests,
         "answered, and rightly": told.answered,
-        "failed with an error that names instance and signal": told.failed,
+        "failed with an error that names instance and signal": told.failed - told.waited_for,
+        "failed since no process had come again by then": told.waited_for,
         "ended otherwise": len(told.unclear),
         "processes killed": told.kills,
         "processes there were": told.processes,
         "seconds": f"{told.seconds:.1f}",
+        "longest wait for an answer or an error, s": f"{told.longest_s:.1f}",
         "times found not ready just after a kill": told.unready_seen,
         "ready afterwards, with every process": "yes" if told.ready_after else "**no**",
         "left in /dev/shm": told.left_in_shm,
@@ -230,7 +242,9 @@ def markdown(
         table(("", ""), machine.items()),
         (
             f"{CLIENTS} clients ask over HTTP, one request at a time each, a model of {INSTANCES} "
-            f"instances. Every {pause_s[0]:g} to {pause_s[1]:g} s one of its processes is killed."
+            f"instances. Every {pause_s[0]:g} to {pause_s[1]:g} s one of its processes is killed, "
+            "also while it starts. "
+            f"Who is told that there is none yet rests for {REST_S:g} s."
         ),
         table(("", ""), ((name, str(value)) for name, value in rows.items())),
         "## What a process costs",

@@ -111,6 +111,11 @@ class ChildExecutor:
         """Number of the child's process; None while there is none."""
         return self._supervised.pid
 
+    @property
+    def under_way(self) -> int:
+        """How many requests the child has and has not answered."""
+        return len(self._open)
+
     def execute(self, batch: Sequence[Work]) -> None:
         """Have the child execute a batch.
 
