@@ -19,6 +19,8 @@ from typing import Any
 #: NVML's codes of GPUs that answer nothing until somebody restarts them
 _GPU_IS_LOST, _RESET_REQUIRED = 15, 16
 _FUNCTION_NOT_FOUND = 13
+#: not supported, no such function, no such version of its argument
+_NO_SUCH_FORM = {3, _FUNCTION_NOT_FOUND, 25}
 #: questions that older drivers know by another name, the newest first
 _PROCESSES = ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2")
 _THROTTLE = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
@@ -104,16 +106,22 @@ class Gpus:
         """Why a GPU did not tell something when last asked: by UUID, then ``GpuLook``'s name."""
         return {each.gpu.uuid: dict(each.unanswered) for each in self._shown}
 
-    def look(self, *, closely: bool = False) -> tuple[GpuLook, ...]:
-        """Ask each of them; ``closely`` for temperature, clocks, throttling and processes too."""
-        return tuple(self._look(each, closely=closely) for each in self._shown)
+    def look(self, *, closely: bool = False, energy: bool = True) -> tuple[GpuLook, ...]:
+        """Ask each of them.
 
-    def _look(self, device: _Device, *, closely: bool) -> GpuLook:
+        ``closely`` for temperature, clocks, throttling and processes too, and for memory without
+        what the driver keeps for itself, as nvidia-smi has it. The counter of ``energy`` is the one
+        dear question: it took 3 ms on an H200, where all others together took a third of one.
+        """
+        return tuple(self._look(each, closely=closely, energy=energy) for each in self._shown)
+
+    def _look(self, device: _Device, *, closely: bool, energy: bool) -> GpuLook:
         if device.lost:
             return GpuLook(uuid=device.gpu.uuid, lost=device.lost)
         nvml, told = self._nvml, _Answers(self, device)
         assert nvml is not None
-        memory = told.ask("used_bytes", nvml.nvmlDeviceGetMemoryInfo)
+        ask_memory = _memory_apart(nvml) if closely else nvml.nvmlDeviceGetMemoryInfo
+        memory = told.ask("used_bytes", ask_memory)
         rates = told.ask("utilization", nvml.nvmlDeviceGetUtilizationRates)
         look = GpuLook(
             uuid=device.gpu.uuid,
@@ -121,12 +129,15 @@ class Gpus:
             total_bytes=None if memory is None else int(memory.total),
             used_bytes=None if memory is None else int(memory.used),
             power_watts=_thousandth(told.of_whole("power_watts", nvml.nvmlDeviceGetPowerUsage)),
-            energy_joules=_thousandth(
-                told.of_whole("energy_joules", nvml.nvmlDeviceGetTotalEnergyConsumption)
-            ),
+            energy_joules=self._energy(told) if energy else None,
             **(self._closely(told) if closely else self._limit(told)),
         )
         return look if not device.lost else GpuLook(uuid=device.gpu.uuid, lost=device.lost)
+
+    def _energy(self, told: _Answers) -> float | None:
+        assert self._nvml is not None
+        question = self._nvml.nvmlDeviceGetTotalEnergyConsumption
+        return _thousandth(told.of_whole("energy_joules", question))
 
     def _limit(self, told: _Answers) -> dict[str, Any]:
         assert self._nvml is not None
@@ -285,6 +296,20 @@ def _newest(nvml: Any, names: Sequence[str]) -> Callable[..., Any]:  # noqa: ANN
                 if error.value != _FUNCTION_NOT_FOUND:
                     raise
         return known[-1](*arguments)
+
+    return ask
+
+
+def _memory_apart(nvml: Any) -> Callable[[object], Any]:  # noqa: ANN401 - as above
+    """Ask for memory without what the driver keeps for itself; older ones count it as used."""
+
+    def ask(handle: object) -> object:
+        try:
+            return nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+        except nvml.NVMLError as error:
+            if error.value not in _NO_SUCH_FORM:
+                raise
+            return nvml.nvmlDeviceGetMemoryInfo(handle)
 
     return ask
 

@@ -1,7 +1,8 @@
 """From looks at GPUs to what each of them did over a time. Pure.
 
 Memory is the greatest seen, utilisation and clocks the mean, temperature the highest; power is the
-difference of the energy counter over time where the GPU has one, else the mean of what was read.
+difference of the energy counter over time where the GPU has one and it was read often enough, else
+the mean of what was read.
 A GPU that was lost keeps what it told until then.
 """
 
@@ -90,7 +91,7 @@ def use_of(gpu: Gpu, span: Span, *, ours: bool = True) -> GpuUse:
 
 
 def _power(span: Span, of: Callable[[Glimpse], GpuLook], read: list[float]) -> float | None:
-    grown = span.growth(lambda glimpse: of(glimpse).energy_joules)
+    grown = span.growth_inside(lambda glimpse: of(glimpse).energy_joules)
     # A counter that fell was set back (the driver was loaded anew): it says nothing then.
     if grown is not None and grown[0] >= 0:
         return grown[0] / grown[1]

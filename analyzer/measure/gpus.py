@@ -38,8 +38,8 @@ class Gpus(Protocol):
         """Why a GPU did not tell something: by UUID, then by the name it has in ``GpuLook``."""
         ...
 
-    def look(self, *, closely: bool = False) -> tuple[GpuLook, ...]:
-        """Look at each of them now."""
+    def look(self, *, closely: bool = False, energy: bool = True) -> tuple[GpuLook, ...]:
+        """Look at each of them now; ``energy``, its counter, is dear."""
         ...
 
 
@@ -53,7 +53,12 @@ class NoGpus:
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
-    def look(self, *, closely: bool = False) -> tuple[GpuLook, ...]:  # noqa: ARG002 - see Gpus
+    def look(
+        self,
+        *,
+        closely: bool = False,  # noqa: ARG002 - see Gpus
+        energy: bool = True,  # noqa: ARG002 - likewise
+    ) -> tuple[GpuLook, ...]:
         """Nothing to see."""
         return ()
 

@@ -5,9 +5,9 @@ the glimpses mean (``aggregate``), nor a server that runs elsewhere (``scrape``)
 
 Looking takes CPU time from what is looked at, so it has a budget (``BUDGET`` of a core) that it
 keeps by itself: what has just been measured to cost much is done less often. What is dear anyway
-(the kernel's account of memory, the threads' switches, the tree of processes) has shares of its
-own, and between two accounts of memory the pages in memory, which cost nothing to read, tell the
-change.
+(the kernel's account of memory, the threads' switches, the tree of processes, a GPU's counter of
+energy) has shares of its own; between two accounts of memory the pages in memory, which cost
+nothing to read, tell the change.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -25,11 +26,13 @@ from analyzer.measure.gpu_use import TAGS, gpu_use
 from analyzer.measure.processors import Processors
 from analyzer.measure.rapl import Rapl
 from analyzer.measure.tree import Memory, Tree
+from engine.nvml import GpuLook
 
 PERIOD_SECONDS = 0.2
 #: what looking may take of a core: the glimpses, and each of the dear things
 BUDGET = 0.005
-_GLIMPSES, _MEMORY, _SWITCHES, _TREE, _CLOCKS = 0.0025, 0.001, 0.0005, 0.0005, 0.0003
+_GLIMPSES, _ENERGY = 0.0028, 0.001
+_MEMORY, _SWITCHES, _TREE, _CLOCKS = 0.0005, 0.0003, 0.0003, 0.0001
 #: however dear they are, glimpses are not further apart; however cheap, those others not closer
 LONGEST_SECONDS = 1.0
 SELDOM_SECONDS = 1.0
@@ -111,6 +114,7 @@ class _Eye:
         self._memory_turn = _Turn(_MEMORY)
         self._switches_turn = _Turn(_SWITCHES)
         self._clocks_turn = _Turn(_CLOCKS)
+        self._energy_turn = _Turn(_ENERGY)
         self._account: Memory | None = None
         self._cost_s = 0.0
 
@@ -136,8 +140,12 @@ class _Eye:
                 with self._clocks_turn:
                     mhz = self._processors.mhz()
             begun = time.thread_time()
-            seen = self._cheap(switches, mhz)
-            self._cost_s = time.thread_time() - begun
+            energy = self._energy_turn.due()
+            with self._energy_turn if energy else nullcontext():
+                looks = self._gpus.look(closely=True, energy=energy)
+            seen = self._cheap(switches, mhz, looks)
+            if not energy:
+                self._cost_s = time.thread_time() - begun
         return seen
 
     def absent(self) -> dict[str, str]:
@@ -156,7 +164,9 @@ class _Eye:
             absent["cpu_frequency"] = self._processors.frequency_reason
         return absent
 
-    def _cheap(self, switches: int | None, mhz: float | None) -> Glimpse:
+    def _cheap(
+        self, switches: int | None, mhz: float | None, looks: tuple[GpuLook, ...]
+    ) -> Glimpse:
         # The load client's processes are children of this one, and start after the first glimpse.
         self._own.refresh_children()
         use, own = self._server.use(), self._own.use()
@@ -164,7 +174,6 @@ class _Eye:
         account = self._account
         pss = _now(rss, account, None if account is None else account.pss)
         times, quota = self._processors.times(), self._processors.quota()
-        looks = self._gpus.look(closely=True)
         return Glimpse(
             at_ns=time.monotonic_ns(),
             cpu_seconds=None if use is None else use.cpu_seconds,

@@ -53,6 +53,20 @@ class Span:
         before, after = np.interp([first - origin, last - origin], times, values)
         return float(after - before), (last - first) / 1e9
 
+    def growth_inside(
+        self, counter: Callable[[Glimpse], float | None], share: float = 0.5
+    ) -> tuple[float, float] | None:
+        """Return how much a counter grew between its readings inside, and in how many seconds.
+
+        None if they cover less than that share of the span: one read seldom says more of what was
+        before.
+        """
+        inside = [one for one in self._known(counter) if self._start <= one[0] <= self._end]
+        if not inside or inside[-1][0] - inside[0][0] < share * (self._end - self._start):
+            return None
+        (first, before), (last, after) = inside[0], inside[-1]
+        return (after - before, (last - first) / 1e9) if last > first else None
+
     def _known(self, read: Callable[[Glimpse], T | None]) -> list[tuple[int, T]]:
         return [
             (glimpse.at_ns, value)

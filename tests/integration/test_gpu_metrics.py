@@ -42,6 +42,6 @@ def test_gpus_are_measured_idle_and_under_load(tmp_path: Path) -> None:
     ]
     measured = journal.read(results / "journal.jsonl").rows
     assert all(set(row.gpus) == {"GPU-tiny-0", "GPU-tiny-1"} for row in measured)
-    assert all(row.metrics["gpu_used_memory"] > 1000 for row in measured)
+    assert all(row.metrics["gpu_used_memory"] > 900 for row in measured)
     # Model Analyzer's rule: its table of GPUs lists no model whose instances are on the CPU.
     assert not (results / "metrics-model-gpu.csv").exists()

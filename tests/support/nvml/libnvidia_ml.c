@@ -12,7 +12,7 @@
      throttled=BITS    why the clocks are down
      pid=N procs=N mib=N   N processes compute there, with ids from pid on, and mib MiB each; without
                        mib the driver does not say how much
-   GPU i has uuid GPU-tiny-i, 1000 + i MiB of 80 GiB used, 40 + i % utilisation, 100 + i of 300 + i
+   GPU i has uuid GPU-tiny-i, 1000 + i MiB of 80 GiB used (of these 100 by the driver itself), 40 + i % utilisation, 100 + i of 300 + i
    watts, 60 + i degrees, an SM clock of 1500 + i MHz and a memory clock of 2600 + i MHz, and an
    energy counter that grows by 50 + i watts. Its MIG instance j has uuid MIG-tiny-i-j and 100 + j MiB
    of 10 GiB used; what NVIDIA's driver tells of whole GPUs only it does not tell either.
@@ -196,6 +196,21 @@ int nvmlDeviceGetComputeRunningProcesses_v2(struct device *device, unsigned *cou
 #ifndef OLD_DRIVER
 
 static struct device instances[MOST][MOST];
+
+struct memory_v2 {
+  unsigned version;
+  unsigned long long total, reserved, free, used;
+};
+
+int nvmlDeviceGetMemoryInfo_v2(struct device *device, struct memory_v2 *memory) {
+  struct memory all;
+  int failed = nvmlDeviceGetMemoryInfo(device, &all);
+  memory->reserved = device->instance == WHOLE ? 100ULL * MIB : 0;
+  memory->total = all.total;
+  memory->free = all.free;
+  memory->used = all.used - memory->reserved;
+  return failed;
+}
 
 int nvmlDeviceGetTotalEnergyConsumption(struct device *device, unsigned long long *millijoules) {
   struct timespec now;

@@ -168,6 +168,13 @@ def test_an_energy_counter_that_was_set_back_is_not_believed() -> None:
     assert use.power_watts == 300, "the mean of what was read"
 
 
+def test_an_energy_counter_that_was_seldom_read_tells_of_another_time() -> None:
+    """Read before the windows and once in them: the mean of the power then says more."""
+    glimpses = [gpu(t, 1, 0.5, energy_joules=1000.0 * t if t in {0, 2} else None) for t in range(6)]
+    (use,) = see(*glimpses, gpus=(GPU,)).gpus
+    assert use.power_watts == 300
+
+
 def noisy(cores: int, **slopes: float) -> Observed:
     """Counters that grow so fast a second."""
     glimpses = tuple(

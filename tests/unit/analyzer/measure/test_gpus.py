@@ -101,7 +101,7 @@ def test_gpus_are_known_and_looked_at(look: Look) -> None:
     assert seen["known"][0]["name"] == "Tiny GPU 0"
     assert seen["known"][0]["total_bytes"] == 80 << 30
     (first, second), (again, _) = seen["looks"]
-    assert (first["used_bytes"], second["used_bytes"]) == (1000 << 20, 1001 << 20)
+    assert (first["used_bytes"], second["used_bytes"]) == (900 << 20, 901 << 20)
     assert (first["utilization"], second["utilization"]) == (0.40, 0.41)
     assert (first["power_watts"], second["power_watts"]) == (100, 101)
     assert (first["temperature_c"], second["temperature_c"]) == (60, 61)
@@ -151,7 +151,7 @@ def test_a_gpu_lost_in_mid_run_keeps_what_it_told_and_the_others_go_on(look: Loo
     assert {name for name, value in lost.items() if value} == {"uuid", "lost"}
     whole, gone = seen["uses"]
     assert (whole["lost"], gone["lost"]) == ("", "NVML: GPU is lost")
-    assert gone["used_bytes"] == 1001 << 20
+    assert gone["used_bytes"] == 901 << 20
     assert (gone["utilization"], gone["temperature_c"]) == (pytest.approx(41), 61)
     assert gone["throttle"] == ["the power limit"]
     assert seen["metrics"][1].keys() == seen["metrics"][0].keys()
@@ -280,6 +280,7 @@ def test_an_old_driver_tells_what_it_knows_under_the_names_it_has(tmp_path: Path
     (told,) = seen["looks"][0]
     assert seen["known"][0]["uuid"] == "GPU-tiny-0", "it knows no MIG instances"
     assert (told["throttle"], told["used_by"]) == (4, {"5": 9 << 20})
+    assert told["used_bytes"] == 1000 << 20, "what the driver keeps for itself counts with it"
     assert told["energy_joules"] is None
     assert "Function Not Found" in seen["unanswered"]["GPU-tiny-0"]["energy_joules"]
     assert seen["uses"][0]["power_watts"] == 100, "the mean of what was read"

@@ -98,7 +98,12 @@ class OneGpu:
 
     unanswered: Mapping[str, Mapping[str, str]] = {}
 
-    def look(self, *, closely: bool = False) -> tuple[GpuLook, ...]:  # noqa: ARG002 - see Gpus
+    def look(
+        self,
+        *,
+        closely: bool = False,  # noqa: ARG002 - see Gpus
+        energy: bool = True,  # noqa: ARG002 - likewise
+    ) -> tuple[GpuLook, ...]:
         return (GpuLook(uuid="GPU-1", used_bytes=7),)
 
 
