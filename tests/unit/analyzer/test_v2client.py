@@ -7,7 +7,7 @@ import pytest
 from support.v2_server import Faults, V2Server, running
 
 from analyzer import v2client
-from analyzer.counters import Counters
+from analyzer.counters import BatchCounters, Counters
 from analyzer.errors import LaunchError
 from analyzer.launcher import Endpoint
 from engine.types import DType, TensorSpec
@@ -61,6 +61,60 @@ def test_counters_are_read_and_subtracted(server: V2Server, endpoint: Endpoint) 
     seen = v2client.statistics(endpoint, "tiny") - before
     assert (seen.requests, seen.inferences, seen.executions) == (4, 4, 2)
     assert (seen.request_ns, seen.queue_ns, seen.compute_infer_ns) == (4000, 400, 2400)
+
+
+#: as Triton 25.x answers, with members that nobody here knows and without some that it need not have
+TRITONS: dict[str, Any] = {
+    "version": "1",
+    "last_inference": 1700000000000,
+    "inference_count": 12,
+    "execution_count": 5,
+    "inference_stats": {
+        "success": {"count": 10, "ns": 9000},
+        "fail": {"count": 1, "ns": 50},
+        "queue": {"count": 7, "ns": 700},
+        "compute_input": {"count": 7, "ns": 70},
+        "compute_infer": {"count": 7, "ns": 7000},
+        "compute_output": {"count": 7, "ns": 77},
+        "cache_hit": {"count": 3, "ns": 30},
+        "cache_miss": {"count": 7, "ns": 21},
+        "novelty": {"count": 1, "ns": 1},
+    },
+    "response_stats": {},
+    "batch_stats": [
+        {
+            "batch_size": 1,
+            "compute_input": {"count": 3, "ns": 30},
+            "compute_infer": {"count": 3, "ns": 3000},
+            "compute_output": {"count": 3, "ns": 33},
+        },
+        {"batch_size": 4, "compute_infer": {"count": 2, "ns": 4000}, "other": 1},
+    ],
+    "memory_usage": [{"type": "GPU", "id": 0, "byte_size": 5}],
+}
+
+
+def test_tritons_own_statistics_are_read_with_cache_and_batches(
+    server: V2Server, endpoint: Endpoint
+) -> None:
+    server.models["tiny"].statistics = TRITONS
+    read = v2client.statistics(endpoint, "tiny")
+    assert (read.requests, read.failed, read.inferences, read.executions) == (10, 1, 12, 5)
+    assert (read.cache_hits, read.cache_hit_ns) == (3, 30)
+    assert (read.cache_misses, read.cache_miss_ns) == (7, 21)
+    assert read.batches == {
+        1: BatchCounters(
+            executions=3, compute_input_ns=30, compute_infer_ns=3000, compute_output_ns=33
+        ),
+        4: BatchCounters(executions=2, compute_infer_ns=4000),
+    }
+
+
+def test_statistics_may_lack_what_a_server_does_not_count(
+    server: V2Server, endpoint: Endpoint
+) -> None:
+    server.models["tiny"].statistics = {"inference_stats": {"success": {"count": 2, "ns": 9}}}
+    assert v2client.statistics(endpoint, "tiny") == Counters(requests=2, request_ns=9)
 
 
 def step(model: str) -> dict[str, Any]:
