@@ -20,9 +20,11 @@ RIVALS = (
     "onnxruntime-qnn",
     "onnxruntime-directml",
 )
+#: what ONNX Runtime loads beside itself
+_PLUGINS = ("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12")
 #: by what a backend runs, the preferred first, and the command that brings it
 _MADE_OF: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "onnxruntime": (RIVALS, "pip install onnxruntime"),
+    "onnxruntime": ((*RIVALS, *_PLUGINS), "pip install onnxruntime"),
     "openvino": (("openvino",), "pip install 'servetune[openvino]'"),
     "pytorch": (("torch",), "pip install 'servetune[torch]'"),
     "tensorflow": (
@@ -76,8 +78,11 @@ def _finding(backend: str, look: LookUp) -> Finding:
     if not there:
         return Finding(backend, "not installed", command)
     runs_by = ", ".join(f"{name} {version}" for name, version in there)
-    if backend == "onnxruntime" and len(there) > 1:
-        return Finding(backend, runs_by, _mend([name for name, _ in there]), harmful=True)
+    builds = [name for name, _ in there if name in RIVALS]
+    if backend == "onnxruntime" and len(builds) > 1:
+        return Finding(backend, runs_by, _mend(builds), harmful=True)
+    if backend == "onnxruntime" and not builds:
+        return Finding(backend, runs_by, command, harmful=True)
     return Finding(backend, runs_by)
 
 

@@ -48,6 +48,15 @@ def find(names: Sequence[str], places: Sequence[str], cuda: str) -> Iterator[Pat
         )
 
 
+def usable(name: str) -> bool:
+    """Say whether a library can be loaded by its name; it stays loaded then."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
 @cache  # a library stays loaded
 def load(names: tuple[str, ...], cuda: str) -> None:
     """Load what there is of some libraries; ``cuda`` is the version they are for, "" any."""

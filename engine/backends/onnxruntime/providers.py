@@ -12,7 +12,9 @@ Rules, from Triton's ONNX Runtime backend:
    no such provider (``runs_elsewhere``);
 6. a provider that was asked for and that ONNX Runtime drops, or gives none of the graph's nodes, is
    an error too, unless ``parameters['allow_provider_fallback']`` says ``true``;
-7. what TensorRT builds is kept beside the model (``cached``), so that a model is built once and not
+7. where TensorRT cannot be used and TensorRT-RTX's plug-in is there, that stands in (``rtx``); it
+   needs no CUDA provider beside it;
+8. what TensorRT builds is kept beside the model (``cached``), so that a model is built once and not
    by every start of the server; a parameter can say where else, or that it is not.
 """
 
@@ -22,6 +24,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.backend import Placement
+from engine.backends.onnxruntime import rtx
 from engine.errors import InvalidArgument, Unsupported
 from engine.modelconfig.schema import Accelerator, ExecutionAccelerators, ModelConfig
 
@@ -38,6 +41,7 @@ _INSTALL = {
     CUDA: _SWAP.format("onnxruntime-gpu"),
     TENSORRT: _SWAP.format("onnxruntime-gpu") + " and pip install 'tensorrt-cu13>=10.13,<11'",
     OPENVINO: _SWAP.format("onnxruntime-openvino"),
+    rtx.NAME: rtx.INSTALL,
 }
 
 _PRECISIONS = {
@@ -111,7 +115,7 @@ def choose(
         InvalidArgument: an accelerator or a parameter that does not exist.
         Unsupported: a provider that is not among ``available``.
     """
-    chosen = (*_asked_for(config, placement), Provider(CPU))
+    chosen = (*_asked_for(config, placement, available), Provider(CPU))
     for provider in chosen:
         if lacks := lacking(provider.name, available):
             kind = " or write kind: KIND_CPU" if placement.device is not None else ""
@@ -123,19 +127,19 @@ def choose(
 
 
 def cached(chosen: Sequence[Provider], folder: str) -> tuple[Provider, ...]:
-    """Apply rule 7; without a ``folder`` that can be written nothing is kept by itself."""
+    """Apply rule 8; without a ``folder`` that can be written nothing is kept by itself."""
     if not folder:
         return tuple(chosen)
     kept = {
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": folder,
-        "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": folder,
+        TENSORRT: {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": folder,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": folder,
+        },
+        rtx.NAME: {rtx.CACHE: folder},
     }
-    return tuple(
-        Provider(one.name, {**kept, **one.options}) if one.name == TENSORRT else one
-        for one in chosen
-    )
+    return tuple(Provider(one.name, {**kept.get(one.name, {}), **one.options}) for one in chosen)
 
 
 def runs_elsewhere(config: ModelConfig, placement: Placement, available: Collection[str]) -> bool:
@@ -146,7 +150,7 @@ def runs_elsewhere(config: ModelConfig, placement: Placement, available: Collect
     """
     if placement.device is not None or OPENVINO in available:
         return False
-    return any(provider.name == OPENVINO for provider in _asked_for(config, placement))
+    return any(provider.name == OPENVINO for provider in _asked_for(config, placement, available))
 
 
 def unused(
@@ -190,24 +194,32 @@ def lacking(name: str, available: Collection[str]) -> str:
     return f"the installed ONNX Runtime lacks {name} (it has: {has}); {_INSTALL[name]}"
 
 
-def _asked_for(config: ModelConfig, placement: Placement) -> Iterator[Provider]:
+def _asked_for(
+    config: ModelConfig, placement: Placement, available: Collection[str]
+) -> Iterator[Provider]:
     optimization = config.optimization
     accelerators = (optimization.execution_accelerators if optimization else None) or (
         ExecutionAccelerators()
     )
     if placement.device is not None:
         cuda = _cuda_top_level(config.parameters)
-        device = str(placement.device)
+        device, needs_cuda = str(placement.device), True
         for accelerator in accelerators.gpu_execution_accelerator:
             translate = _ON_GPU.get(accelerator.name)
             if translate is None:
                 raise _unknown(config, accelerator, _ON_GPU)
             provider = translate(accelerator.parameters)
+            if provider.name == TENSORRT and TENSORRT not in available and rtx.NAME in available:
+                provider = Provider(rtx.NAME, rtx.instead(accelerator.parameters))
             if provider.name == CUDA:
                 cuda |= provider.options
+            elif provider.name == rtx.NAME:  # a plug-in is given its device, not the number of it
+                needs_cuda = CUDA in available
+                yield provider
             else:
                 yield Provider(provider.name, {**provider.options, "device_id": device})
-        yield Provider(CUDA, {**cuda, "device_id": device})
+        if needs_cuda:
+            yield Provider(CUDA, {**cuda, "device_id": device})
     for accelerator in accelerators.cpu_execution_accelerator:
         translate = _ON_CPU.get(accelerator.name)
         if translate is None:
@@ -234,6 +246,10 @@ def _tensorrt(parameters: Mapping[str, str]) -> Provider:
                 f"unknown parameter '{key}' is provided for TensorRT Execution Accelerator"
             )
     return Provider(TENSORRT, options)
+
+
+def _tensorrt_rtx(parameters: Mapping[str, str]) -> Provider:
+    return Provider(rtx.NAME, rtx.own(parameters))
 
 
 def _cuda(parameters: Mapping[str, str]) -> Provider:
@@ -287,5 +303,6 @@ def _unknown(
 _ON_GPU: Mapping[str, Callable[[Mapping[str, str]], Provider]] = {
     "tensorrt": _tensorrt,
     "cuda": _cuda,
+    rtx.ACCELERATOR: _tensorrt_rtx,
 }
 _ON_CPU: Mapping[str, Callable[[Mapping[str, str]], Provider]] = {"openvino": _openvino}

@@ -17,8 +17,9 @@ from typing import Any
 import onnxruntime as ort
 
 from engine.backend import Placement, Runnable, Signature
-from engine.backends.onnxruntime import graphs, libraries
+from engine.backends.onnxruntime import graphs, libraries, rtx
 from engine.backends.onnxruntime.accelerated import through_openvino
+from engine.backends.onnxruntime.plugin import Plugin
 from engine.backends.onnxruntime.providers import (
     CPU,
     CUDA,
@@ -119,17 +120,14 @@ class OnnxRuntime:
         """
         path = _find(directory, config)
         settings = read(config, placement, self.pool)
-        available = ort.get_available_providers()
+        available = _available(config, placement)
         if runs_elsewhere(config, placement, available):
             return through_openvino(directory, path, config, placement)
         chosen = choose(config, placement, available)
-        if any(provider.name == TENSORRT for provider in chosen):
+        if any(provider.name in {TENSORRT, rtx.NAME} for provider in chosen):
             chosen = cached(chosen, _cache_folder(directory))
-        if placement.device is not None:
-            libraries.load(libraries.CUDA, _cuda_version())
-        if any(provider.name == TENSORRT for provider in chosen):
-            libraries.load(libraries.TENSORRT, _cuda_version())
-        session = _open(path, _options(settings), chosen)
+        device = placement.device or 0
+        session = _open(path, _options(settings), chosen, device)
         if why := unused(config, chosen, session.get_providers(), nodes_of(session)):
             raise Unsupported(f"{path}: {why}")
         signature = _signature(session, path)
@@ -139,7 +137,7 @@ class OnnxRuntime:
         return _on_gpu(
             session,
             signature,
-            lambda: _open(path, _options(settings), chosen),
+            lambda: _open(path, _options(settings), chosen, device),
             _Wanted(path, settings, config, placement.device, _recorded(chosen)),
         )
 
@@ -179,6 +177,27 @@ def _on_gpu(
 @cache  # ONNX Runtime has one pool in a process, made anew by every call
 def _share(pool: Pool) -> None:
     ort.set_global_thread_pool_sizes(pool.intra_op_threads, pool.inter_op_threads)
+
+
+@cache  # a plug-in is registered once
+def _plugin() -> Plugin:
+    return Plugin(ort)
+
+
+def _available(config: ModelConfig, placement: Placement) -> Sequence[str]:
+    """List the providers that can be used, once the libraries that they need are looked for."""
+    available = [*ort.get_available_providers(), *_plugin().names]
+    if placement.device is None:
+        return available
+    libraries.load(libraries.CUDA, _cuda_version())
+    optimization = config.optimization
+    asked = optimization.execution_accelerators if optimization else None
+    if asked is None or all(one.name != "tensorrt" for one in asked.gpu_execution_accelerator):
+        return available
+    libraries.load(libraries.TENSORRT, _cuda_version())
+    if rtx.NAME in available and not libraries.usable(libraries.TENSORRT[0]):
+        return [name for name in available if name != TENSORRT]
+    return available
 
 
 def _cuda_version() -> str:
@@ -276,14 +295,17 @@ def _options(settings: Settings) -> Any:  # noqa: ANN401 - untyped library
     return options
 
 
-def _open(path: Path, options: Any, chosen: Sequence[Provider]) -> Any:  # noqa: ANN401 - untyped library
+def _open(path: Path, options: Any, chosen: Sequence[Provider], device: int = 0) -> Any:  # noqa: ANN401 - untyped library
+    plugged = any(provider.name == rtx.NAME for provider in chosen)
+    listed = None if plugged else [(one.name, dict(one.options)) for one in chosen]
     try:
-        return ort.InferenceSession(
-            path,
-            options,
-            providers=[(provider.name, dict(provider.options)) for provider in chosen],
-            enable_fallback=0,
-        )
+        # With a plug-in all providers belong into the options; the CPU is there of itself.
+        for one in chosen if plugged else ():
+            if one.name == rtx.NAME:
+                _plugin().add(options, one.options, device)
+            elif one.name != CPU:
+                options.add_provider(one.name, dict(one.options))
+        return ort.InferenceSession(path, options, providers=listed, enable_fallback=0)
     except FAULTS as fault:
         raise Internal(
             f"{path}: ONNX Runtime could not load it: error {shortened(fault)}"

@@ -172,11 +172,12 @@ class Gpu:
                 self.driver.call("cuStreamEndCapture", where, ctypes.byref(graph))
             except Internal:
                 done = False
-        if not done:
+        if not graph.value:
             return 0
         try:
-            none = ctypes.c_ulonglong(0)
-            self.driver.call("cuGraphInstantiateWithFlags", ctypes.byref(runnable), graph, none)
+            if done:
+                none = ctypes.c_ulonglong(0)
+                self.driver.call("cuGraphInstantiateWithFlags", ctypes.byref(runnable), graph, none)
         finally:
             self.driver.call("cuGraphDestroy", graph)
         return runnable.value or 0

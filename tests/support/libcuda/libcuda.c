@@ -77,6 +77,112 @@ CUresult cuIpcCloseMemHandle(uint64_t address) {
   return 0;
 }
 
+/* What an instance of a plan needs. Streams and graphs do at once what they are told; a graph is one
+   copy, and is recorded only while its stream is captured. */
+#include <stdlib.h>
+
+static int allocated, hosted, streams, events, graphs, runnables, capturing, rank;
+static struct { void *to; const void *from; size_t size; } recorded;
+
+CUresult cuMemAlloc_v2(uint64_t *address, size_t size) {
+  if (current < 1000) return 1;
+  allocated++;
+  return (*address = (uint64_t)(uintptr_t)malloc(size)) ? 0 : 2;
+}
+
+CUresult cuMemFree_v2(uint64_t address) {
+  allocated--;
+  free((void *)(uintptr_t)address);
+  return 0;
+}
+
+CUresult cuMemHostAlloc(void **place, size_t size, unsigned flags) {
+  hosted++;
+  return flags || !(*place = malloc(size));
+}
+
+CUresult cuMemFreeHost(void *place) { hosted--; free(place); return 0; }
+
+CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest) {
+  *least = 0;
+  *greatest = -5;
+  return 0;
+}
+
+CUresult cuStreamCreateWithPriority(void **stream, unsigned flags, int priority) {
+  if (flags != 1) return 1;
+  streams++;
+  rank = priority;
+  *stream = (void *)(uintptr_t)(7000 - priority);
+  return 0;
+}
+
+CUresult cuStreamDestroy_v2(void *stream) { streams--; return stream ? 0 : 1; }
+
+static int copy(void *to, const void *from, size_t size, void *stream) {
+  if (!stream) return 1;
+  if (capturing) {
+    recorded.to = to;
+    recorded.from = from;
+    recorded.size = size;
+  } else {
+    memcpy(to, from, size);
+  }
+  return 0;
+}
+
+CUresult cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *stream) {
+  return copy((void *)(uintptr_t)to, from, size, stream);
+}
+
+CUresult cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
+  return copy(to, (void *)(uintptr_t)from, size, stream);
+}
+
+CUresult cuEventCreate(void **event, unsigned flags) {
+  if (flags != 2 && flags != 3) return 1;
+  events++;
+  *event = (void *)9;
+  return 0;
+}
+CUresult cuEventRecord(void *event, void *stream) { return !event || !stream; }
+CUresult cuEventSynchronize(void *event) { return !event; }
+CUresult cuEventDestroy_v2(void *event) { events--; return !event; }
+
+CUresult cuStreamBeginCapture_v2(void *stream, int mode) {
+  if (!stream || mode != 1 || capturing) return 1;
+  capturing = 1;
+  return 0;
+}
+
+CUresult cuStreamEndCapture(void *stream, void **graph) {
+  if (!stream || !capturing) return 1;
+  capturing = 0;
+  graphs++;
+  *graph = (void *)11;
+  return 0;
+}
+
+CUresult cuGraphInstantiateWithFlags(void **runnable, void *graph, unsigned long long flags) {
+  if (flags || graph != (void *)11) return 1;
+  runnables++;
+  *runnable = (void *)12;
+  return 0;
+}
+
+CUresult cuGraphDestroy(void *graph) { graphs--; return graph != (void *)11; }
+
+CUresult cuGraphLaunch(void *graph, void *stream) {
+  if (graph != (void *)12 || !stream) return 1;
+  memcpy(recorded.to, recorded.from, recorded.size);
+  return 0;
+}
+
+CUresult cuGraphExecDestroy(void *graph) { runnables--; return graph != (void *)12; }
+
+int left(void) { return allocated + hosted + streams + events + graphs + runnables + capturing; }
+int last_rank(void) { return rank; }
+
 CUresult cuGetErrorName(CUresult error, const char **name) {
   *name = error == 101 ? "CUDA_ERROR_INVALID_DEVICE" : "CUDA_ERROR_INVALID_VALUE";
   return 0;

@@ -38,6 +38,15 @@ def test_one_build_of_onnx_runtime_is_enough(one: str) -> None:
     assert (found.to_do, found.harmful) == ("", False)
 
 
+def test_a_plug_in_of_onnx_runtime_is_shown_and_needs_it() -> None:
+    plug_in = "onnxruntime-ep-nv-tensorrt-rtx-cu13"
+    look = installed(onnxruntime="1.32.0", onnxruntime_ep_nv_tensorrt_rtx_cu13="0.5.0")
+    (found,) = examine(look, ["onnxruntime"])
+    assert found == Finding("onnxruntime", f"onnxruntime 1.32.0, {plug_in} 0.5.0")
+    (alone,) = examine(installed(onnxruntime_ep_nv_tensorrt_rtx_cu13="0.5.0"), ["onnxruntime"])
+    assert (alone.to_do, alone.harmful) == ("pip install onnxruntime", True)
+
+
 def test_the_command_lists_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--format", "json"]) in {DONE, FAILED}
     listed = json.loads(capsys.readouterr().out)

@@ -31,6 +31,7 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
+RTX = "NvTensorRTRTXExecutionProvider"
 ALL = (TENSORRT, CUDA, OPENVINO, CPU)
 ON_GPU = Placement(device=1)
 
@@ -362,3 +363,44 @@ def test_what_tensorrt_builds_is_kept_beside_the_model_unless_a_parameter_says_o
     }
     assert kept[1:] == asked[1:]
     assert cached(asked, "") == asked
+
+
+@pytest.mark.triton("2c.4")
+def test_tensorrt_rtx_stands_in_where_tensorrt_cannot_be_used() -> None:
+    asked = model(
+        gpu=(
+            acc(
+                "tensorrt",
+                max_workspace_size_bytes="7",
+                trt_profile_max_shapes="x:8x4",
+                trt_timing_cache_enable="1",
+            ),
+        )
+    )
+    options = {"nv_max_workspace_size": "7", "nv_profile_max_shapes": "x:8x4"}
+    chosen = choose(asked, ON_GPU, (RTX, CUDA, CPU))
+    assert chosen == (Provider(RTX, options), Provider(CUDA, {"device_id": "1"}), Provider(CPU))
+    assert choose(asked, ON_GPU, (RTX, CPU)) == (Provider(RTX, options), Provider(CPU))
+    assert choose(asked, ON_GPU, (TENSORRT, RTX, CUDA, CPU))[0].name == TENSORRT
+    kept = cached(chosen, "/m/.tensorrt/1")
+    assert kept[0].options == {**options, "nv_runtime_cache_path": "/m/.tensorrt/1"}
+    assert kept[1:] == chosen[1:]
+    halved = model(gpu=(acc("tensorrt", precision_mode="FP16"),))
+    with pytest.raises(Unsupported, match=r"no precision_mode FP16: .*--to onnx_fp16"):
+        choose(halved, ON_GPU, (RTX, CUDA, CPU))
+    with pytest.raises(Unsupported, match="lacks TensorrtExecutionProvider"):
+        choose(halved, ON_GPU, (CUDA, CPU))
+
+
+def test_tensorrt_rtx_has_an_accelerator_of_its_own() -> None:
+    asked = model(gpu=(acc("tensorrt_rtx", nv_cuda="1", enable_cuda_graph="1"),))
+    assert choose(asked, ON_GPU, (RTX, CPU)) == (
+        Provider(RTX, {"nv_cuda": "1", "enable_cuda_graph": "1"}),
+        Provider(CPU),
+    )
+    with pytest.raises(Unsupported, match="pip install onnxruntime-ep-nv-tensorrt-rtx-cu13"):
+        choose(asked, ON_GPU, (CUDA, CPU))
+    with pytest.raises(
+        InvalidArgument, match="unknown parameter 'trt_x' is provided for TensorRT-R"
+    ):
+        choose(model(gpu=(acc("tensorrt_rtx", trt_x="1"),)), ON_GPU, (RTX, CPU))

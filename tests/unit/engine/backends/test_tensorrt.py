@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ctypes import CDLL
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from kits.backend_kit import BackendKit
+from support import libcuda
 from support.fake_tensorrt import FakeGpu, FakeTensorRt, Strategy, plan
 
 from engine.backend import Binding, Placement, Runnable, Signature, find
 from engine.backends.tensorrt.backend import TensorRt
+from engine.backends.tensorrt.device import Gpu
 from engine.backends.tensorrt.library import Libraries
+from engine.cudadriver import CudaDriver
 from engine.errors import ConfigError, EngineError, Internal, InvalidArgument, Unsupported
 from engine.modelconfig.complete import complete
 from engine.modelconfig.schema import (
@@ -383,3 +387,41 @@ def test_settings_for_all_plans(rig: Rig, tmp_path: Path) -> None:
     missing = rig.backend.configured({"plugins": "/nowhere/libmine.so"})
     with pytest.raises(EngineError, match="libmine"):
         missing.load(tmp_path, config(), ON_GPU)
+
+
+def test_the_drivers_own_functions_are_called_as_they_are(tmp_path: Path) -> None:
+    library = str(libcuda.build(tmp_path))
+    gpu, raw = Gpu(CudaDriver("A test", "do without", library), 0), CDLL(library)
+    gpu.enter()
+    ranks = {}
+    for priority in ModelPriority:
+        gpu.close_stream(gpu.open_stream(priority))
+        ranks[priority] = raw.last_rank()
+    assert ranks == {ModelPriority.DEFAULT: 0, ModelPriority.MAX: -5, ModelPriority.MIN: 0}
+    stream, address, pinned = gpu.open_stream(ModelPriority.MAX), gpu.allocate(8), gpu.pin(8)
+    given = np.arange(8, dtype=np.uint8)
+    gpu.to_device(address, given, stream)
+    gpu.to_host(pinned, address, stream)
+    for spins in (False, True):
+        gpu.wait(stream, spins=spins)
+    np.testing.assert_array_equal(pinned, given)
+
+    def enqueue() -> bool:
+        gpu.to_device(address, given, stream)
+        return True
+
+    graph = gpu.capture(stream, enqueue)
+    given += 1
+    gpu.to_host(pinned, address, stream)
+    np.testing.assert_array_equal(pinned, given - 1)
+    gpu.launch(graph, stream)
+    gpu.to_host(pinned, address, stream)
+    np.testing.assert_array_equal(pinned, given)
+    gpu.drop(graph)
+    assert gpu.capture(stream, lambda: False) == 0
+    gpu.unpin(pinned)
+    gpu.free(address)
+    gpu.close_stream(stream)
+    assert raw.left() == 0
+    with pytest.raises(EngineError, match="GPU 7 cannot be used"):
+        Gpu(gpu.driver, 7).enter()
