@@ -21,11 +21,8 @@ from time import monotonic
 import numpy as np
 import psutil
 
-from analyzer import v2client
-from analyzer.load.payload import concrete, make
-from analyzer.load.request import grpc_message, http_message
 from benchmarks.__main__ import RESULTS, described
-from benchmarks.openloop import Heard, Job, sending
+from benchmarks.openloop import Heard, offer
 from benchmarks.results import keep, table
 from benchmarks.server import Server, running
 
@@ -129,21 +126,9 @@ def write_model(folder: Path, setting: Setting) -> None:
 
 def overload(server: Server, setting: Setting, protocol: str) -> Overload:
     """Overload a server that serves the model."""
-    with sending(_job(server, setting, protocol)) as heard, _memory(server.root) as memory:
-        found = heard()
+    with _memory(server.root) as memory:
+        found = offer(server.endpoint, MODEL, protocol, setting.phases)
     return judge(found, setting, protocol, memory)
-
-
-def _job(server: Server, setting: Setting, protocol: str) -> Job:
-    endpoint = server.endpoint
-    metadata = v2client.model_metadata(endpoint, MODEL)
-    config = v2client.model_config(endpoint, MODEL)
-    infer = make(concrete(metadata.inputs, config, 1, {}), "random", 0)
-    if protocol == "http":
-        address, request = endpoint.http, http_message(endpoint.http, MODEL, infer)
-    else:
-        address, request = endpoint.grpc or "", grpc_message(MODEL, infer)
-    return Job(protocol=protocol, address=address, request=request.hex(), phases=setting.phases)
 
 
 @contextmanager

@@ -1,84 +1,148 @@
-"""``python -m analyzer.load``: the load client, in a process of its own.
+"""``python -m analyzer.load``: one sender of the load client, in a process of its own.
 
 It does not share a Python interpreter with the server or the analyzer, so that neither's
-work is measured as the other's. Reads a job from standard input and says on standard output
-how it goes (``wire``). Standard input stays open: the line ``stop`` ends the run early, and
-its end means that the analyzer is gone, so this goes too.
+work is measured as the other's. Reads a job from standard input, connects, says that it is ready,
+and begins when it is told to (``begin`` and a moment of the monotonic clock). Standard input stays
+open: the line ``stop`` ends the run, and its end means that the analyzer is gone, so this goes too.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import ctypes
+import fcntl
+import gc
 import os
-import sys
-import threading
-from typing import TextIO
+import time
+from dataclasses import replace
+from io import FileIO
 
-import uvloop
-
-from analyzer.errors import AnalyzerError
-from analyzer.load.arrivals import ClosedLoop
-from analyzer.load.client import Audience, Client
+from analyzer.errors import AnalyzerError, LoadError
+from analyzer.load.chunk import Ended, Failed, Ready, Said, frame
+from analyzer.load.client import Client
 from analyzer.load.client_http import HttpClient
-from analyzer.load.session import Session
-from analyzer.load.wire import STOP, Failed, Job, Line, line_to_job, to_line
-from analyzer.v2client import CounterReader
+from analyzer.load.job import BEGIN, STOP, Job, read_job
+from analyzer.load.rotation import Rotation
+from analyzer.load.sender import Sender
+from analyzer.load.sockets import open_files, resolve
 
-STATISTICS_SECONDS = 5.0
-SWITCH_SECONDS = 0.0002
 ORPHANED = 3
+WAIT_NS = 100_000_000
+_PR_SET_TIMERSLACK = 29
+_KEPT_FILES = 64
 
 
 def main() -> None:
     """Run one job."""
-    # What a library prints must not end up between the lines of the protocol.
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # What a library prints must not end up between the frames of the protocol.
+    out = _Out(os.dup(1))
     os.dup2(2, 1)
-    # The thread that reads the server's counters must not keep requests waiting.
-    sys.setswitchinterval(SWITCH_SECONDS)
-    job = line_to_job(sys.stdin.readline())
-    uvloop.run(_run(job, out))
-    # The thread that watches standard input would keep the interpreter from ending.
+    try:
+        _run(read_job(FileIO(0, closefd=False)), out)
+    except EOFError:
+        os._exit(ORPHANED)
+    except AnalyzerError as error:
+        out.say(Failed(message=error.message))
+    out.finish()
+    # Nothing is left to tidy up, and tidying up thousands of connections takes a while.
     os._exit(0)
 
 
-async def _run(job: Job, out: TextIO) -> None:
-    session = Session(
-        job.load,
-        ClosedLoop(job.load.concurrency),
-        read=CounterReader(job.endpoint, job.model, timeout_s=STATISTICS_SECONDS),
-        say=lambda line: _say(out, line),
-    )
-    _watch_parent(asyncio.get_running_loop(), session)
-    try:
-        _say(out, await session.run(_client(job, session)))
-    except AnalyzerError as error:
-        _say(out, Failed(error.message))
+def _run(job: Job, out: _Out) -> None:
+    most = open_files() - _KEPT_FILES
+    if job.protocol == "http" and job.slots > most:
+        if not job.elastic:
+            raise LoadError(
+                f"{job.slots} connections are needed and {most} can be opened: raise the limit of "
+                "open files (ulimit -n)"
+            )
+        job = replace(job, slots=most)
+    sender = Sender(job, Rotation(job.supplies, job.seed + job.index), out.say)
+    client = _client(job, sender)
+    orders = _Orders(sender)
+    client.watch(0, orders.read)
+    client.open(job.ahead)
+    out.say(Ready(cpu_ns=time.process_time_ns()))
+    while orders.begin_ns is None and not orders.stopped:
+        client.wait(time.monotonic_ns() + WAIT_NS)
+    if orders.begin_ns is None:
+        out.say(Ended())
+    else:
+        sender.run(client, orders.begin_ns)
+    client.close()
 
 
-def _client(job: Job, audience: Audience) -> Client:
-    slots = job.load.concurrency
-    if job.load.protocol == "grpc":
+def _client(job: Job, sender: Sender) -> Client:
+    if job.protocol == "grpc":
         # grpc takes a tenth of a second to import; HTTP does without.
         from analyzer.load.client_grpc import GrpcClient  # noqa: PLC0415 - as said above
 
-        return GrpcClient(job.endpoint.grpc or "", job.request, slots, audience)
-    return HttpClient(job.endpoint.http, job.request, slots, audience)
+        return GrpcClient(f"{job.host}:{job.port}", job.slots, sender)
+    prompt = job.schedule is not None
+    if prompt:
+        _wake_in_time()
+    # A request makes no garbage that counting references does not free.
+    gc.freeze()
+    gc.disable()
+    return HttpClient(resolve(job.host, job.port), job.slots, sender, prompt=prompt)
 
 
-def _watch_parent(loop: asyncio.AbstractEventLoop, session: Session) -> None:
-    def watch() -> None:
-        for line in sys.stdin:
-            if line.strip() == STOP:
-                loop.call_soon_threadsafe(session.stop)
-        os._exit(ORPHANED)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _wake_in_time() -> None:
+    """Ask the kernel not to let this process oversleep by its usual 50 us."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
-def _say(out: TextIO, line: Line) -> None:
-    out.write(to_line(line) + "\n")
-    out.flush()
+class _Orders:
+    """What the parent says while the sender runs."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._rest = b""
+        self.begin_ns: int | None = None
+        self.stopped = False
+
+    def read(self) -> None:
+        """Read what has come; the end of the pipe is the end of this process."""
+        data = os.read(0, 1 << 12)
+        if not data:
+            os._exit(ORPHANED)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            word, *values = line.decode().split()
+            if word == BEGIN:
+                self.begin_ns = int(values[0])
+            elif word == STOP:
+                self.stopped = True
+                self._sender.stop()
+
+
+class _Out:
+    """The pipe to the parent. It never holds up the load: what does not go now goes later."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = bytearray()
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+
+    def say(self, said: Said) -> None:
+        """Write, or keep for later what the pipe does not take."""
+        self._rest += frame(said)
+        try:
+            written = os.write(self._descriptor, self._rest)
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            os._exit(ORPHANED)
+        del self._rest[:written]
+
+    def finish(self) -> None:
+        """Write the rest, however long it takes."""
+        os.set_blocking(self._descriptor, True)
+        with contextlib.suppress(BrokenPipeError):
+            while self._rest:
+                del self._rest[: os.write(self._descriptor, self._rest)]
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from analyzer.errors import LoadError
 from analyzer.record.row import LoadSpec
 
@@ -60,6 +58,9 @@ class Gamma:
 
     def offsets(self) -> Iterator[int]:
         """Sums of gamma distributed intervals."""
+        # A closed loop does without what takes a tenth of a second to import.
+        import numpy as np  # noqa: PLC0415 - as said above
+
         chance = np.random.default_rng(self.seed)
         shape = 1 / self.cv**2
         at = 0.0
@@ -176,47 +177,3 @@ class Staircase:
 def slots_of(concurrency: int, index: int, senders: int) -> int:
     """Return how many of ``concurrency`` slots fall to one of several senders."""
     return concurrency // senders + (index < concurrency % senders)
-
-
-class Arrivals(Protocol):
-    """Plans, for each of ``slots`` slots, when its requests are due. Times in ns."""
-
-    @property
-    def slots(self) -> int:
-        """How many requests may be in flight at once."""
-        ...
-
-    def first(self, slot: int, start_ns: int) -> int:
-        """When the slot's first request is due, if the run starts at ``start_ns``."""
-        ...
-
-    def following(self, slot: int, planned_ns: int, finished_ns: int) -> int:
-        """When the slot's next request is due.
-
-        ``planned_ns`` is when the previous one was due, ``finished_ns`` when it was answered.
-        """
-        ...
-
-
-class ClosedLoop:
-    """``concurrency`` requests in flight at all times: each arrives when one is answered."""
-
-    def __init__(self, concurrency: int) -> None:
-        if concurrency < 1:
-            raise ValueError(f"expected a concurrency of at least 1, found {concurrency}")
-        self._concurrency = concurrency
-
-    @property
-    def slots(self) -> int:
-        """The concurrency."""
-        return self._concurrency
-
-    def first(self, slot: int, start_ns: int) -> int:
-        """All at once, at the start."""
-        del slot
-        return start_ns
-
-    def following(self, slot: int, planned_ns: int, finished_ns: int) -> int:
-        """The moment the previous one was answered."""
-        del slot, planned_ns
-        return finished_ns

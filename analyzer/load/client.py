@@ -1,36 +1,39 @@
-"""The load client's interface: something that sends one prebuilt request, again and again.
+"""The load client's interface: something that sends prebuilt requests and says what came of them.
 
-A client has numbered slots. ``send`` puts one request in flight on a slot and returns at
-once; its audience hears of the outcome, on the same event loop, exactly once. The client
-measures; what the times mean, and what is sent next, is its audience's business.
+A client has numbered slots, each a place for one request in flight. ``send`` puts a request in
+flight on a slot and returns at once; its audience hears of the outcome exactly once, most often
+from inside ``wait``. The client measures; what the times mean, and what is sent next, is its
+audience's business. Everything happens in one thread.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
-
-class Exchange(NamedTuple):
-    """One request and its answer, monotonic ns; ``error`` is None if it succeeded.
-
-    ``planned`` is when it was due, ``began`` when its first byte was handed over, ``sent`` its
-    last, ``first`` and ``last`` when the first and last byte of the answer came.
-    """
-
-    slot: int
-    planned: int
-    began: int
-    sent: int
-    first: int
-    last: int
-    error: str | None
+#: a request as its client sends it, made once (``request``): for HTTP its bytes
+Message = Any
 
 
 class Audience(Protocol):
     """Hears what became of the requests."""
 
-    def finished(self, exchange: Exchange) -> None:
-        """One was answered, or failed."""
+    def finished(  # noqa: PLR0913, PLR0917 - called for every request: an object would cost more
+        self,
+        slot: int,
+        planned: int,
+        began: int,
+        sent: int,
+        first: int,
+        last: int,
+        error: str | None = None,
+        responses: int = 1,
+    ) -> None:
+        """One was answered, or failed; the slot is free.
+
+        Times as in ``records``; ``planned`` is what ``send`` was given. ``responses`` is how many
+        came, of a model that may answer more than once.
+        """
         ...
 
     def broken(self, reason: str) -> None:
@@ -39,25 +42,33 @@ class Audience(Protocol):
 
 
 class Client(Protocol):
-    """Sends the request it was made with, on one of its slots."""
+    """Sends requests to one server."""
 
     @property
     def sees_bytes(self) -> bool:
         """Whether ``sent`` and ``first`` are seen; else they equal ``began`` and ``last``."""
         ...
 
-    async def open(self) -> None:
-        """Connect every slot.
+    def open(self, ahead: int) -> None:
+        """Connect, so that slots 0 to ``ahead`` can send at once.
 
         Raises:
             LoadError: nothing listens there.
         """
         ...
 
-    def send(self, slot: int, planned_ns: int) -> None:
-        """Send one request on a slot that has none in flight."""
+    def send(self, slot: int, message: Message, planned_ns: int) -> None:
+        """Send a request on a slot that has none in flight."""
         ...
 
-    async def close(self) -> None:
-        """Disconnect."""
+    def wait(self, until_ns: int) -> None:
+        """Tell of what has come, or else wait for it; return then, or at ``until_ns``."""
+        ...
+
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Call ``ready`` from inside ``wait`` whenever there is something to read."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect. Requests in flight are heard of no more."""
         ...

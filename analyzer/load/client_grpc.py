@@ -1,4 +1,4 @@
-"""The gRPC client: one serialized message, sent again and again over grpc.aio.
+"""The gRPC client: serialized messages over grpc.aio.
 
 Nothing is parsed on the way back but the status. The library hides when bytes leave and
 come, so only the whole time of a call is seen. Slots share a few channels: one connection
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+import uvloop
 
 from analyzer.errors import LoadError
-from analyzer.load.client import Audience, Exchange
+from analyzer.load.client import Audience, Message
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 SLOTS_A_CHANNEL = 16
@@ -29,26 +31,58 @@ _now = time.monotonic_ns
 
 
 class GrpcClient:
-    """Sends ``request``, a serialized ModelInferRequest, to ``address`` (host:port)."""
+    """Sends messages, each a serialized ModelInferRequest, to ``address`` (host:port)."""
 
     sees_bytes = False
 
-    def __init__(self, address: str, request: bytes, slots: int, audience: Audience) -> None:
+    def __init__(self, address: str, slots: int, audience: Audience) -> None:
         self._address = address
-        self._request = request
         self._slots = slots
         self._audience = audience
+        self._loop = uvloop.new_event_loop()
         self._channels: list[Any] = []
         self._calls: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
-        """Connect.
+    def open(self, ahead: int) -> None:
+        """Connect, with as many connections as ``ahead`` slots take; more slots share them.
 
         Raises:
             LoadError: nothing listens there.
         """
-        count = -(-self._slots // SLOTS_A_CHANNEL)
+        self._loop.run_until_complete(self._open(max(1, -(-ahead // SLOTS_A_CHANNEL))))
+
+    def send(self, slot: int, message: Message, planned_ns: int) -> None:
+        """Send one request."""
+        task = self._loop.create_task(self._exchange(slot, message, planned_ns))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def wait(self, until_ns: int) -> None:
+        """Let the calls go on until then; the loop's timers have milliseconds."""
+        seconds = (until_ns - _now()) / 1e9
+        if seconds > 0:
+            self._loop.call_later(seconds, self._loop.stop)
+        else:
+            self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
+
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Call ``ready`` whenever there is something to read, and end the wait."""
+
+        def come() -> None:
+            ready()
+            self._loop.stop()
+
+        self._loop.add_reader(descriptor, come)
+
+    def close(self) -> None:
+        """Disconnect. Requests in flight are heard of no more."""
+        for task in self._tasks:
+            task.cancel()
+        self._loop.run_until_complete(self._close())
+
+    async def _open(self, count: int) -> None:
         self._channels = [
             grpc.aio.insecure_channel(self._address, options=OPTIONS) for _ in range(count)
         ]
@@ -56,16 +90,7 @@ class GrpcClient:
         for channel in self._channels:
             await self._connect(channel)
 
-    def send(self, slot: int, planned_ns: int) -> None:
-        """Send one request."""
-        task = asyncio.get_running_loop().create_task(self._exchange(slot, planned_ns))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def close(self) -> None:
-        """Disconnect. Requests in flight are heard of no more."""
-        for task in self._tasks:
-            task.cancel()
+    async def _close(self) -> None:
         for channel in self._channels:
             await channel.close()
 
@@ -84,23 +109,23 @@ class GrpcClient:
                 f"no gRPC connection to {self._address} within {CONNECT_SECONDS:.0f} s"
             ) from error
 
-    async def _exchange(self, slot: int, planned_ns: int) -> None:
-        call = self._calls[slot // SLOTS_A_CHANNEL]
+    async def _exchange(self, slot: int, message: Message, planned_ns: int) -> None:
+        call = self._calls[slot // SLOTS_A_CHANNEL % len(self._calls)]
         began = _now()
         error = None
         try:
-            await call(self._request)
+            await call(message)
         except grpc.aio.AioRpcError as failure:
             error = f"gRPC {failure.code().name}: {failure.details()}"
         last = _now()
         if error is not None and await self._is_gone(slot):
             self._audience.broken(f"cannot connect to {self._address}: {error}")
             return
-        self._audience.finished(Exchange(slot, planned_ns, began, began, last, last, error))
+        self._audience.finished(slot, planned_ns, began, began, last, last, error)
 
     async def _is_gone(self, slot: int) -> bool:
         """Whether nothing listens there any more: a call failed, and so does a connection."""
-        channel = self._channels[slot // SLOTS_A_CHANNEL]
+        channel = self._channels[slot // SLOTS_A_CHANNEL % len(self._channels)]
         if channel.get_state() is grpc.ChannelConnectivity.READY:
             return False
         try:

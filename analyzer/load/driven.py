@@ -11,6 +11,8 @@ import numpy.typing as npt
 from analyzer.load.records import Records
 from analyzer.load.window import WindowSample
 from analyzer.metrics import ServerTimes
+from analyzer.statistics.histogram import Histogram
+from analyzer.statistics.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +57,9 @@ class Driven:
     were sent. ``dropped`` were due when as many were in flight as may be. ``invalid`` says why the
     client itself was the bottleneck, "" where it was not. ``in_flight`` is the mean number of
     requests in flight, and ``little`` that number over rate times mean latency: 1, by Little's
-    law, but for what began before or ended after. ``samples`` are the windows in order.
+    law, but for what began before or ended after. ``samples`` are the windows in order, where
+    there are any. ``summary`` has the estimates with their intervals. Each of ``flags`` begins with
+    its name and a colon.
     """
 
     protocol: str
@@ -74,6 +78,7 @@ class Driven:
     warmup_requests: int
     warmup_seconds: float
     records: Records = field(default_factory=Records.none)
+    summary: Summary | None = None
     service: Times = field(default_factory=Times)
     send_lag: Times = field(default_factory=Times)
     dropped: int = 0
@@ -93,3 +98,8 @@ class Driven:
     def requests(self) -> int:
         """How many requests succeeded in it."""
         return len(self.latency_ns)
+
+    @property
+    def histogram(self) -> Histogram:
+        """Their latencies, ns, to three significant digits."""
+        return Histogram.of(self.latency_ns)

@@ -31,8 +31,6 @@ RECORD = np.dtype(
     ],
     align=True,
 )
-#: ``RECORD`` as the standard library's ``struct`` packs it
-LAYOUT = "<qqqqqQiIH6x"
 
 _NONE: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 

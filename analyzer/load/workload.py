@@ -9,15 +9,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine.types import InferRequest, Tensor
-
-#: so many choices are drawn at once
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +56,3 @@ class Workload:
     def inferences(self) -> tuple[int, ...]:
         """How many inferences a request of each item counts for."""
         return tuple(item.inferences for item in self.items)
-
-
-def choices(weights: tuple[float, ...], seed: int) -> Iterator[int]:
-    """Yield without end which item comes next, drawn in proportion to ``weights``."""
-    if len(weights) == 1:
-        while True:
-            yield 0
-    chance = np.random.default_rng(seed)
-    shares = np.array(weights, dtype=np.float64) / sum(weights)
-    while True:
-        yield from chance.choice(len(weights), size=_BLOCK, p=shares).tolist()

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.load.records import LAYOUT, RECORD, Records
+from analyzer.load.chunk import LAYOUT
+from analyzer.load.records import RECORD, Records
 
 
 class Keep(Enum):

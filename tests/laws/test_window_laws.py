@@ -1,10 +1,10 @@
 """The laws of windows: when one ends, when there have been enough, and what then counts."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.load.arrivals import ClosedLoop
-from analyzer.load.window import AGREEING, Steadiness, WindowEnd, WindowSample
+from analyzer.load.window import AGREEING, Steadiness, WindowSample, WindowsRule
 from analyzer.statistics.stopping import Verdict
 
 
@@ -97,33 +97,66 @@ def test_a_window_in_which_nothing_finished_agrees_with_nothing(seen: list[Windo
     assert not judge.steady
 
 
-@given(
-    st.floats(0.01, 10),
-    st.integers(1, 1000),
-    st.floats(1, 20),
-    st.floats(0, 300),
-    st.integers(0, 2000),
-)
-def test_a_window_is_long_enough_full_enough_and_neither_too_long_nor_empty(
-    seconds: float, requests: int, cap: float, elapsed: float, finished: int
-) -> None:
-    over = WindowEnd(seconds=seconds, requests=requests, cap_seconds=cap * seconds).over(
-        elapsed, finished
+gaps = st.lists(st.integers(1, 400), min_size=1, max_size=200)
+
+
+def windows(
+    gaps_ms: list[int], seconds: float, requests: int, cap: float, pieces: int
+) -> tuple[WindowsRule, np.ndarray]:
+    """Feed requests, one after another, with these gaps; in so many pieces."""
+    done = np.cumsum(np.array(gaps_ms, np.int64)) * 1_000_000
+    rule = WindowsRule(
+        seconds=seconds, max_windows=99, tolerance=0.0, requests=requests, cap_seconds=cap * seconds
     )
-    if elapsed < seconds:
-        assert not over
-    elif finished >= requests or (finished and elapsed >= cap * seconds):
-        assert over
-    else:
-        assert not over
+    for part in np.array_split(done, pieces):
+        rule.add(part, np.full(len(part), 5, np.int64))
+    return rule, done
 
 
-@given(st.integers(1, 512), st.integers(0, 2**62), st.integers(0, 10**12))
-def test_in_a_closed_loop_the_next_is_due_when_the_last_is_answered(
-    concurrency: int, start: int, taken: int
+@given(gaps, st.floats(0.05, 2), st.integers(1, 9), st.floats(1, 6), st.integers(1, 9))
+def test_windows_are_long_enough_full_enough_and_neither_too_long_nor_empty(
+    gaps_ms: list[int], seconds: float, requests: int, cap: float, pieces: int
 ) -> None:
-    arrivals = ClosedLoop(concurrency)
-    assert arrivals.slots == concurrency
-    for slot in range(concurrency):
-        assert arrivals.first(slot, start) == start
-        assert arrivals.following(slot, start, start + taken) == start + taken
+    rule, done = windows(gaps_ms, seconds, requests, cap, pieces)
+    at = 1
+    for sample in rule.samples:
+        assert sample.requests >= 1
+        end = at + sample.requests
+        before = (done[end - 2] - done[at - 1]) / 1e9 if sample.requests > 1 else 0.0
+        assert sample.seconds == (done[end - 1] - done[at - 1]) / 1e9
+        full = sample.seconds >= seconds and sample.requests >= requests
+        assert full or sample.seconds >= cap * seconds - 1e-9
+        # It could not have ended a request earlier.
+        assert before < max(seconds, 1e-9) or sample.requests - 1 < requests
+        assert before < cap * seconds
+        at = end
+
+
+@given(gaps, st.floats(0.05, 2), st.integers(1, 9), st.integers(2, 9))
+def test_how_the_requests_are_told_of_does_not_matter(
+    gaps_ms: list[int], seconds: float, requests: int, pieces: int
+) -> None:
+    whole, _ = windows(gaps_ms, seconds, requests, 6, 1)
+    parts, _ = windows(gaps_ms, seconds, requests, 6, pieces)
+    assert whole.samples == parts.samples
+    assert whole.spans == parts.spans
+
+
+def test_a_window_ends_by_the_clock_where_nothing_more_finishes() -> None:
+    rule = WindowsRule(seconds=1, max_windows=9, tolerance=0.1, requests=5)
+    done = np.arange(1, 4, dtype=np.int64) * 100_000_000
+    rule.add(done, done, 400_000_000)
+    assert not rule.samples
+    rule.add(done[:0], done[:0], 5_000_000_000)
+    assert not rule.samples
+    rule.add(done[:0], done[:0], 7_000_000_000)
+    assert [sample.requests for sample in rule.samples] == [2]
+
+
+def test_a_slow_model_is_given_up_in_time_with_three_windows() -> None:
+    rule = WindowsRule(seconds=1, max_windows=4, tolerance=0.0, requests=10)
+    done = np.cumsum(np.arange(1, 60, dtype=np.int64) * 500_000_000)
+    verdict = rule.add(done, done)
+    assert verdict is Verdict.GIVE_UP
+    assert len(rule.samples) == 3
+    assert rule.summary().requests == sum(sample.requests for sample in rule.samples)

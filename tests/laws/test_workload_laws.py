@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.load.workload import Item, Workload, choices
+from analyzer.load.rotation import choices
+from analyzer.load.workload import Item, Workload
 from engine.types import InferRequest
 
 

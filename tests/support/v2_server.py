@@ -77,6 +77,7 @@ class V2Server:
     port: int = 0
     listening: asyncio.Server | None = None
     open: set[asyncio.StreamWriter] = field(default_factory=set)
+    serving: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def add(self, name: str, /, **changes: Any) -> Model:
         self.models[name] = Model({"name": name, **CONFIG, **changes})
@@ -99,6 +100,10 @@ class V2Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -261,10 +266,11 @@ def running(server: V2Server) -> Iterator[V2Server]:
         started.set()
         await end.wait()
         listening.close()
-        serving = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        # What is just being accepted becomes a connection first: cancelled, it would stay open.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in server.serving:
+                task.cancel()
+            await asyncio.wait(others, timeout=0.1)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

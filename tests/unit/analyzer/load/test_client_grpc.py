@@ -1,6 +1,7 @@
 """The gRPC client in its own process, against a real gRPC server."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from support.v2_grpc import GrpcServer, running_grpc
@@ -34,6 +35,7 @@ def load(
     tolerance: float = 5.0,
     stop: Callable[[], bool] = lambda: False,
     on_window: Callable[[WindowSample], None] = lambda _: None,
+    **changes: Any,
 ) -> Driven:
     endpoint = Endpoint(f"127.0.0.1:{http.port}", grpc=f"127.0.0.1:{port}")
     spec = LoadSpec(
@@ -43,6 +45,7 @@ def load(
         window_seconds=0.2,
         max_windows=20,
         tolerance=tolerance,
+        **changes,
     )
     return drive(endpoint, "tiny", spec, stop=stop, on_window=on_window)
 
@@ -50,10 +53,11 @@ def load(
 def test_every_request_reaches_the_server_and_is_well_formed(
     http: V2Server, server: GrpcServer
 ) -> None:
-    driven = load(http, server.port)
+    driven = load(http, server.port, rule="count", request_count=100, warmup_requests=20)
     assert driven.protocol == "grpc"
     assert driven.failed == 0
-    assert 0 <= server.requests - driven.requests - driven.warmup_requests <= 3 * 20
+    assert (driven.requests, driven.warmup_requests) == (100, 20)
+    assert server.requests == 120
     assert server.last.model_name == "tiny"
     shapes = {tensor.name: list(tensor.shape) for tensor in server.last.inputs}
     assert shapes == {"INPUT0": [2, 16], "TOKENS": [2, 1]}

@@ -17,8 +17,8 @@ from analyzer.errors import LaunchError, LoadError
 from analyzer.launcher import Endpoint
 from analyzer.load.driven import Driven
 from analyzer.load.driver import DriverSettings, drive
+from analyzer.load.job import Job, Supply, job_frame
 from analyzer.load.window import WindowSample
-from analyzer.load.wire import Job, job_to_line
 from analyzer.record.row import LoadSpec
 
 QUICK: Mapping[str, Any] = {"window_seconds": 0.1, "max_windows": 4, "tolerance": 5.0}
@@ -55,10 +55,20 @@ def test_what_the_client_counts_is_what_the_server_counted(server: V2Server) -> 
     assert driven.failed == 0
     assert driven.windows == len(windows) == 3
     assert driven.requests == sum(window.requests for window in windows)
-    total = server.models["tiny"].requests
-    # The warm-up, the windows, and what was in flight when the last of them ended.
-    assert 0 <= total - driven.requests - driven.warmup_requests <= 3 * 2
     assert driven.warmup_requests >= 8
+    total = server.models["tiny"].requests
+    assert total >= driven.requests + driven.warmup_requests
+
+
+@pytest.mark.parametrize("senders", [1, 2])
+def test_a_given_number_of_requests_is_sent_and_no_other(server: V2Server, senders: int) -> None:
+    driven = load(
+        server, rule="count", request_count=301, warmup_requests=20, concurrency=5, senders=senders
+    )
+    assert (driven.requests, driven.warmup_requests) == (301, 20)
+    assert driven.senders == senders
+    assert driven.stable
+    assert server.models["tiny"].requests == 321
 
 
 def test_rates_and_latencies_are_two_views_of_one_thing(server: V2Server) -> None:
@@ -183,7 +193,8 @@ def test_stop_before_anything_was_measured_is_an_error(server: V2Server) -> None
 def test_measurements_that_never_agree_are_reported_as_not_stable(server: V2Server) -> None:
     driven = load(server, tolerance=0.0, max_windows=5)
     assert not driven.stable
-    assert driven.windows == 5
+    # Fewer than five only where the machine stands still meanwhile.
+    assert 3 <= driven.windows <= 5
     assert len(driven.window_rates) == 3
 
 
@@ -229,8 +240,11 @@ def test_nothing_is_left_behind(server: V2Server) -> None:
     assert not offspring("analyzer.load")
 
 
-def test_the_client_ends_when_the_analyzer_is_gone(server: V2Server) -> None:
-    job = Job(endpoint=at(server), model="tiny", load=LoadSpec(window_seconds=60), request=b"")
+def test_a_sender_ends_when_the_analyzer_is_gone(server: V2Server) -> None:
+    supply = Supply(weight=1.0, messages=(b"",))
+    job = Job(
+        protocol="http", host="127.0.0.1", port=server.port, supplies=(supply,), slots=1, ahead=1
+    )
     child = subprocess.Popen(
         [sys.executable, "-m", "analyzer.load"],
         stdin=subprocess.PIPE,
@@ -238,9 +252,9 @@ def test_the_client_ends_when_the_analyzer_is_gone(server: V2Server) -> None:
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(f"{job_to_line(job)}\n".encode())
+    child.stdin.write(job_frame(job))
     child.stdin.flush()
-    assert child.stdout.readline()
+    assert child.stdout.read(1)
     assert child.poll() is None
     child.stdin.close()
     assert within(lambda: child.poll() is not None)

@@ -1,0 +1,244 @@
+"""Conducts one run: the senders begin at one moment, are listened to, and stopped in time.
+
+Owns the order of things, and the reading of the server's counters meanwhile. Does not own the
+senders' life (``crew``), what counts (``course``), nor what is made of it (``outcome``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from analyzer import v2client
+from analyzer.counters import Counters, server_times
+from analyzer.errors import LoadError
+from analyzer.load.arrivals import Fixed, Staircase
+from analyzer.load.chunk import Chunk, Ended, Ready, Said
+from analyzer.load.course import Course, Merger, WarmUp
+from analyzer.load.outcome import STOPPED, Facts, Reading, driven_of
+from analyzer.statistics.stopping import StoppingRule, Verdict
+
+if TYPE_CHECKING:
+    from analyzer.launcher import Endpoint
+    from analyzer.load.crew import Crew
+    from analyzer.load.driven import Driven
+    from analyzer.load.share import Plan
+    from analyzer.load.window import WindowSample
+    from analyzer.load.workload import Workload
+    from analyzer.metrics import ServerTimes
+    from analyzer.record.row import LoadSpec
+
+FEED_SECONDS = 0.1
+#: they begin so long after all are connected
+HEAD_START_NS = 5_000_000
+STATISTICS_SECONDS = 5.0
+#: a sender that is so busy needs another beside it
+CROWDED = 0.8
+CROWDED_NS = 250_000_000
+
+
+class Crowded(Exception):
+    """The senders are too busy: there ought to be more of them."""
+
+
+class Conductor:
+    """One run with a given crew. ``plan`` is its schedule, None: a closed loop."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        workload: Workload,
+        load: LoadSpec,
+        plan: Plan | None,
+        rule: StoppingRule,
+    ) -> None:
+        self._workload = workload
+        self._load = load
+        self._open = plan is not None and not isinstance(plan, Staircase)
+        finite = bool(load.request_count) or isinstance(plan, Fixed)
+        in_flight = 0 if self._open else load.concurrency
+        self._warm_up = (
+            WarmUp(requests=load.warmup_requests)
+            if finite
+            else WarmUp.of(in_flight, load.warmup_requests, load.window_seconds)
+        )
+        self._rule = rule
+        self._server = _Server(endpoint, workload)
+        self._course: Course | None = None
+        self._start_ns = 0
+        self._told_drops = 0
+
+    def go(
+        self,
+        crew: Crew,
+        stop: Callable[[], bool],
+        on_progress: Callable[[WindowSample], None],
+        *,
+        last: bool,
+    ) -> Driven:
+        """Conduct it from the senders' start to their end.
+
+        Raises:
+            LoadError: nothing was measured.
+            Crowded: there are too few senders, and this is not the ``last`` try.
+        """
+        self._merger = Merger(len(crew))
+        self._readings: list[list[Reading]] = [[] for _ in range(len(crew))]
+        try:
+            complete = self._listen(crew, stop, on_progress, last=last)
+            if self._course is None:
+                raise LoadError(STOPPED)
+            facts = Facts(
+                protocol=self._load.protocol,
+                open_loop=self._open,
+                start_ns=self._start_ns,
+                sees_bytes=self._load.protocol == "http",
+                inferences=self._workload.inferences,
+                readings=tuple(map(tuple, self._readings)),
+                percentile=self._load.percentile,
+                complete=complete,
+            )
+            driven = driven_of(self._course, facts)
+            times = self._server.times(driven.started_ns, driven.ended_ns)
+            return replace(driven, server=times)
+        finally:
+            self._server.close()
+
+    def _listen(
+        self,
+        crew: Crew,
+        stop: Callable[[], bool],
+        on_progress: Callable[[WindowSample], None],
+        *,
+        last: bool,
+    ) -> bool:
+        """Hear the senders out, and stop them in time; return whether they ended by themselves."""
+        ready, stopped, fed = 0, False, time.monotonic()
+        for heard in crew.says():
+            if not stopped and stop():
+                stopped = True
+                crew.stop()
+            if heard is not None:
+                index, said = heard
+                self._note(index, said)
+                ready += isinstance(said, Ready)
+                if isinstance(said, Ready) and ready == len(crew) and not stopped:
+                    self._begin(crew)
+            elif self._course is not None and time.monotonic() - fed >= FEED_SECONDS:
+                fed = time.monotonic()
+                self._feed(on_progress, last=last)
+                if self._course.verdict is not Verdict.GO_ON and not stopped:
+                    stopped = True
+                    crew.stop()
+                    self._server.read()
+        if self._course is not None:
+            self._feed(on_progress, last=True)
+        self._server.read()
+        return not stopped
+
+    def _begin(self, crew: Crew) -> None:
+        self._server.read()
+        self._start_ns = time.monotonic_ns() + HEAD_START_NS
+        self._course = Course(self._rule, self._warm_up, self._start_ns)
+        self._readings = [
+            [replace(readings[0], at_ns=self._start_ns)] for readings in self._readings
+        ]
+        crew.begin(self._start_ns)
+
+    def _note(self, index: int, said: Said) -> None:
+        match said:
+            case Ready(cpu_ns=cpu_ns):
+                self._readings[index].append(Reading(cpu_ns=cpu_ns))
+            case Chunk():
+                self._merger.add(index, said.records, said.errors, said.upto_ns)
+                self._readings[index].append(
+                    Reading(
+                        at_ns=said.upto_ns,
+                        in_flight=said.in_flight,
+                        area=said.area,
+                        cpu_ns=said.cpu_ns,
+                        dropped=said.dropped,
+                    )
+                )
+            case Ended():
+                self._merger.ended(index)
+            case _:
+                pass
+
+    def _feed(self, on_progress: Callable[[WindowSample], None], *, last: bool) -> None:
+        """Tell the course what has ended by now."""
+        assert self._course is not None
+        cold = self._course.warmed is None
+        if cold and not last and self._crowded():
+            raise Crowded
+        told = self._course.add(self._merger.take(), time.monotonic_ns())
+        if cold and self._course.warmed is not None:
+            self._server.read()
+        for sample in told:
+            latest = [readings[-1] for readings in self._readings]
+            in_flight = sum(one.in_flight for one in latest)
+            on_progress(replace(sample, in_flight=in_flight, dropped=self._fresh_drops()))
+        if told:
+            self._server.read()
+
+    def _fresh_drops(self) -> int:
+        """Return how many were dropped since the last time."""
+        total = sum(readings[-1].dropped for readings in self._readings)
+        fresh = total - self._told_drops
+        self._told_drops = total
+        return fresh
+
+    def _crowded(self) -> bool:
+        """Whether a sender is too busy, as far as one can tell yet."""
+        for readings in self._readings:
+            first, latest = readings[0], readings[-1]
+            passed = latest.at_ns - first.at_ns
+            if passed > CROWDED_NS and latest.cpu_ns - first.cpu_ns > CROWDED * passed:
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A reading of the server's counters, and when it was asked for."""
+
+    at_ns: int
+    counters: Future[Counters | None]
+
+
+class _Server:
+    """Reads the server's counters, in a thread: the load is not kept waiting."""
+
+    def __init__(self, endpoint: Endpoint, workload: Workload) -> None:
+        models = sorted({item.model for item in workload.items})
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="server-statistics")
+        self._readers = [
+            v2client.CounterReader(endpoint, model, timeout_s=STATISTICS_SECONDS)
+            for model in models
+        ]
+        self._counted: list[_Counted] = []
+
+    def read(self) -> None:
+        """Begin to read them."""
+        counters = self._pool.submit(self._sum)
+        self._counted.append(_Counted(time.monotonic_ns(), counters))
+
+    def times(self, start_ns: int, end_ns: int) -> ServerTimes | None:
+        """Return what the server says of the time between two moments, or nearly these."""
+        start, end = (
+            min(self._counted, key=lambda one: abs(one.at_ns - moment))
+            for moment in (start_ns, end_ns)
+        )
+        return server_times(start.counters.result(), end.counters.result())
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _sum(self) -> Counters | None:
+        found = [read() for read in self._readers]
+        known = [one for one in found if one is not None]
+        return sum(known, Counters()) if len(known) == len(found) else None

@@ -1,0 +1,227 @@
+"""From the course of a run to its result: what counts, and whether to believe it. Pure.
+
+Rules:
+
+1. What counts is what the stopping rule counts: the windows that agree, or all since the server
+   was warm.
+2. A run is invalid where the client was the bottleneck: in an open loop, requests were sent late
+   (the 99th percentile of the lag is above 1 ms and above a twentieth of the median latency); or a
+   sender had a core of its own and needed all of it.
+3. By Little's law the mean number of requests in flight is their rate times their mean latency. The
+   number is counted by the senders and the rest comes from the records, so what is lost between
+   them shows; and in a run whose queue grows the two differ as well, because requests wait
+   that have not ended yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.errors import LoadError
+from analyzer.load.course import Course
+from analyzer.load.driven import Driven, Times
+from analyzer.load.records import Records
+from analyzer.load.window import WindowsRule
+from analyzer.statistics.stopping import Verdict
+from analyzer.statistics.summary import PERCENTILES, Summary, summarise
+
+STOPPED = "stopped before the first window was over"
+LAG_NS = 1e6
+LAG_SHARE = 0.05
+BUSY = 0.95
+#: rule 3: how far the two may be apart
+LITTLE = 0.1
+BATCHES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How one sender stood at a moment: see ``chunk.Chunk``."""
+
+    at_ns: int = 0
+    in_flight: int = 0
+    area: int = 0
+    cpu_ns: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a run besides its records.
+
+    ``readings`` are by sender. ``complete`` says that all was sent that there was to send.
+    """
+
+    protocol: str
+    open_loop: bool
+    start_ns: int
+    sees_bytes: bool
+    inferences: tuple[int, ...]
+    readings: tuple[tuple[Reading, ...], ...]
+    percentile: int = 99
+    complete: bool = False
+
+
+def span_of(course: Course, records: Records, start_ns: int) -> tuple[int, int]:
+    """Return the moments between which requests count.
+
+    Raises:
+        LoadError: there is nothing to count.
+    """
+    if course.warmed is None:
+        raise LoadError(STOPPED)
+    first, warm_ns = course.warmed
+    good = records.succeeded
+    # The last request of the warm-up was the first that the rule heard of.
+    done = records.array["last"][good & (np.arange(len(records)) >= first - 1)]
+    if isinstance(course.rule, WindowsRule):
+        spans = course.rule.spans
+        if spans:
+            return int(done[spans[0][0] - 1]), int(done[spans[-1][1] - 1])
+        raise LoadError(STOPPED)
+    dropped = int(getattr(course.rule, "dropped", 0))
+    if len(done) <= max(1, dropped):
+        raise LoadError(STOPPED)
+    begin = int(done[dropped - 1]) if dropped else (warm_ns if first else start_ns)
+    return begin, int(done[-1])
+
+
+def driven_of(course: Course, facts: Facts) -> Driven:
+    """Make the result, but for what the server says.
+
+    Raises:
+        LoadError: nothing was measured.
+    """
+    everything = course.records
+    start, end = span_of(course, everything, facts.start_ns)
+    records = everything.between(start, end)
+    good = records.succeeded
+    latency = records.latency_ns[good]
+    if not len(latency):
+        raise LoadError("no request finished in the measured windows")
+    counts = np.array(facts.inferences, dtype=np.int64)[records.array["item"]]
+    summary = _summary(facts, records, counts, start)
+    in_flight = _slope(facts.readings, "area", start, end)
+    little = _little(records, in_flight, (end - start) / 1e9)
+    lag = Times.of(records.lag_ns)
+    send_ns, receive_ns = _means(records, good) if facts.sees_bytes else (None, None)
+    dropped = sum(readings[-1].dropped for readings in facts.readings if readings)
+    return Driven(
+        protocol=facts.protocol,
+        started_ns=start,
+        ended_ns=end,
+        latency_ns=latency,
+        window_rates=_rates(course, records, counts, start),
+        send_ns=send_ns,
+        receive_ns=receive_ns,
+        failed=course.failed,
+        first_error=course.first_error,
+        stable=facts.complete or course.verdict is Verdict.STEADY,
+        client_cpu=_slope(facts.readings, "cpu_ns", start, end),
+        server=None,
+        windows=len(course.rule.samples) if isinstance(course.rule, WindowsRule) else 1,
+        warmup_requests=int(np.count_nonzero(everything.array["last"] <= start)),
+        warmup_seconds=(start - facts.start_ns) / 1e9,
+        records=records,
+        summary=summary,
+        service=Times.of(records.service_ns[good]),
+        send_lag=lag,
+        dropped=dropped,
+        invalid=_invalid(facts, lag, float(np.median(latency)), (start, end)),
+        senders=len(facts.readings),
+        in_flight=in_flight,
+        little=little,
+        flags=_flags(summary, little, dropped),
+        samples=course.rule.samples if isinstance(course.rule, WindowsRule) else (),
+    )
+
+
+def _summary(facts: Facts, records: Records, counts: npt.NDArray[np.int64], start: int) -> Summary:
+    good = records.succeeded
+    return summarise(
+        records.array["last"][good],
+        records.latency_ns[good],
+        inferences=counts[good],
+        percentiles=sorted({*PERCENTILES, float(facts.percentile)}),
+        from_ns=start,
+    )
+
+
+def _means(records: Records, good: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    array = records.array[good]
+    send = float((array["sent"] - array["began"]).mean())
+    return send, float((array["last"] - array["first"]).mean())
+
+
+def _rates(
+    course: Course, records: Records, counts: npt.NDArray[np.int64], start: int
+) -> tuple[float, ...]:
+    """Return inferences a second: of the windows that count, or of equal parts of the requests."""
+    good = records.succeeded
+    done, counts = records.array["last"][good], counts[good]
+    if isinstance(course.rule, WindowsRule):
+        spans = course.rule.spans
+        first = spans[0][0]
+        ends = [end - first for _, end in spans]
+    else:
+        batches = max(1, min(BATCHES, len(done) // 2))
+        ends = [round((index + 1) * len(done) / batches) for index in range(batches)]
+    totals = np.concatenate(([0], np.cumsum(counts)))[[0, *ends]]
+    moments = np.concatenate(([start], done))[[0, *ends]]
+    seconds = np.diff(moments) / 1e9
+    return tuple(float(rate) for rate in np.diff(totals)[seconds > 0] / seconds[seconds > 0])
+
+
+def _little(records: Records, in_flight: float, seconds: float) -> float:
+    """Return rate times mean latency over the number in flight (rule 3)."""
+    if not in_flight or not seconds:
+        return 1.0
+    return float(records.latency_ns.sum()) / 1e9 / seconds / in_flight
+
+
+def _invalid(facts: Facts, lag: Times, median_ns: float, span: tuple[int, int]) -> str:
+    """Say why the client was the bottleneck, if it was (rule 2)."""
+    if facts.open_loop and lag.p99 > max(LAG_NS, LAG_SHARE * median_ns):
+        return (
+            "the load client sent too late: 1 % of the requests by more than "
+            f"{lag.p99 / 1e6:.1f} ms, where the median latency is {median_ns / 1e6:.1f} ms. "
+            "Use more senders (--senders), leave it a core, or lower the rate"
+        )
+    busiest = max((_slope((readings,), "cpu_ns", *span) for readings in facts.readings), default=0)
+    if busiest > BUSY:
+        return (
+            f"the load client was the bottleneck: a sender was busy {busiest:.0%} of the time. "
+            "Use more senders (--senders), or load from another machine"
+        )
+    return ""
+
+
+def _flags(summary: Summary, little: float, dropped: int) -> tuple[str, ...]:
+    found = list(summary.flags)
+    if abs(little - 1) > LITTLE:
+        found.append(
+            f"little: rate times mean latency is {little:.2f} times the number of requests in "
+            "flight, and should equal it; requests began that have not ended: the queue grows"
+        )
+    if dropped:
+        found.append(
+            f"dropped: {dropped} requests were not sent, because as many were in flight as may be"
+        )
+    return tuple(found)
+
+
+def _slope(readings: Sequence[Sequence[Reading]], what: str, start_ns: int, end_ns: int) -> float:
+    """Return how fast a counter of the senders, all together, grew between two moments."""
+    total = 0.0
+    for each in readings:
+        if len(each) > 1 and end_ns > start_ns:
+            at = np.array([one.at_ns - start_ns for one in each], dtype=np.float64)
+            origin = getattr(each[0], what)
+            values = np.array([getattr(one, what) - origin for one in each], dtype=np.float64)
+            before, after = np.interp([0.0, float(end_ns - start_ns)], at, values)
+            total += float(after - before) / (end_ns - start_ns)
+    return total

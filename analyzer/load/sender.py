@@ -1,0 +1,225 @@
+"""Sends requests when they are due and writes down what became of them.
+
+Owns what is sent next on which slot, and the record of each request. Does not own how requests
+are sent (``client``), when they are due (``arrivals``), nor when it has been enough: the parent
+process says so (``driver``).
+
+Rules:
+
+1. In a closed loop a slot's next request is due the moment the last one was answered.
+2. In an open loop requests are sent when they are due, on any free slot, however many are
+   unanswered. One that finds no slot free is dropped and counted, and never sent late.
+3. What is behind its plan is sent at once, but answers are looked at after every few of them.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+from analyzer.load.arrivals import Staircase, share
+from analyzer.load.chunk import LAYOUT, RECORD_BYTES, Chunk, Ended, Failed, Said
+from analyzer.load.client import Client
+from analyzer.load.job import Job
+from analyzer.load.rotation import Source
+
+TICK_NS = 100_000_000
+DRAIN_NS = 10_000_000_000
+#: rule 3
+BURST = 8
+#: records between two chunks; when they are full the chunk goes early
+ROOM = 1 << 14
+_ENDLESS = 1 << 62
+#: so many texts of errors are told apart; a server that numbers its errors has no more
+TEXTS = 1000
+FURTHER = "(an error with yet another text)"
+
+
+class Sender:
+    """One sender: ``say`` carries what it has to tell. It is the client's audience."""
+
+    def __init__(
+        self,
+        job: Job,
+        source: Source,
+        say: Callable[[Said], None],
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._now = now
+        self._job = job
+        self._source = source
+        self._say = say
+        self._pack = struct.Struct(LAYOUT).pack_into
+        self._room = bytearray(ROOM * RECORD_BYTES)
+        self._filled = 0
+        self._items = [0] * job.slots
+        self._sequences = [0] * job.slots
+        self._texts: dict[str, int] = {}
+        self._untold: list[str] = []
+        self._left = job.count or _ENDLESS
+        self._ending = False
+        self._broken = ""
+        self._in_flight = 0
+        self._answered = 0
+        self._dropped = 0
+        # The integral of the number in flight is what these two and the time make of it.
+        self._planned_sum = 0
+        self._last_sum = 0
+        self._begun = 0
+        self._free: list[int] = []
+
+    def run(self, client: Client, start_ns: int) -> None:
+        """Send from ``start_ns`` on, until ``stop`` or until all was sent; wait for the answers."""
+        self._client = client
+        self._begun = start_ns
+        while (self._now() < start_ns) and not self._ending:
+            client.wait(start_ns)
+        if self._job.schedule is not None:
+            self._open_loop(start_ns)
+        else:
+            self._closed_loop(start_ns)
+        self._drain()
+        if self._broken:
+            before = next(iter(self._texts), "")
+            self._say(Failed(message=self._broken + (f"; before that: {before}" * bool(before))))
+        else:
+            self._say(Ended(abandoned=self._in_flight))
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._ending = True
+
+    def broken(self, reason: str) -> None:
+        """End: nothing can be sent any more."""
+        self._broken = self._broken or reason
+        self._ending = True
+
+    def finished(  # noqa: PLR0913, PLR0917 - the audience's
+        self,
+        slot: int,
+        planned: int,
+        began: int,
+        sent: int,
+        first: int,
+        last: int,
+        error: str | None = None,
+        responses: int = 1,
+    ) -> None:
+        """Write one down, and have its slot used again."""
+        self._in_flight -= 1
+        self._answered += 1
+        self._last_sum += last - self._begun
+        self._pack(
+            self._room, self._filled, planned, began, sent, first, last,
+            self._sequences[slot], 0 if error is None else self._code(error), responses,
+            self._items[slot],
+        )  # fmt: skip
+        self._filled += RECORD_BYTES
+        if self._filled == len(self._room):
+            self._tell()
+        if self._ending:
+            return
+        if self._closed:
+            self._send(slot, last)
+        else:
+            self._free.append(slot)
+
+    def _closed_loop(self, start_ns: int) -> None:
+        self._closed = True
+        stairs = self._job.stairs or Staircase(self._job.slots)
+        used = min(stairs.start, self._job.slots)
+        for slot in range(used):
+            self._send(slot, start_ns)
+        tick = start_ns + TICK_NS
+        while not self._ending and self._in_flight:
+            self._client.wait(tick)
+            if stairs.step:
+                for slot in range(used, stairs.after(self._answered)):
+                    self._send(slot, self._now())
+                    used = slot + 1
+            tick = self._beat(tick)
+
+    def _open_loop(self, start_ns: int) -> None:
+        assert self._job.schedule is not None
+        self._closed = False
+        self._free = list(reversed(range(self._job.slots)))
+        offsets = share(self._job.schedule, self._job.index, self._job.senders)
+        due = self._due(offsets, start_ns)
+        tick = start_ns + TICK_NS
+        while due is not None and not self._ending:
+            self._client.wait(min(due, tick))
+            now = self._now()
+            burst = BURST
+            while due is not None and due <= now and burst:
+                self._send_due(due)
+                due = self._due(offsets, start_ns)
+                burst -= 1
+            tick = self._beat(tick)
+        self._ending = True
+
+    def _due(self, offsets: Iterator[int], start_ns: int) -> int | None:
+        """Return when the next request is due; None after the last."""
+        if not self._left:
+            return None
+        offset = next(offsets, None)
+        return None if offset is None else start_ns + offset
+
+    def _send_due(self, due: int) -> None:
+        if self._free:
+            self._send(self._free.pop(), due)
+        else:
+            self._left -= 1
+            self._dropped += 1
+
+    def _send(self, slot: int, planned_ns: int) -> None:
+        if not self._left:
+            return
+        self._left -= 1
+        message, self._items[slot], self._sequences[slot] = self._source.take(slot)
+        self._in_flight += 1
+        self._planned_sum += planned_ns - self._begun
+        self._client.send(slot, message, planned_ns)
+
+    def _drain(self) -> None:
+        """Wait for what is in flight, so that it does not burden the next measurement."""
+        self._ending = True
+        until = self._now() + DRAIN_NS
+        tick = self._now() + TICK_NS
+        while self._in_flight and not self._broken and self._now() < until:
+            self._client.wait(tick)
+            tick = self._beat(tick)
+        self._tell()
+
+    def _beat(self, tick: int) -> int:
+        """Say how things stand where it is time to; return when it next is."""
+        now = self._now()
+        if now < tick:
+            return tick
+        self._tell()
+        return now + TICK_NS
+
+    def _tell(self) -> None:
+        now = self._now()
+        passed = now - self._begun
+        chunk = Chunk(
+            upto_ns=now,
+            in_flight=self._in_flight,
+            area=self._in_flight * passed - self._planned_sum + self._last_sum,
+            cpu_ns=time.process_time_ns(),
+            dropped=self._dropped,
+            errors=tuple(self._untold),
+            records=bytes(memoryview(self._room)[: self._filled]),
+        )
+        self._filled = 0
+        self._untold.clear()
+        self._say(chunk)
+
+    def _code(self, error: str) -> int:
+        if len(self._texts) >= TEXTS and error not in self._texts:
+            error = FURTHER
+        code = self._texts.get(error)
+        if code is None:
+            code = self._texts[error] = len(self._texts) + 1
+            self._untold.append(error)
+        return code
