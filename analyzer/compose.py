@@ -251,7 +251,9 @@ class _Profile:
         """Lay out the search: what there is to try on this machine, and for how long."""
         options = self._options
         cores = int(machine["cores"])
-        host = variant.Machine(cores=cores, gpus=len(machine.get("gpus", ())))
+        # Models are placed on whole GPUs: CUDA shows a process one MIG instance of each at most.
+        whole = {gpu.get("whole") or gpu["uuid"] for gpu in machine.get("gpus", ())}
+        host = variant.Machine(cores=cores, gpus=len(whole))
         room = variant.space(base, host, options.limits)
         if options.launch_mode is LaunchMode.REMOTE and not self._controls_models():
             room = Space(tuple(each for each in room.dimensions if each.axis is Axis.LOAD))

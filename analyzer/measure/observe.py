@@ -97,7 +97,8 @@ class Watch:
         while not self._over.wait(min(self._eye.rest_seconds(self._period_s), LONGEST_SECONDS)):
             self._glimpses.append(self._eye.glimpse())
             self._cost_cores = time.thread_time() / (time.monotonic() - begun)
-        self._glimpses.append(self._eye.glimpse())
+        # The load is over, and what is seldom read has to reach to its end.
+        self._glimpses.append(self._eye.glimpse(wholly=True))
 
 
 class _Eye:
@@ -122,25 +123,25 @@ class _Eye:
         """How long to rest after the last glimpse, so that they keep to their share."""
         return max(period_s, self._cost_s / _GLIMPSES)
 
-    def glimpse(self) -> Glimpse:
-        """Take one."""
+    def glimpse(self, *, wholly: bool = False) -> Glimpse:
+        """Take one, with the dear things whose turn it is; ``wholly``: with all of them."""
         with self._lock:
-            if self._tree_turn.due():
+            if wholly or self._tree_turn.due():
                 with self._tree_turn:
                     self._server.refresh()
                     self._own.refresh()
             switches = mhz = None
-            if self._memory_turn.due():
+            if wholly or self._memory_turn.due():
                 with self._memory_turn:
                     self._account = self._server.memory()
-            if self._switches_turn.due():
+            if wholly or self._switches_turn.due():
                 with self._switches_turn:
                     switches = self._server.switches()
-            if self._clocks_turn.due():
+            if wholly or self._clocks_turn.due():
                 with self._clocks_turn:
                     mhz = self._processors.mhz()
             begun = time.thread_time()
-            energy = self._energy_turn.due()
+            energy = wholly or self._energy_turn.due()
             with self._energy_turn if energy else nullcontext():
                 looks = self._gpus.look(closely=True, energy=energy)
             seen = self._cheap(switches, mhz, looks)

@@ -30,6 +30,8 @@ _ADVICE = (
     "GPU metrics of that server are not measured; say where its metrics are with"
     " --triton-metrics-url, or start it with --allow-metrics=true"
 )
+#: what only a look at the server's own machine tells
+_OUT_OF_SIGHT = ("cpu_utilization", "cpu_used_ram", "gpu_memory_by_process", "gpu_temperature")
 
 
 class PageError(Exception):
@@ -78,7 +80,9 @@ class PageWatch:
         for glimpse in glimpses:
             for look in glimpse.gpus:
                 gpus[look.uuid] = Gpu(uuid=look.uuid, total_bytes=look.total_bytes)
-        absent = {}
+        absent = dict.fromkeys(
+            _OUT_OF_SIGHT, "the server runs elsewhere: its page does not tell it"
+        )
         if glimpses and self._failures:
             absent["metrics_page"] = (
                 f"{self._failures} of {self._failures + len(glimpses)} readings failed: "

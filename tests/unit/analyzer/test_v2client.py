@@ -63,7 +63,7 @@ def test_counters_are_read_and_subtracted(server: V2Server, endpoint: Endpoint) 
     assert (seen.request_ns, seen.queue_ns, seen.compute_infer_ns) == (4000, 400, 2400)
 
 
-#: as Triton 25.x answers, with members that nobody here knows and without some that it need not have
+#: as Triton 25.x answers, with members that nobody here knows, and without some it may leave out
 TRITONS: dict[str, Any] = {
     "version": "1",
     "last_inference": 1700000000000,
