@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,39 +216,50 @@ def test_stopped_in_mid_sweep_it_goes_on_without_repeating_a_measurement(
     assert rows_of(path) == finished, "a finished profile measures nothing more"
 
 
-def test_another_question_to_an_old_journal_is_refused_and_fresh_starts_over(
-    tmp_path: Path,
-) -> None:
-    arguments = ("profile", "--model", "identity", "--search-time", "1", "--verify-pairs", "0",
-                 "--concurrency", "1", *QUICK[:6])  # fmt: skip
-    analyze(*arguments, cwd=tmp_path)
-    said = analyze(*arguments, "--batch-sizes", "2", cwd=tmp_path, code=1)
-    assert "batch_size was 1 and is now 2" in said
-    assert "--fresh" in said
-    analyze(*arguments, "--batch-sizes", "2", "--fresh", cwd=tmp_path)
-    results = tmp_path / "results" / "identity"
-    assert len(list(results.glob("journal.before-*.jsonl"))) == 1
-
-
-def test_what_was_not_worth_a_measurement_is_told_with_its_reason(tmp_path: Path) -> None:
+@pytest.fixture(scope="module", name="skipping")
+def skipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which a sweep left a setting out, and what that printed."""
+    folder = tmp_path_factory.mktemp("skipping")
     said = analyze(
         *("profile", "--model", "identity", "--run-config-search-mode", "brute", *QUICK[:6]),
         *("--search-time", "20", "--verify-pairs", "0", "--concurrency", "1"),
         *("--run-config-search-min-instance-count", "2", "--intra-op-threads", "1,4096"),
         *("--run-config-search-max-instance-count", "2"),
         *("--run-config-search-max-model-batch-size", "1", "--queue-delays", "-1"),
-        cwd=tmp_path,
+        cwd=folder,
     )
+    return folder, said
+
+
+def test_what_was_not_worth_a_measurement_is_told_with_its_reason(
+    skipping: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, said = skipping
     reason = "2 instances of 4096 threads are too many for "
     assert "Not tried: 1 setting." in said
     assert reason in said
     again = tmp_path / "again"
-    analyze("report", "identity", "--output", str(again), cwd=tmp_path)
-    for folder in (tmp_path / "results" / "identity", again):
-        assert reason in (folder / "report.html").read_text()
-        (skipped,) = json.loads((folder / "summary.json").read_text())["skipped"]
+    analyze("report", "identity", "--output", str(again), cwd=folder)
+    for results in (folder / "results" / "identity", again):
+        assert reason in (results / "report.html").read_text()
+        (skipped,) = json.loads((results / "summary.json").read_text())["skipped"]
         assert skipped["reason"].startswith(reason)
         assert skipped["settings"]["intra_op_thread_count"] == 4096
+
+
+def test_another_question_to_an_old_journal_is_refused_and_fresh_starts_over(
+    skipping: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = skipping
+    shutil.copytree(folder / "results", tmp_path / "results")
+    arguments = ("profile", "--model", "identity", "--search-time", "1", "--verify-pairs", "0",
+                 "--concurrency", "1", *QUICK[:6], "--batch-sizes", "2")  # fmt: skip
+    said = analyze(*arguments, cwd=tmp_path, code=1)
+    assert "batch_size was 1 and is now 2" in said
+    assert "--fresh" in said
+    analyze(*arguments, "--fresh", cwd=tmp_path)
+    results = tmp_path / "results" / "identity"
+    assert len(list(results.glob("journal.before-*.jsonl"))) == 1
 
 
 def picky_repository(folder: Path) -> Path:

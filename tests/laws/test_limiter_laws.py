@@ -137,13 +137,13 @@ def used_by_whoever_runs(_: Random, parts: Parts) -> str:
     return "" if first <= 7 + 10 else f"who needs much ran at {first}"
 
 
-LAWS = (served, weighed, passed, used_by_whoever_runs)
+LAWS = (used_by_whoever_runs, served, weighed, passed)
 
 
 def breach(parts: Parts, traffics: int) -> str:
     """Hold parts to every law, so many times; tell of the first breach, "" if there is none."""
     for seed in range(traffics):
-        for law in LAWS:
+        for law in LAWS[bool(seed) :]:  # the first has nothing random in it
             try:
                 fault = law(Random(seed), parts)
             except Exception as raised:  # noqa: BLE001 - a planted fault may break anything

@@ -27,7 +27,7 @@ from engine.transports.metrics import Freeze, serve_metrics
 from support.fake_registry import FakeModel, FakeRegistry
 
 T = TypeVar("T")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Open = Callable[[asyncio.AbstractEventLoop], Awaitable[Control]]
 Close = Callable[[], Awaitable[None]]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -368,9 +369,10 @@ _worlds = st.builds(
     st.sampled_from(strategy.known()),
     st.sampled_from((Goal(), parse_goal(latency_budget=20.0), parse_goal(["perf_latency_p99"]))),
     st.sampled_from((0.0, 40.0, None)),
+    st.integers(0, 99),
 )
 def test_told_any_part_of_its_rows_a_fresh_campaign_goes_on_as_the_old_one_did(
-    world: World, name: str, goal: Goal, budget: float | None
+    world: World, name: str, goal: Goal, budget: float | None, luck: int
 ) -> None:
     space = Space(
         (
@@ -391,7 +393,8 @@ def test_told_any_part_of_its_rows_a_fresh_campaign_goes_on_as_the_old_one_did(
     whole = fresh()
     rows = finish(whole, world)
     trials: list[Trial | None] = [*(row.trial for row in rows), None]
-    for cut in range(len(rows) + 1):
+    some = random.Random(luck).sample(range(len(rows) + 1), min(len(rows) + 1, 8))
+    for cut in sorted({0, 1, *some, len(rows)}):  # the last is the whole
         again = fresh()
         for row in rows[:cut]:
             again.tell(row)
