@@ -9,8 +9,6 @@ are made within a repetition. First of all the answers are compared.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +20,9 @@ from pathlib import Path
 import numpy as np
 import tritonclient.http
 
-from analyzer.load.driver import drive
-from analyzer.record.row import LoadSpec
 from benchmarks.__main__ import RESULTS, described
 from benchmarks.results import keep, table
+from benchmarks.served import MODEL, Setting, bare_rate, served_rate
 from benchmarks.server import Server, running
 from benchmarks.spread import Spread
 from engine import examples
@@ -40,18 +37,7 @@ from engine.modelconfig.schema import (
 )
 from engine.types import Array
 
-MODEL = "resnet50"
 PLAIN, F32, BF16 = "onnxruntime", "openvino-f32", "openvino-bf16"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """How the model is run, and with how many requests at once it is loaded."""
-
-    instances: int
-    threads: int
-    batch: int
-    concurrency: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +101,8 @@ def measure(
         answers = {runtime: _answer(server) for runtime, server in servers.items()}
         for _ in range(repetitions):
             for runtime, server in servers.items():
-                bare = _bare(models, runtime, setting, seconds)
-                taken[runtime].append((bare, _served(server, setting, seconds)))
+                bare = bare_rate(models, setting, seconds, f"--runtime={runtime}")
+                taken[runtime].append((bare, served_rate(server, setting, seconds)))
     found = tuple(
         Figures(
             runtime=runtime,
@@ -155,35 +141,6 @@ def _answer(server: Server) -> Array:
     answer: Array = client.infer(MODEL, [given]).as_numpy("output")
     client.close()
     return answer
-
-
-def _served(server: Server, setting: Setting, seconds: float) -> float:
-    load = LoadSpec(
-        concurrency=setting.concurrency,
-        batch_size=setting.batch,
-        window_seconds=seconds,
-        max_windows=1,
-    )
-    driven = drive(server.endpoint, MODEL, load, stop=lambda: False, on_window=lambda _: None)
-    if driven.failed:
-        raise RuntimeError(f"{driven.failed} requests failed: {driven.first_error}")
-    return driven.requests * setting.batch / driven.seconds
-
-
-def _bare(models: Path, runtime: str, setting: Setting, seconds: float) -> float:
-    file = models / MODEL / "1" / "model.onnx"
-    done = subprocess.run(  # noqa: S603 - our own loop
-        [
-            *(sys.executable, "-m", "benchmarks.bare", str(file), f"--runtime={runtime}"),
-            f"--sessions={setting.instances}",
-            f"--threads={setting.threads}",
-            f"--batch={setting.batch}",
-            f"--seconds={seconds}",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return float(json.loads(done.stdout)["rate"])
 
 
 def _ratio(one: Spread, to: Spread) -> Spread:

@@ -68,7 +68,7 @@ def measure(
         repository = _variant(models, scratch, setting)
         with running(repository) as server:
             pairs = [
-                (_bare(models, setting, seconds), _served(server, setting, seconds))
+                (bare_rate(models, setting, seconds), served_rate(server, setting, seconds))
                 for _ in range(repetitions)
             ]
         bare, served = zip(*pairs, strict=True)
@@ -95,7 +95,12 @@ def _variant(models: Path, scratch: Path, setting: Setting) -> Path:
     return repository
 
 
-def _served(server: Server, setting: Setting, seconds: float) -> float:
+def served_rate(server: Server, setting: Setting, seconds: float) -> float:
+    """Measure images a second of a server.
+
+    Raises:
+        RuntimeError: a request failed.
+    """
     load = LoadSpec(
         concurrency=setting.concurrency,
         batch_size=setting.batch,
@@ -109,11 +114,12 @@ def _served(server: Server, setting: Setting, seconds: float) -> float:
     return driven.requests * setting.batch / driven.seconds
 
 
-def _bare(models: Path, setting: Setting, seconds: float) -> float:
+def bare_rate(models: Path, setting: Setting, seconds: float, *options: str) -> float:
+    """Measure images a second of a runtime in a loop; ``options`` go to ``benchmarks.bare``."""
     file = models / MODEL / "1" / "model.onnx"
     done = subprocess.run(  # noqa: S603 - our own loop
         [
-            *(sys.executable, "-m", "benchmarks.bare", str(file)),
+            *(sys.executable, "-m", "benchmarks.bare", str(file), *options),
             f"--sessions={setting.instances}",
             f"--threads={setting.threads}",
             f"--batch={setting.batch}",
