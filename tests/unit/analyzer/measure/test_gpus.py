@@ -15,16 +15,27 @@ from typing import Any
 import pytest
 from support import nvml
 
-#: for each line, {states, visible, instances}: find the GPUs under the first state, look at them
-#: closely under each, and say what was seen
+#: for each line, {states, visible, pids, ours}: find the GPUs under the first state, look at them
+#: closely under each, and say what was seen; if "watched", watch this process instead, and pass to
+#: the next state when the last has been seen for some glimpses
 LOOK = """
-import json, os, sys
+import json, os, sys, threading, time
 from dataclasses import asdict
 from analyzer.measure import gpus
+from analyzer.measure.observe import Watch
 from analyzer.measure.gpu_use import gpu_use
 from analyzer.measure.glimpse import Glimpse, Seen
 from analyzer.measure.machine import describe
 from analyzer.metrics import of_gpu
+def watched(states, found):
+    with Watch(os.getpid(), nvml=found, period_s=0.01) as watch:
+        for number, state in enumerate(states, 1):
+            os.environ["TINY_NVML"] = state
+            before = len(watch.seen().glimpses)
+            deadline = time.monotonic() + 30
+            while len(watch.seen().glimpses) < before + 3 and time.monotonic() < deadline:
+                threading.Event().wait(0.01)
+    return watch.seen()
 for line in sys.stdin:
     asked = json.loads(line)
     first, *_ = asked["states"]
@@ -32,11 +43,13 @@ for line in sys.stdin:
     visible = asked["visible"]
     found = gpus.find({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     glimpses = []
-    for number, state in enumerate(asked["states"]):
+    for number, state in enumerate([] if asked["watched"] else asked["states"]):
         os.environ["TINY_NVML"] = state
         glimpses.append(Glimpse(
             at_ns=number * 10**9, gpus=found.look(closely=True), pids=frozenset(asked["pids"])))
     seen = Seen(tuple(glimpses), found.known, pids_are_ours=asked["ours"])
+    if asked["watched"]:
+        seen = watched(asked["states"], found)
     uses = gpu_use(seen)
     print(json.dumps({
         "known": [asdict(gpu) for gpu in found.known],
@@ -71,10 +84,12 @@ def child(library: Path | None) -> Iterator[Look]:
             visible: str | None = None,
             pids: Sequence[int] = (),
             ours: bool = True,
+            watched: bool = False,
         ) -> dict[str, Any]:
             assert running.stdin is not None
             assert running.stdout is not None
-            asked = {"states": states, "visible": visible, "pids": pids, "ours": ours}
+            asked = {"states": states, "visible": visible, "pids": pids}
+            asked |= {"ours": ours, "watched": watched}
             running.stdin.write(json.dumps(asked) + "\n")
             running.stdin.flush()
             plain: dict[str, Any] = json.loads(running.stdout.readline())
@@ -155,6 +170,17 @@ def test_a_gpu_lost_in_mid_run_keeps_what_it_told_and_the_others_go_on(look: Loo
     assert (gone["utilization"], gone["temperature_c"]) == (pytest.approx(41), 61)
     assert gone["throttle"] == ["the power limit"]
     assert seen["metrics"][1].keys() == seen["metrics"][0].keys()
+
+
+def test_a_watch_goes_on_when_a_gpu_is_lost_in_mid_run(look: Look) -> None:
+    seen = look("count=2 throttled@0=0x40", "count=2 throttled@0=0x40 lost@1=1", watched=True)
+    whole, gone = seen["uses"]
+    assert (whole["lost"], gone["lost"]) == ("", "NVML: GPU is lost")
+    assert whole["throttle"] == ["heat, by the hardware"]
+    for number, told in enumerate(seen["metrics"]):
+        assert told["gpu_used_memory"] == ((900 + number) << 20) / 1e6
+        assert told["gpu_utilization"] == pytest.approx(40 + number)
+        assert told["gpu_power_usage"] > 0
 
 
 def test_a_gpu_that_was_lost_before_is_left_out(look: Look) -> None:

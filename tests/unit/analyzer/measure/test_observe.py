@@ -150,6 +150,31 @@ def test_context_switches_and_every_account_of_memory_are_seen() -> None:
     assert first.pids == {idle.pid}
 
 
+GROWS = """
+import sys
+print("ready", flush=True)
+sys.stdin.readline()
+kept = bytearray(b"x") * 60_000_000
+print("grown", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_that_comes_after_an_account_is_seen_without_another() -> None:
+    """The kernel's account is dear, and read again only when its share of the time allows."""
+    with server(GROWS) as growing, Watch(growing.pid, nvml=NONE, period_s=60) as watch:
+        (first, *_) = watch.seen().glimpses
+        assert growing.stdin is not None
+        assert growing.stdout is not None
+        growing.stdin.write(b"\n")
+        growing.stdin.flush()
+        growing.stdout.readline()
+        *_, last = watch.seen().glimpses
+    for name in ("ram_bytes", "pss_bytes", "rss_bytes", "uss_bytes"):
+        grown = getattr(last, name) - getattr(first, name)
+        assert grown == pytest.approx(60_000_000, rel=0.05)
+
+
 def test_our_own_processes_are_not_others() -> None:
     """The analyzer's own tree, in which the server and its children are not counted again."""
     with server(BUSY) as busy:
