@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -24,6 +24,9 @@ from benchmarks.gpu.ground import (
     timed,
 )
 from benchmarks.gpu.runtimes import TOLERANCE
+from engine.backends.tensorrt.device import Gpu
+from engine.cudadriver import CudaDriver
+from engine.modelconfig.schema import ModelPriority
 from engine.types import DType, Tensor
 
 _ROWS = 2
@@ -73,3 +76,46 @@ def _need_tensorrt() -> None:
         else:
             return
     raise NotTried("; ".join(why))
+
+
+def cuda_driver(ground: Ground) -> Mapping[str, Any]:
+    """Use memory, streams and graphs of the GPU as an instance of a plan does, without TensorRT."""
+    ground.need_gpu()
+    gpu = Gpu(CudaDriver("This check", "there is nothing else"), 0)
+    gpu.enter()
+    size, found = 64 << 20, dict[str, Any]()
+    given = np.random.default_rng(4).integers(0, 255, size, np.uint8)
+    stream = gpu.open_stream(ModelPriority.MAX)
+    there, other = gpu.allocate(size), gpu.open_stream(ModelPriority.MIN)
+    pinned = {"up": gpu.pin(size), "down": gpu.pin(size)}
+    pinned["up"][:] = given
+
+    def there_and_back() -> bool:
+        gpu.to_device(there, pinned["up"], stream)
+        gpu.to_host(pinned["down"], there, stream)
+        return True
+
+    def timed_and_checked(once: Callable[[], object]) -> Mapping[str, float]:
+        pinned["down"][:] = 0
+
+        def run() -> None:
+            once()
+            gpu.wait(stream, spins=False)
+
+        times = timed(_TIMES, run)
+        if not np.array_equal(pinned["down"], given):
+            raise AssertionError("what came back is not what was sent")
+        return times
+
+    found["copied"] = timed_and_checked(there_and_back)
+    graph = gpu.capture(stream, there_and_back)
+    if not graph:
+        raise AssertionError("no graph was captured")
+    found["by a graph"] = timed_and_checked(lambda: gpu.launch(graph, stream))
+    gpu.drop(graph)
+    for memory in pinned.values():
+        gpu.unpin(memory)
+    gpu.free(there)
+    gpu.close_stream(stream)
+    gpu.close_stream(other)
+    return {"64 MiB there and back": found}

@@ -29,7 +29,7 @@ from analyzer.measure import machine
 from analyzer.record import journal
 from benchmarks.gpu.ground import MLP, Ground, NotTried, said
 from benchmarks.gpu.page import page
-from benchmarks.gpu.plans import plans
+from benchmarks.gpu.plans import cuda_driver, plans
 from benchmarks.gpu.regions import cuda_shared_memory
 from benchmarks.gpu.runtimes import answers
 from benchmarks.gpu.under_load import busy_counters, counters, throughput
@@ -68,6 +68,7 @@ PARTS: tuple[Callable[[Ground], Mapping[str, Any]], ...] = (
     counters,
     answers,
     cuda_shared_memory,
+    cuda_driver,
     plans,
     throughput,
     busy_counters,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ctypes import CDLL
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
