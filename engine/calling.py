@@ -297,7 +297,8 @@ class Calls:
             asked.doing.calls.discard(asked)
             asked.doing = None
         self._inside.waits.end(asked.number)
-        asked.told(answer, True)
+        told, asked.told = asked.told, _nobody  # or whoever asked would keep himself alive by it
+        told(answer, True)
 
     def _cancel(self, asked: _Asked) -> None:
         asked.cancelled = True

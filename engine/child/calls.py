@@ -54,7 +54,14 @@ class ChildCalls:
         self._calls.ran(batch)
 
     def heard(self, child: Child, message: Message) -> None:
-        """Do what a child asks; on the thread that hears it."""
+        """Do what a child asks; on the thread that hears it. Nothing that waits is left waiting."""
+        try:
+            self._do(child, message)
+        except Exception as fault:  # noqa: BLE001 - whoever asked is told, whatever it was
+            if "n" in message:
+                self._say(partial(_fail, child, message["n"], fault))
+
+    def _do(self, child: Child, message: Message) -> None:
         match message["t"]:
             case "call":
                 self._call(child, message)
@@ -100,13 +107,12 @@ class ChildCalls:
             self._under_way.pop((child, number), None)
 
     def _asked(self, child: Child, number: int, answer: Future[Any]) -> None:
-        message: Message = {"t": "came", "n": number, "final": True, "error": None}
         try:
-            message["value"] = answer.result()
-        except EngineError as error:
-            message["error"] = tell_error(error)
+            value = answer.result()
         except BaseException as fault:  # noqa: BLE001 - whoever asked is told, whatever it was
-            message["error"] = tell_error(Internal(f"{type(fault).__name__}: {fault}"))
+            self._say(partial(_fail, child, number, fault))
+            return
+        message = {"t": "came", "n": number, "final": True, "error": None, "value": value}
         self._say(partial(_send, child, message))
 
     def _say(self, job: Callable[[], None]) -> None:
@@ -126,17 +132,25 @@ class ChildCalls:
 
 def _tell(child: Child, number: int, answer: InferResponse | EngineError, *, final: bool) -> None:
     """Write an answer into a child's memory, and say where it is."""
-    message: Message = {"t": "came", "n": number, "final": final, "error": None}
-    if isinstance(answer, InferResponse):
-        try:
-            message["outputs"] = tell_tensors(answer.outputs, child.arena)
-            message["of"] = [answer.model, answer.version, answer.id, answer.empty]
-            message["parameters"] = dict(answer.parameters)
-        except EngineError as error:
-            answer = error
     if isinstance(answer, EngineError):
-        message["error"] = tell_error(answer)
-    _send(child, message)
+        _fail(child, number, answer, final=final)
+        return
+    try:
+        message: Message = {"t": "came", "n": number, "final": final, "error": None}
+        message["outputs"] = tell_tensors(answer.outputs, child.arena)
+        message["of"] = [answer.model, answer.version, answer.id, answer.empty]
+        message["parameters"] = dict(answer.parameters)
+        _send(child, message)
+    except Exception as fault:  # noqa: BLE001 - as above
+        _fail(child, number, fault, final=final)
+
+
+def _fail(child: Child, number: int, fault: BaseException, *, final: bool = True) -> None:
+    """Say an error."""
+    error = (
+        fault if isinstance(fault, EngineError) else Internal(f"{type(fault).__name__}: {fault}")
+    )
+    _send(child, {"t": "came", "n": number, "final": final, "error": tell_error(error)})
 
 
 def _send(child: Child, message: Message) -> None:

@@ -67,7 +67,12 @@ class Outside:
             self._next += 1
             number = self._next
             self._calls[number] = heard
-        self.say({**message, "n": number})
+        try:
+            self.say({**message, "n": number})
+        except Exception:  # it cannot be written
+            with self._lock:
+                del self._calls[number]
+            raise
         return number
 
     def came(self, message: Message) -> None:

@@ -19,6 +19,7 @@ from engine.backends.python.messages import (
     InferenceRequest,
     InferenceResponse,
 )
+from engine.backends.python.tensors import Tensor
 from engine.backends.python.translation import CODES, from_engine, to_engine
 from engine.errors import EngineError
 from engine.types import InferRequest, InferResponse, RequestedOutput
@@ -69,6 +70,12 @@ class Asking:
 
 def _written(request: InferenceRequest) -> InferRequest:
     flags = request.flags()
+    for one in request.inputs():
+        if not isinstance(one, Tensor):
+            raise TritonModelException(
+                f"InferenceRequest of model '{request.model_name()}': inputs holds a"
+                f" {type(one).__name__}, not only pb_utils.Tensor"
+            )
     return InferRequest(
         inputs=tuple(to_engine(one) for one in request.inputs()),
         id=request.request_id(),
