@@ -131,7 +131,8 @@ def test_a_file_that_changed_and_another_configuration_are_compiled_anew(tmp_pat
     ones = np.ones((1, 4), np.float32)
     assert first.run({"X": ones}, ["Y"])["Y"].tolist() == [[1.0] * 4]
     assert second.run({"X": ones}, ["Y"])["Y"].tolist() == [[-1.0] * 4]
-    assert third.describe()["precision"] == "bf16"
+    able = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert third.describe()["precision"] == ("bf16" if able else "f32")
 
 
 def test_results_stay_what_they_are_when_the_request_runs_again(tmp_path: Path) -> None:
