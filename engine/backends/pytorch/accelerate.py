@@ -12,8 +12,20 @@ from typing import Any
 from engine.backend import Placement
 from engine.errors import Internal, InvalidArgument
 from engine.modelconfig.schema import Accelerator, ModelConfig
+from engine.types import DType
 
 _PRECISIONS = {"FP32": "float32", "FP16": "float16", "BF16": "bfloat16"}
+_TYPES = {
+    DType.BOOL: "bool",
+    DType.INT8: "int8",
+    DType.UINT8: "uint8",
+    DType.INT32: "int32",
+    DType.INT64: "int64",
+    DType.FP16: "float16",
+    DType.BF16: "bfloat16",
+    DType.FP32: "float32",
+    DType.FP64: "float64",
+}
 _NUMBERS = {"max_workspace_size_bytes": "workspace_size", "minimum_segment_size": "min_block_size"}
 
 
@@ -86,7 +98,9 @@ def _compile(
 
     def compiled(module: Any) -> Any:  # noqa: ANN401 - untyped library
         script = hasattr(module, "inlined_graph")
-        inputs = [tensorrt.Input(**shape) for shape in shapes]
+        inputs = [
+            tensorrt.Input(**shape, dtype=getattr(tensorrt.dtype, kind)) for kind, shape in shapes
+        ]
         try:
             return tensorrt.compile(
                 module,
@@ -102,9 +116,16 @@ def _compile(
     return compiled
 
 
-def _shapes(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
-    """List the inputs' shapes in the order of the configuration: fixed, or up to a batch."""
+def _shapes(config: ModelConfig) -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
+    """List the inputs' types and shapes in the configuration's order: fixed, or up to a batch."""
     for tensor in config.input:
+        kind = _TYPES.get(tensor.data_type)
+        if kind is None:
+            raise InvalidArgument(
+                f"model '{config.name}': input '{tensor.name}' is of"
+                f" {tensor.data_type.config_name}, which TensorRT has no type for; take the"
+                " accelerator out"
+            )
         dims = tensor.dims if tensor.reshape is None else tensor.reshape
         if -1 in dims:
             raise InvalidArgument(
@@ -113,7 +134,7 @@ def _shapes(config: ModelConfig) -> Iterator[dict[str, tuple[int, ...]]]:
                 " accelerator out"
             )
         if config.max_batch_size == 0:
-            yield {"shape": dims}
+            yield kind, {"shape": dims}
         else:
             most = (config.max_batch_size, *dims)
-            yield {"min_shape": (1, *dims), "opt_shape": most, "max_shape": most}
+            yield kind, {"min_shape": (1, *dims), "opt_shape": most, "max_shape": most}

@@ -97,7 +97,7 @@ def tensorrt(bring: Callable[[str], Any], config: ModelConfig) -> Any:  # noqa: 
     """
     try:
         return bring("torch_tensorrt")
-    except ImportError as fault:
+    except (ImportError, OSError, RuntimeError) as fault:  # also one whose libraries are missing
         raise Unsupported(
             f"model '{config.name}': gpu_execution_accelerator tensorrt needs Torch-TensorRT, which"
             f" cannot be imported ({fault}); pip install torch-tensorrt in the release of the"

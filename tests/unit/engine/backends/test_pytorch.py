@@ -340,15 +340,17 @@ def test_tensorrt_is_asked_for_what_the_configuration_says() -> None:
     choose = import_module("engine.backends.pytorch.accelerate").choose
     asked: dict[str, Any] = {}
     compiler = SimpleNamespace(
-        Input=lambda **shape: shape,
-        dtype=SimpleNamespace(float16="half"),
+        Input=lambda **given: given,
+        dtype=SimpleNamespace(float16="half", float32="single"),
         compile=lambda module, **options: asked.update(options) or f"fast {module}",
     )
     told = on_gpu(precision_mode="FP16", max_workspace_size_bytes="1024")
     assert choose(told, Placement(device=0), lambda: compiler)("module") == "fast module"
     assert asked == {
         "ir": "dynamo",
-        "inputs": [{"min_shape": (1, 2), "opt_shape": (8, 2), "max_shape": (8, 2)}],
+        "inputs": [
+            {"min_shape": (1, 2), "opt_shape": (8, 2), "max_shape": (8, 2), "dtype": "single"}
+        ],
         "enabled_precisions": {"half"},
         "require_full_compilation": False,
         "workspace_size": 1024,
@@ -357,6 +359,9 @@ def test_tensorrt_is_asked_for_what_the_configuration_says() -> None:
         choose(on_gpu(precision_mode="FP7"), Placement(device=0), lambda: compiler)
     with pytest.raises(InvalidArgument, match="unknown parameter 'trt_x' is provided"):
         choose(on_gpu(trt_x="1"), Placement(device=0), lambda: compiler)
+    texts = ModelInput(name="t", data_type=DType.BYTES, dims=(1,))
+    with pytest.raises(InvalidArgument, match="'t' is of TYPE_STRING, which TensorRT has no type"):
+        choose(replace(on_gpu(), input=(texts,)), Placement(device=0), lambda: compiler)
 
 
 def absent(package: str) -> Any:
