@@ -66,7 +66,7 @@ def _machine(span: Span, cores: int) -> float | None:
     if told is not None or not cores:
         return told
     busy = span.slope(lambda glimpse: glimpse.busy_seconds)
-    return None if busy is None else busy / cores
+    return None if busy is None else min(1.0, busy / cores)
 
 
 def _stopped(span: Span) -> float | None:

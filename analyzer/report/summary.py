@@ -29,7 +29,8 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     commands      {serve, apply, rerank, reproduce}, "" where there is nothing to serve
 
 A measurement is {number, variant, phase: search|curve|verify, repetition, taken_at, seconds,
-concurrency, batch_size, protocol, stable, requests, metrics, window_rates, gpus}.
+concurrency, batch_size, protocol, stable, requests, metrics, window_rates, gpus, server (its
+counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}.
 """
 
 from __future__ import annotations
@@ -157,6 +158,9 @@ def _measurement(row: Row) -> dict[str, Any]:
         "metrics": row.metrics,
         "window_rates": row.window_rates,
         "gpus": row.gpus,
+        "server": row.server,
+        "absent": row.absent,
+        "remarks": row.remarks,
     }
 
 
