@@ -22,9 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.backends.tensorrt.library import RTX, TENSORRT, Libraries, Library
 from engine.conversion import Conversion, Job, find
 from engine.errors import InvalidArgument, Unavailable
+from engine.tensorrtlib import RTX, TENSORRT, Libraries, Library
 
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _BATCH = 8

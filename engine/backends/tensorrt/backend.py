@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.backend import Placement, Runnable, Signature
 from engine.backends.tensorrt.device import Device, Gpu
-from engine.backends.tensorrt.library import RTX, TENSORRT, Libraries, deserialize, needed
+from engine.backends.tensorrt.library import deserialize
 from engine.backends.tensorrt.plan import Plan, read, usable
 from engine.backends.tensorrt.session import Opened, Session
 from engine.backends.tensorrt.settings import Shared, read_shared
@@ -20,6 +20,7 @@ from engine.modelconfig.agree import disagreements
 from engine.modelconfig.findings import located
 from engine.modelconfig.schema import ModelConfig
 from engine.shelf import Shelf
+from engine.tensorrtlib import RTX, TENSORRT, Libraries, needed
 
 #: the file of a plan where the configuration names none
 DEFAULT = "model.plan"

@@ -24,10 +24,10 @@ import numpy as np
 
 from engine.backends.tensorrt.buffers import Buffers
 from engine.backends.tensorrt.device import Device
-from engine.backends.tensorrt.library import Library
 from engine.backends.tensorrt.plan import Plan, Profile, Shape, choose
 from engine.backends.tensorrt.settings import MOST_GRAPHS, Settings, may_capture
 from engine.errors import Internal
+from engine.tensorrtlib import Library
 from engine.types import Array, DType, OnDevice, Place, TensorSpec, on_host, place_of
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ from support.fake_tensorrt import FakeGpu, FakeTensorRt, Strategy, plan
 from engine.backend import Binding, Placement, Runnable, Signature, find
 from engine.backends.tensorrt.backend import TensorRt
 from engine.backends.tensorrt.device import Gpu
-from engine.backends.tensorrt.library import Libraries
 from engine.cudadriver import CudaDriver
 from engine.errors import ConfigError, EngineError, Internal, InvalidArgument, Unsupported
 from engine.modelconfig.complete import complete
@@ -32,6 +31,7 @@ from engine.modelconfig.schema import (
     ModelPriority,
     Optimization,
 )
+from engine.tensorrtlib import Libraries
 from engine.types import DType, OnDevice, Place, TensorSpec
 
 X = {"mode": "INPUT", "shape": [-1, 4]}
