@@ -37,7 +37,7 @@ CLIENTS, INSTANCES = 4, 2
 PAUSE_S = (0.3, 2.0)
 PATIENCE_S = 30.0
 #: what is said while no process has come again, and how long a client then rests
-_GONE, REST_S = "is not available: ", 0.2
+_GONE, REST_S = "is not available: ", 0.005
 _counting = threading.Lock()
 SIZES = {"64 B": 16, "600 KB": 150_528}
 _TEXT = """
