@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from engine.backend import Placement
-from engine.backends.openvino.compiled import Shelf
 from engine.backends.openvino.settings import Settings, read
 from engine.errors import InvalidArgument, Unsupported
 from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
+from engine.shelf import Shelf
 
 
 def settings(instances: int = 1, threads: int = 1, **parameters: str) -> Settings:
