@@ -1,10 +1,13 @@
 """``analyze``: arguments in, exit code out. No logic: parse, call, print, exit.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. ``perf`` has perf_analyzer's: 0 done,
+2 no stable measurement, 3 wrong usage, 99 failed. Commands import what they need when they run: all
+of it takes two seconds.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +15,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from analyzer import __version__, compose, results
-from analyzer.config.load import load_options
+from analyzer import __version__
 from analyzer.errors import AnalyzerError, UsageError
+from analyzer.interruption import INTERRUPTED
+from analyzer.perf import argv
 from engine.errors import EngineError
 
 app = typer.Typer(
@@ -35,6 +39,10 @@ def _flag(panel: str, text: str, *names: str, metavar: str | None = None) -> Any
 WHAT, GOAL, SEARCH, LOAD, SERVER = "Model", "Goal", "Search", "Measurement", "Server"
 # Long names and short texts, by themselves: beside long texts the names would be cut.
 BOUNDS = "Bounds of the search"
+
+WRONG_USAGE = 2
+#: perf_analyzer's exit codes
+OPTION_ERROR, GENERIC_ERROR = 3, 99
 
 Models = Annotated[
     list[str] | None,
@@ -175,8 +183,13 @@ Protocol = Annotated[
     _flag(LOAD, "How requests are sent. (default: http)", "--client-protocol", metavar="http|grpc"),
 ]
 Input = Annotated[
-    str | None,
-    _flag(LOAD, "What requests carry. (default: random)", "--input-data", metavar="random|zero"),
+    list[str] | None,
+    _flag(
+        LOAD,
+        "What requests carry: random, zero, JSON (repeatable), a folder, .npz. (default: random)",
+        "--input-data",
+        metavar="KIND|PATH",
+    ),
 ]
 Shapes = Annotated[
     list[str] | None,
@@ -300,6 +313,9 @@ def profile(
     """
     # The parameters are named after the options' keys, so what was given is what is here.
     given = {key: value for key, value in locals().items() if value and key != "config_file"}
+    from analyzer import compose  # noqa: PLC0415 - see above
+    from analyzer.config.load import load_options  # noqa: PLC0415 - see above
+
     if profile_models:
         given["profile_models"] = ",".join(profile_models)
     _leave(lambda: compose.profile(load_options(config_file, given), _output()))
@@ -324,6 +340,8 @@ def report(
 
     Nothing is measured again. Without a goal, the one of the profile is used.
     """
+    from analyzer import results  # noqa: PLC0415 - see above
+
     wanted = results.Wanted(
         objectives=objective, constraints=constraint,
         latency_budget=latency_budget, min_throughput=min_throughput,
@@ -347,11 +365,86 @@ def apply(
 
     The file that was there is kept as config.pbtxt.before-apply.
     """
+    from analyzer import results  # noqa: PLC0415 - see above
+
     _leave(
         lambda: results.apply(
             results.locate(export_path, model), model_repository, _output(), yes=yes
         )
     )
+
+
+class _Ended(SystemExit):
+    """The end of a command that ran: its code is its own, whatever wrong arguments end in."""
+
+
+@app.command(
+    epilog="Example: analyze perf -m identity --concurrency-range 1:8:2",
+    short_help="Load a model on any V2 server, and say how fast it is; perf_analyzer's flags.",
+    context_settings={"help_option_names": list(argv.HELP)},
+)
+@argv.with_flags
+def perf(**given: Any) -> None:  # noqa: ANN401 - each flag has its own type
+    """Load a model on any V2 server, level after level, and say how fast it is.
+
+    The flags are perf_analyzer's, and so are the CSV and JSON files. Every figure comes with its
+    95 % interval, and a level is measured until they are narrow enough. In an open loop
+    (--request-rate-range) latency counts from when a request was due, so that a server that stalls
+    cannot hide it.
+    """
+    from analyzer.perf import compose as perfs  # noqa: PLC0415 - see above
+    from analyzer.perf import reading  # noqa: PLC0415 - see above
+
+    errors = _errors()
+    try:
+        code = perfs.perf(reading.read(given), _output(), errors)
+    except (AnalyzerError, EngineError) as error:
+        errors.print(f"error: {error.message}")
+        code = OPTION_ERROR if isinstance(error, UsageError) else GENERIC_ERROR
+    except OSError as error:
+        errors.print(f"error: {error.filename or ''}: {error.strerror or error}")
+        code = GENERIC_ERROR
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        code = INTERRUPTED
+    raise _Ended(code)
+
+
+@app.command(
+    "make-input",
+    epilog="Example: analyze make-input add_sub --output requests.json",
+    short_help="Write an example of input data for a model.",
+)
+def make_input(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "input.json"
+    ),
+    url: Annotated[
+        str, typer.Option("--url", "-u", help="The server. [localhost:8000]", metavar="HOST:PORT")
+    ] = "",
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-i", help="How it is asked.", metavar="http|grpc")
+    ] = "http",
+    model_repository: Annotated[
+        Path | None,
+        typer.Option("--model-repository", "-m", help="Serve the model from here meanwhile."),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", help="How many.", min=1)] = 2,
+    seed: Annotated[int, typer.Option("--seed", help="Of the values.", min=0)] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write a JSON file of samples for a model: names, types and shapes are right, values random.
+
+    It is perf_analyzer's format, which `analyze perf --input-data` and perf_analyzer itself read.
+    """
+    from analyzer.perf import compose as perfs  # noqa: PLC0415 - see above
+
+    asked = perfs.ExampleInput(
+        model=model, output=output, url=url, protocol=protocol, repository=model_repository,
+        samples=samples, seed=seed, overwrite=overwrite,
+    )  # fmt: skip
+    _leave(lambda: perfs.make_input(asked, _output()))
 
 
 @app.command(short_help="Print the version.", epilog="Example: analyze version")
@@ -368,7 +461,7 @@ def _output() -> Console:
 
 def _leave(run: Callable[[], int]) -> None:
     """Run a command and exit with its code, errors told in a line or two."""
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    errors = _errors()
     try:
         code = run()
     except UsageError as error:
@@ -382,10 +475,25 @@ def _leave(run: Callable[[], int]) -> None:
         code = 1
     except KeyboardInterrupt:
         errors.print("interrupted; the same command goes on where this one stopped")
-        code = 130
+        code = INTERRUPTED
     raise typer.Exit(code)
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="analyze")
+def _errors() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ``arguments`` are the process's own if not given."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["perf"]:
+        arguments = ["perf", *argv.completed(arguments[1:])]
+    try:
+        app(args=arguments, prog_name="analyze")
+    except _Ended:
+        raise
+    except SystemExit as ended:
+        # The parser found arguments wrong, for which perf_analyzer has a code of its own.
+        if ended.code == WRONG_USAGE and arguments[:1] == ["perf"]:
+            raise SystemExit(OPTION_ERROR) from None
+        raise

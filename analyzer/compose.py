@@ -6,13 +6,11 @@ results behind (what can be done with them is ``results``'). Signals end here.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -21,10 +19,12 @@ from analyzer import report as reports
 from analyzer import results, strategy, v2client, variant, workspace
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
+from analyzer.interruption import INTERRUPTED, interruption
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.launchers import local, remote
 from analyzer.load.driver import DriverSettings, drive
-from analyzer.load.payload import concrete
+from analyzer.load.inputs.source import Asked, prepare
+from analyzer.load.payload import KINDS
 from analyzer.measure import scrape
 from analyzer.measure.aggregate import observed
 from analyzer.measure.machine import describe
@@ -43,9 +43,8 @@ from analyzer.terminal import Display, closing_words, say_commands, say_skipped
 from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
+from engine.v2.call import ModelDescription
 
-#: what an interrupted command exits with, as shells have it
-INTERRUPTED = 130
 #: what load curves and verification may take, as shares of the search's time
 CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 
@@ -102,7 +101,7 @@ class _Profile:
         source = self._source()
         head = self._head(source, machine)
         with ExitStack() as stack:
-            stop = stack.enter_context(_interruption(self._console))
+            stop = stack.enter_context(interruption(self._say_stopping))
             journal = stack.enter_context(self._journal(head))
             launcher = stack.enter_context(closing(self._launcher(source)))
             campaign = self._sweep(journal, launcher, stop)
@@ -130,12 +129,17 @@ class _Profile:
         if reason:
             self._console.print(f"Note: {reason}", style="yellow", highlight=False, markup=False)
 
+    def _say_stopping(self) -> None:
+        self._console.print(
+            "Stopping after the running measurement; once more to stop at once.", style="yellow"
+        )
+
     def _sweep(self, journal: Journal, launcher: Launcher, stop: Callable[[], bool]) -> Campaign:
         """Go on from the journal's rows until the campaign is over or ``stop()`` turns true."""
         rows = journal.rows
         self._say_resumed(journal)
         base = self._base(rows, launcher)
-        self._check_shapes(base)
+        self._check_inputs(base)
         campaign = self._campaign(base, journal.head.machine)
         for row in rows:
             campaign.tell(row)
@@ -171,8 +175,11 @@ class _Profile:
             "window_seconds": options.window_seconds,
             "max_windows": options.max_windows,
             "tolerance": options.tolerance,
-            "input_data": options.input_data,
+            "input_data": ",".join(options.input_data),
         }
+        if not set(options.input_data) <= set(KINDS):
+            files = [Path(source) for source in options.input_data]
+            meaning["input_digest"] = workspace.fingerprint_of(files)
         if options.shapes:
             meaning["shapes"] = _shape_texts(options)
         now = datetime.now(UTC)
@@ -236,14 +243,20 @@ class _Profile:
             endpoint = launcher.serve(self._options.model, None, variant=name)
             return v2client.model_config(endpoint, self._options.model)
 
-    def _check_shapes(self, base: ModelConfig) -> None:
-        """Check that the shapes asked for are of the model's inputs, before anything is measured.
+    def _check_inputs(self, base: ModelConfig) -> None:
+        """Check that what requests are to carry fits the model, before anything is measured.
 
         Raises:
-            UsageError: there is no such input, or the shape does not fit it.
+            UsageError: an input is not the model's, or a shape or a file does not fit it.
         """
+        options = self._options
+        described = ModelDescription(
+            options.model, (), base.platform, complete.input_specs(base),
+            complete.output_specs(base),
+        )  # fmt: skip
+        asked = Asked(sources=options.input_data, shapes=options.shapes)
         try:
-            concrete(complete.input_specs(base), base, 1, self._options.shapes)
+            prepare(described, base, asked)
         except LoadError as error:
             raise UsageError(f"--shape: {error.message}") from error
 
@@ -292,7 +305,7 @@ class _Profile:
             window_seconds=options.window_seconds,
             max_windows=options.max_windows,
             tolerance=options.tolerance,
-            data=options.input_data,
+            data=",".join(options.input_data),
         )
 
     def _watch(self, endpoint: Endpoint) -> Watch | PageWatch:
@@ -367,24 +380,3 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
 def _shape_texts(options: ProfileOptions) -> list[str]:
     """Spell the shapes as the command line takes them, in an order that does not matter."""
     return [f"{name}:{','.join(map(str, sizes))}" for name, sizes in sorted(options.shapes.items())]
-
-
-@contextmanager
-def _interruption(console: Console) -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether SIGINT or SIGTERM came; a second one interrupts at once."""
-    came: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-        console.print(
-            "Stopping after the running measurement; once more to stop at once.", style="yellow"
-        )
-
-    kept = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Endpoint:
     """A server that answers: ``host:port`` of each protocol, and its process where it is ours.
 
+    ``http`` is "" where only the gRPC address is known.
     ``pid`` is None for a server on another machine: nothing is then known of its CPU and RAM.
     """
 

@@ -2,7 +2,8 @@
 
 Owns the socket, and whether a server refused or is not there at all. What the messages mean is
 ``engine.v2``'s, which reads the answers of any server of the protocol. Does not own inference
-under load (``load``). One connection a call: these calls are rare.
+under load (``load``). One connection a call: these calls are rare. A server of which only the gRPC
+address is known is asked by gRPC.
 """
 
 from __future__ import annotations
@@ -62,23 +63,23 @@ def server_metadata(endpoint: Endpoint) -> calls.ServerDescription:
     return _ask(endpoint, calls.ServerMetadata(), calls.ServerDescription)
 
 
-def model_metadata(endpoint: Endpoint, model: str) -> calls.ModelDescription:
-    """Ask what the model's inputs and outputs are.
+def model_metadata(endpoint: Endpoint, model: str, version: str = "") -> calls.ModelDescription:
+    """Ask what the model's inputs and outputs are; a version of "" leaves it to the server.
 
     Raises:
         LaunchError: the server has no such model, or does not answer as a V2 server does.
     """
-    return _ask(endpoint, calls.ModelMetadata(model), calls.ModelDescription)
+    return _ask(endpoint, calls.ModelMetadata(model, version), calls.ModelDescription)
 
 
-def model_config(endpoint: Endpoint, model: str) -> ModelConfig:
+def model_config(endpoint: Endpoint, model: str, version: str = "") -> ModelConfig:
     """Ask for the complete configuration that the server runs the model with.
 
     Raises:
         LaunchError: no such model, the server has no configuration extension, or the
             configuration holds what this version does not know.
     """
-    return _ask(endpoint, calls.ModelConfiguration(model), calls.Configuration).config
+    return _ask(endpoint, calls.ModelConfiguration(model, version), calls.Configuration).config
 
 
 def statistics(
@@ -219,6 +220,8 @@ def _says_yes(endpoint: Endpoint, call: calls.Call, timeout_s: float) -> bool:
 
 def _ask(endpoint: Endpoint, call: calls.Call, kind: type[_R], timeout_s: float = SECONDS) -> _R:
     """Send a call, and return the reply, which is of the ``kind`` that answers such a call."""
+    if not endpoint.http and endpoint.grpc:
+        return _ask_by_grpc(endpoint.grpc, call, kind, timeout_s)
     message = http.render_request(call)
     url = f"http://{endpoint.http}{message.target}"
     host, port = split(endpoint.http)
@@ -240,6 +243,20 @@ def _ask(endpoint: Endpoint, call: calls.Call, kind: type[_R], timeout_s: float 
             raise LaunchError(f"{url}: not the answer of a V2 server: {error.message}") from error
         text = f"{url} answered {answer.status}: {error.message}"
         raise Refused(text, status=answer.status, reason=error.message) from error
+    assert isinstance(reply, kind)
+    return reply
+
+
+def _ask_by_grpc(address: str, call: calls.Call, kind: type[_R], timeout_s: float) -> _R:
+    from analyzer import v2client_grpc  # noqa: PLC0415 - grpc takes a tenth of a second to import
+
+    try:
+        reply = v2client_grpc.ask(address, call, timeout_s)
+    except v2client_grpc.NoAnswer as error:
+        raise Unreachable(f"no answer from {address} by gRPC: {error}") from error
+    except EngineError as error:
+        text = f"{address} answered by gRPC: {error.message}"
+        raise Refused(text, status=http.render_error(error).status, reason=error.message) from error
     assert isinstance(reply, kind)
     return reply
 

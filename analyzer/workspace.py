@@ -160,6 +160,25 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def fingerprint_of(paths: Sequence[Path]) -> str:
+    """Return a digest of files and folders, in this order.
+
+    Raises:
+        UsageError: one is not there.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        if path.is_dir():
+            digest.update(fingerprint(path).encode())
+            continue
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()[:16]
+
+
 def _engine(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the engine's command line in a process of its own: the analyzer imports only words."""
     return subprocess.run(  # noqa: S603 - our own module, in our own interpreter

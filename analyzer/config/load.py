@@ -51,7 +51,7 @@ KEYS: Mapping[str, tuple[str, values.Parse]] = {
     "measurement_interval": ("window_seconds", values.milliseconds(50)),
     "stability_percentage": ("tolerance", values.number()),
     "max_trials": ("max_windows", values.whole(3)),
-    "input_data": ("input_data", values.one_of("random", "zero")),
+    "input_data": ("input_data", values.sources),
     "shapes": ("shapes", values.shapes),
     "seed": ("seed", values.whole(0)),
 }
@@ -61,7 +61,7 @@ LATER = frozenset({
     "checkpoint_directory", "duration_seconds", "collect_cpu_metrics",
     "gpus", "always_report_gpu_metrics", "dcgm_disable", "skip_summary_reports",
     "skip_detailed_reports", "model_type", "output_model_repository_path",
-    "override_output_model_repository", "client_max_retries", "perf_analyzer_flags",
+    "override_output_model_repository", "client_max_retries",
     "genai_perf_flags", "triton_server_flags", "triton_server_environment", "triton_docker_args",
     "weighting", "request_rate", "reload_model_disable", "bls_composing_models",
     "ensemble_composing_models", "cpu_only_composing_models", "perf_analyzer_timeout",
@@ -81,7 +81,18 @@ LATER = frozenset({
 })  # fmt: skip
 
 #: what a model of its own may set under ``profile_models``
-PER_MODEL = ("objectives", "constraints", "shapes")
+PER_MODEL = ("objectives", "constraints", "shapes", "perf_analyzer_flags")
+
+#: perf_analyzer's flags that Model Analyzer passes on, and the options they are here
+PERF_ANALYZER_FLAGS: Mapping[str, str] = {
+    "input_data": "input_data",
+    "shape": "shapes",
+    "measurement_interval": "measurement_interval",
+    "stability_percentage": "stability_percentage",
+    "max_trials": "max_trials",
+    "batch_size": "batch_sizes",
+    "protocol": "client_protocol",
+}
 
 
 class _Problems:
@@ -92,6 +103,8 @@ class _Problems:
 
     def read(self, place: str, key: str, value: object) -> dict[str, Any]:
         """Read one key's value as ``{field: typed value}``; {} where it is wrong."""
+        if key == "perf_analyzer_flags":
+            return self._flags(place, value)
         if key not in KEYS:
             self.found.append(f"{place}: {key}: {_unknown(key)}")
             return {}
@@ -101,6 +114,24 @@ class _Problems:
         except ValueError as error:
             self.found.append(f"{place}: {key}: {error}")
             return {}
+
+    def _flags(self, place: str, value: object) -> dict[str, Any]:
+        """Read ``perf_analyzer_flags``, whose names may be spelt with dashes or underscores."""
+        if not isinstance(value, Mapping):
+            self.found.append(f"{place}: perf_analyzer_flags: expected flags, found {value!r}")
+            return {}
+        read: dict[str, Any] = {}
+        for name, given in value.items():
+            key = str(name).strip("-").replace("-", "_")
+            if key in PERF_ANALYZER_FLAGS:
+                read |= self.read(f"{place}: perf_analyzer_flags", PERF_ANALYZER_FLAGS[key], given)
+            else:
+                known = ", ".join(each.replace("_", "-") for each in PERF_ANALYZER_FLAGS)
+                self.found.append(
+                    f"{place}: perf_analyzer_flags.{name}: has no effect on a profile here, which "
+                    f"has a load client of its own; remove it, or use one of {known}"
+                )
+        return read
 
 
 def load_options(file: Path | None, flags: Mapping[str, Any]) -> tuple[ProfileOptions, ...]:

@@ -23,7 +23,8 @@ class ProfileOptions:
 
     ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
     ``tolerance`` is the spread of the last three windows under which a measurement counts as
-    stable (0.1: ten per cent). ``shapes`` gives input shapes by name, without the batch dimension,
+    stable (0.1: ten per cent). ``input_data`` is
+    "random", "zero", or paths. ``shapes`` gives input shapes by name, without the batch dimension,
     where the model leaves them open. ``metrics_url`` is where a remote server's metrics are (None:
     at its host's port 8002), read every ``monitoring_seconds``.
     """
@@ -40,7 +41,7 @@ class ProfileOptions:
     window_seconds: float = 1.0
     max_windows: int = 6
     tolerance: float = 0.1
-    input_data: str = "random"
+    input_data: tuple[str, ...] = ("random",)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     objectives: Mapping[str, float] | tuple[str, ...] | None = None
     constraints: Mapping[str, Mapping[str, float]] | None = None

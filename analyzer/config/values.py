@@ -161,6 +161,17 @@ def constraints(value: object) -> Mapping[str, Mapping[str, float]]:
     return found
 
 
+def sources(value: object) -> tuple[str, ...]:
+    """Take what requests carry: random, zero, or paths, as a list or apart by commas."""
+    found = names(value)
+    if not found:
+        raise ValueError("expected random, zero or a path")
+    made_up = [each for each in found if each in {"random", "zero"}]
+    if made_up and len(found) > 1:
+        raise ValueError(f"{made_up[0]} stands alone; found {', '.join(found)}")
+    return found
+
+
 def shapes(value: object) -> Mapping[str, tuple[int, ...]]:
     """Take texts such as ``pixels:3,224,224``, one for each input."""
     found: dict[str, tuple[int, ...]] = {}

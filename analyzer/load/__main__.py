@@ -77,14 +77,25 @@ def _client(job: Job, sender: Sender) -> Client:
         # grpc takes a tenth of a second to import; HTTP does without.
         from analyzer.load.client_grpc import GrpcClient  # noqa: PLC0415 - as said above
 
-        return GrpcClient(f"{job.host}:{job.port}", job.slots, sender)
+        address = f"{job.host}:{job.port}"
+        if job.checked:
+            from analyzer.load.checked import judged_grpc  # noqa: PLC0415 - likewise
+
+            return GrpcClient(address, job.slots, sender, judge=judged_grpc)
+        return GrpcClient(address, job.slots, sender)
     prompt = job.schedule is not None
     if prompt:
         _wake_in_time()
     # A request makes no garbage that counting references does not free.
     gc.freeze()
     gc.disable()
-    return HttpClient(resolve(job.host, job.port), job.slots, sender, prompt=prompt)
+    place = resolve(job.host, job.port)
+    if job.checked:
+        # Only a run whose answers are known needs the codec.
+        from analyzer.load.client_checked import CheckedHttpClient  # noqa: PLC0415 - as said above
+
+        return CheckedHttpClient(place, job.slots, sender, prompt=prompt)
+    return HttpClient(place, job.slots, sender, prompt=prompt)
 
 
 def _wake_in_time() -> None:

@@ -18,9 +18,14 @@ class NotHttp(Exception):
 
 
 class Answer:
-    """One answer, fed piece by piece until it is ``complete``."""
+    """One answer, fed piece by piece until it is ``complete``.
 
-    def __init__(self) -> None:
+    With ``whole`` all of it is kept, and its ``headers``, whose names are in lower case.
+    """
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self.headers: dict[str, str] = {}
+        self._whole = whole
         self.complete = False
         #: of one that is complete: its length, and whether the server then closes the connection
         self.total = 0
@@ -61,6 +66,11 @@ class Answer:
         """
         return b"" if self._length is None or self.closes else self._head
 
+    @property
+    def body(self) -> bytes:
+        """Return what was kept of the body."""
+        return b"".join(self._body)
+
     def error(self) -> str | None:
         """Return what it says, of a failure; None of a success."""
         if self.ok:
@@ -71,13 +81,15 @@ class Answer:
         return f"HTTP {self._parser.get_status_code()}: {error_text(b''.join(self._body))}"
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note the length (called by the parser)."""
+        """Note the length, and what is to be kept (called by the parser)."""
+        if self._whole:
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         if name.lower() == b"content-length":
             self._length = int(value)
 
     def on_body(self, body: bytes) -> None:
-        """Keep the beginning of the body (called by the parser)."""
-        if len(self._body) < KEPT_CHUNKS:
+        """Keep the beginning of the body, or all of it (called by the parser)."""
+        if self._whole or len(self._body) < KEPT_CHUNKS:
             self._body.append(body)
 
     def on_message_complete(self) -> None:

@@ -31,11 +31,22 @@ _now = time.monotonic_ns
 
 
 class GrpcClient:
-    """Sends messages, each a serialized ModelInferRequest, to ``address`` (host:port)."""
+    """Sends messages, each a serialized ModelInferRequest, to ``address`` (host:port).
+
+    ``judge`` says what is wrong with the serialized answer to a message, None: nothing.
+    """
 
     sees_bytes = False
 
-    def __init__(self, address: str, slots: int, audience: Audience) -> None:
+    def __init__(
+        self,
+        address: str,
+        slots: int,
+        audience: Audience,
+        *,
+        judge: Callable[[Message, bytes], str | None] | None = None,
+    ) -> None:
+        self._judge = judge
         self._address = address
         self._slots = slots
         self._audience = audience
@@ -114,13 +125,16 @@ class GrpcClient:
         began = _now()
         error = None
         try:
-            await call(message)
+            # grpc takes nothing but plain bytes.
+            answer = await call(message if self._judge is None else bytes(message))
         except grpc.aio.AioRpcError as failure:
             error = f"gRPC {failure.code().name}: {failure.details()}"
         last = _now()
         if error is not None and await self._is_gone(slot):
             self._audience.broken(f"cannot connect to {self._address}: {error}")
             return
+        if error is None and self._judge is not None:
+            error = self._judge(message, answer)
         self._audience.finished(slot, planned_ns, began, began, last, last, error)
 
     async def _is_gone(self, slot: int) -> bool:

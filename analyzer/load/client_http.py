@@ -280,7 +280,7 @@ class HttpClient:
     def _parse(self, connection: _Connection, count: int, now: int) -> None:
         answer = connection.answer
         if answer is None:
-            answer = connection.answer = Answer()
+            answer = connection.answer = self._answer()
             connection.fresh = False
         try:
             answer.feed(bytes(memoryview(self._buffer)[:count]))
@@ -293,7 +293,16 @@ class HttpClient:
             self._learn(answer.head, answer.total)
         if answer.closes:
             self._drop(connection)
-        self._whole(connection, now, answer.error())
+        self._whole(connection, now, self._judged(connection.slot, answer))
+
+    def _answer(self) -> Answer:
+        """Make what reads an answer."""
+        return Answer()
+
+    def _judged(self, slot: int, answer: Answer) -> str | None:
+        """Say what is wrong with an answer that came on a slot; None: nothing."""
+        del slot
+        return answer.error()
 
     def _learn(self, head: bytes, total: int) -> None:
         if len(self._heads) >= KNOWN:

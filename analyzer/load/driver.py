@@ -17,14 +17,15 @@ from analyzer.load.arrivals import schedule_of
 from analyzer.load.conductor import Conductor, Crowded
 from analyzer.load.crew import Crew, DriverSettings
 from analyzer.load.driven import Driven
-from analyzer.load.payload import concrete, make
+from analyzer.load.inputs.source import Asked, prepare
+from analyzer.load.inputs.source import workload as workload_of
 from analyzer.load.share import Plan, jobs_of, most_senders
 from analyzer.load.window import MIN_REQUESTS, UntilEnd, WindowSample, WindowsRule
-from analyzer.load.workload import Item, Workload
 from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
+    from analyzer.load.workload import Workload
     from analyzer.record.row import LoadSpec
     from engine.modelconfig.schema import ModelConfig
 
@@ -42,7 +43,7 @@ def drive(
     on_window: Callable[[WindowSample], None],
     settings: DriverSettings | None = None,
 ) -> Driven:
-    """Load ``model`` as ``load`` says, with generated requests, until its rule says stop.
+    """Load ``model`` as ``load`` says, with its data, until its rule says stop.
 
     ``on_window`` hears of each window as it ends. When ``stop()`` turns true the run ends
     early, with what there is.
@@ -50,6 +51,7 @@ def drive(
     Raises:
         LoadError: nothing was measured; the text holds the server's or the client's own.
         LaunchError: the server does not describe the model.
+        UsageError: the data does not fit the model.
     """
     settings = settings or DriverSettings()
     metadata = v2client.model_metadata(endpoint, model)
@@ -59,15 +61,14 @@ def drive(
             f"{model} keeps sequences (sequence_batching), and the load client's requests belong to"
             " none: such models are served, and cannot be profiled yet"
         )
-    inputs = concrete(metadata.inputs, config, load.batch_size, settings.shapes)
-    item = Item(
-        model=model,
-        requests=(make(inputs, load.data, settings.seed),),
-        inferences=load.batch_size,
+    asked = Asked(
+        sources=tuple(load.data.split(",")),
+        batch_size=load.batch_size,
+        shapes=settings.shapes,
+        seed=settings.seed,
     )
-    return run(
-        endpoint, Workload((item,)), load, stop=stop, on_progress=on_window, settings=settings
-    )
+    requests = workload_of(prepare(metadata, config, asked), load.batch_size)
+    return run(endpoint, requests, load, stop=stop, on_progress=on_window, settings=settings)
 
 
 def run(  # noqa: PLR0913 - what a run is has as many parts
@@ -76,14 +77,14 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
     load: LoadSpec,
     schedule: Plan | None = None,
     *,
-    rule: StoppingRule | None = None,
+    rule: Callable[[], StoppingRule] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[WindowSample], None] = lambda _: None,
     settings: DriverSettings | None = None,
 ) -> Driven:
     """Send ``workload`` as ``load`` says, or on a given ``schedule``, until the rule says stop.
 
-    ``rule`` is a stopping rule in place of the load's. ``on_progress`` hears of each window as
+    ``rule`` makes a stopping rule in place of the load's. ``on_progress`` hears of each window as
     it ends, or under another rule every half second. When ``stop()`` turns true the run ends early,
     with what there is. A run whose senders are too busy is begun anew with more of them, as far as
     the machine allows it.
@@ -97,7 +98,9 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
     most = load.senders or most_senders(endpoint, len(os.sched_getaffinity(0)))
     while True:
         jobs = jobs_of(endpoint, workload, load, plan, senders)
-        conductor = Conductor(endpoint, workload, load, plan, rule or rule_of(load, workload))
+        # A run that is begun anew has a rule that knows nothing of what was before.
+        judge = rule() if rule is not None else rule_of(load, workload)
+        conductor = Conductor(endpoint, workload, load, plan, judge)
         with Crew(jobs, settings) as crew:
             try:
                 return conductor.go(crew, stop, on_progress, last=senders >= most)

@@ -47,6 +47,7 @@ class Job:
     schedule: Schedule | None = None
     stairs: Staircase | None = None
     count: int = 0
+    checked: bool = False
     seed: int = 0
 
 

@@ -84,10 +84,17 @@ def span_of(course: Course, records: Records, start_ns: int) -> tuple[int, int]:
             return int(done[spans[0][0] - 1]), int(done[spans[-1][1] - 1])
         raise LoadError(STOPPED)
     dropped = int(getattr(course.rule, "dropped", 0))
-    if len(done) <= max(1, dropped):
-        raise LoadError(STOPPED)
+    if len(done) <= dropped:
+        raise LoadError(_nothing(course))
     begin = int(done[dropped - 1]) if dropped else (warm_ns if first else start_ns)
     return begin, int(done[-1])
+
+
+def _nothing(course: Course) -> str:
+    """Say why there is nothing to count."""
+    if course.failed:
+        return f"every request failed; the first: {course.first_error}"
+    return STOPPED
 
 
 def driven_of(course: Course, facts: Facts) -> Driven:

@@ -7,10 +7,17 @@ the spelling of the call: the engine's codecs do.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+import orjson
+
+from analyzer.errors import LoadError
+from engine.errors import InvalidArgument
 from engine.types import InferRequest
 from engine.v2 import grpc, http
 from engine.v2.call import Infer
+from engine.v2.message import render_request
+from engine.v2.values import write
 
 
 def http_message(
@@ -20,9 +27,17 @@ def http_message(
     *,
     version: str = "",
     headers: Iterable[tuple[str, str]] = (),
+    as_json: bool = False,
 ) -> bytes:
-    """Return a whole HTTP/1.1 message to ``address`` (host:port), with ``headers`` added."""
-    message = http.render_request(Infer(model, version, request))
+    """Return a whole HTTP/1.1 message to ``address`` (host:port), with ``headers`` added.
+
+    Inputs are bytes behind the JSON, or with ``as_json`` numbers and texts in it.
+
+    Raises:
+        LoadError: JSON cannot carry an input's elements.
+    """
+    call = Infer(model, version, request)
+    message = _json_message(call) if as_json else http.render_request(call)
     headers = (
         ("Host", address),
         *message.headers,
@@ -40,3 +55,18 @@ def grpc_message(model: str, request: InferRequest, *, version: str = "") -> byt
     """Return a serialized ModelInferRequest."""
     _, message = grpc.render_request(Infer(model, version, request))
     return bytes(message.SerializeToString())
+
+
+def _json_message(call: Infer) -> http.HttpMessage:
+    """Write a request whose elements all stand in the JSON."""
+    binary = http.render_request(call)
+    head, _ = render_request(call)
+    plain = orjson.loads(head)
+    try:
+        for spelled, tensor in zip(plain["inputs"], call.request.inputs, strict=True):
+            del spelled["parameters"]
+            spelled["data"] = write(tensor)
+    except InvalidArgument as error:
+        raise LoadError(f"{call.model}: {error.message}") from error
+    headers = (("Content-Type", "application/json"),)
+    return replace(binary, headers=headers, body=orjson.dumps(plain))

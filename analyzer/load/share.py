@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from analyzer import v2client
 from analyzer.errors import LoadError
 from analyzer.load.arrivals import Schedule, Staircase, slots_of
+from analyzer.load.checked import CheckedMessage
 from analyzer.load.job import Job, Supply
 from analyzer.load.request import grpc_message, http_message
 from analyzer.load.workload import Item, Workload
@@ -66,6 +67,7 @@ def jobs_of(
             schedule=schedule,
             stairs=stairs,
             count=slots_of(count, index, senders),
+            checked=any(item.expected for item in workload.items),
             seed=load.seed,
         )
         for index in range(senders)
@@ -79,7 +81,7 @@ def most_senders(endpoint: Endpoint, cores: int) -> int:
 
 def is_local(endpoint: Endpoint) -> bool:
     """Whether the server is on this machine, as far as its address says."""
-    host, _ = v2client.split(endpoint.http)
+    host, _ = v2client.split(endpoint.http or endpoint.grpc or "")
     try:
         return endpoint.pid is not None or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -101,8 +103,22 @@ def _address(endpoint: Endpoint, load: LoadSpec) -> tuple[str, int]:
 
 def _messages(endpoint: Endpoint, item: Item, load: LoadSpec) -> tuple[bytes, ...]:
     if load.protocol == "grpc":
-        return tuple(grpc_message(item.model, one, version=item.version) for one in item.requests)
+        plain = [grpc_message(item.model, one, version=item.version) for one in item.requests]
+    else:
+        plain = [
+            http_message(
+                endpoint.http,
+                item.model,
+                one,
+                version=item.version,
+                headers=load.headers,
+                as_json=load.input_tensor_format == "json",
+            )
+            for one in item.requests
+        ]
+    if not item.expected:
+        return tuple(plain)
     return tuple(
-        http_message(endpoint.http, item.model, one, version=item.version, headers=load.headers)
-        for one in item.requests
+        CheckedMessage.of(message, expected, place) if expected else message
+        for message, expected, place in zip(plain, item.expected, item.places, strict=True)
     )

@@ -82,6 +82,7 @@ class LoadSpec:
     sequence_id_range: str = ""
     serial_sequences: bool = False
     compression: str = "none"
+    input_tensor_format: str = "binary"
     headers: tuple[tuple[str, str], ...] = ()
 
 

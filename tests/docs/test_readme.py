@@ -20,6 +20,8 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TOUR, re.MULTILINE | re.DOTALL)
 # Enough to go every step of the way; the figures are not what is tested here.
 FAST = "--measurement-interval 60 --stability-percentage 100 --verify-pairs 2 --search-time 2"
 
+SHORT = " --max-seconds 0.3"
+
 
 def commands(language: str = "") -> Iterator[str]:
     for found, text in BLOCKS:
@@ -33,8 +35,10 @@ def shell(command: str, cwd: Path, server: Server | None = None) -> str:
     if words[0] in {"engine", "analyze"}:
         module = {"engine": "engine", "analyze": "analyzer"}[words[0]]
         words = [sys.executable, "-m", module, *words[1:]]
-        if module == "analyzer" and words[3] == "profile":
+        if words[3] == "profile":
             words += shlex.split(FAST)
+        elif server is not None:
+            words += ["-u", "localhost:8000"]
     if server is not None:
         words = [
             word.replace("localhost:8000", server.http).replace("localhost:8002", server.metrics)
@@ -51,7 +55,10 @@ def shell(command: str, cwd: Path, server: Server | None = None) -> str:
 def test_the_tour_can_be_walked_from_its_first_step_to_its_last(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     walked = []
-    steps = [command for command in commands() if not command.startswith("curl")]
+    steps = [
+        command for command in commands()
+        if not command.startswith(("curl", "analyze perf", "analyze make-input"))
+    ]  # fmt: skip
     for command in steps:
         if command.startswith("engine serve"):
             with serving(*serve_flags(command, tmp_path), folder=tmp_path) as server:
@@ -86,6 +93,11 @@ def test_the_requests_of_the_tour_are_answered(tmp_path: Path) -> None:
         assert '"name":"add_sub"' in answers[0]
         assert '"OUTPUT0"' in answers[1]
         assert "nv_inference_request_success" in answers[2]
+        for command in commands():
+            if command.startswith(("analyze perf", "analyze make-input")):
+                quick = "" if "make-input" in command or "count" in command else SHORT
+                shell(command + quick, tmp_path, server)
+        assert (tmp_path / "add_sub.csv").read_text().startswith("Concurrency,Inferences/Second,")
         (snippet,) = commands("python")
         done = subprocess.run(
             [sys.executable, "-c", snippet.replace("localhost:8000", server.http)],
@@ -105,7 +117,7 @@ def test_the_first_two_commands_can_be_printed_by_themselves() -> None:
         assert printed.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["profile", "report", "apply"])
+@pytest.mark.parametrize("command", ["profile", "report", "apply", "perf", "make-input"])
 def test_every_command_ends_its_help_with_an_example(command: str) -> None:
     for module, name in (("analyzer", command),):
         printed = subprocess.run(

@@ -14,17 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.errors import UsageError
-from analyzer.load.inputs.fields import FLOATS, Field, Takes
+from analyzer.load.inputs.fields import Field, Takes
 from analyzer.load.inputs.samples import Sample, Samples
-from engine.types import DType, InferRequest, Tensor
+from engine.types import InferRequest, Tensor
 
 if TYPE_CHECKING:
     from engine.types import Array
-
-#: how far an answer's floats may be from the expected, as a share of the larger of the two
-TOLERANCE = {DType.FP16: 1e-2, DType.BF16: 5e-2, DType.FP32: 1e-4, DType.FP64: 1e-6}
-#: and how far for numbers around zero
-NEAR_ZERO = {DType.FP16: 1e-3, DType.BF16: 1e-2, DType.FP32: 1e-6, DType.FP64: 1e-9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,32 +48,6 @@ def assemble(samples: Samples, model: Takes, batch_size: int) -> tuple[tuple[Pre
             f"{model.model} keeps sequences: its requests are of batch size 1, not {batch_size}"
         )
     return tuple(_requests(stream, model, batch_size) for stream in samples.streams)
-
-
-def differs(expected: Tensor, found: Array) -> str:
-    """Say how an answer differs from the expected; "" where it does not."""
-    wanted = expected.array
-    if wanted.shape != found.shape:
-        return f"expected shape {list(wanted.shape)}, found {list(found.shape)}"
-    if expected.dtype in FLOATS:
-        left, right = (_wide(expected.dtype, each) for each in (wanted, found))
-        same = np.isclose(
-            right,
-            left,
-            rtol=TOLERANCE[expected.dtype],
-            atol=NEAR_ZERO[expected.dtype],
-            equal_nan=True,
-        )
-    else:
-        left, right = wanted, found
-        same = np.asarray(left == right)
-    if same.all():
-        return ""
-    first = tuple(int(place) for place in np.argwhere(~same)[0])
-    return (
-        f"expected {left[first]!r:.60} at {list(first)}, found {right[first]!r:.60} "
-        f"({int((~same).sum())} of {same.size} values differ)"
-    )
 
 
 def _requests(stream: Sequence[Sample], model: Takes, batch_size: int) -> tuple[Prepared, ...]:
@@ -133,9 +102,3 @@ def _together(arrays: list[Array], field: Field, rows: Sequence[Sample]) -> Arra
             f"{field.name}, and these samples have several; use batch size 1"
         )
     return arrays[0]
-
-
-def _wide(dtype: DType, array: Array) -> Array:
-    if dtype is DType.BF16:
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array

@@ -192,3 +192,26 @@ def test_a_shape_that_is_none_is_said_with_its_line(tmp_path: Path, given: str, 
 
 def test_no_key_is_both_done_and_put_off() -> None:
     assert not LATER & KEYS.keys()
+
+
+def test_input_data_is_a_kind_or_files() -> None:
+    (found,) = load_options(None, {"profile_models": "m", "input_data": ["a.json", "b.json"]})
+    assert found.input_data == ("a.json", "b.json")
+    assert load_options(None, {"profile_models": "m"})[0].input_data == ("random",)
+    with pytest.raises(UsageError, match="--input-data: input_data: random stands alone"):
+        load_options(None, {"profile_models": "m", "input_data": "random,a.json"})
+
+
+def test_perf_analyzers_flags_are_read_in_either_spelling(tmp_path: Path) -> None:
+    file = tmp_path / "perf.yaml"
+    file.write_text(
+        "perf_analyzer_flags:\n  input-data: in.json\n  measurement_interval: 500\n"
+        "profile_models:\n  m:\n    perf_analyzer_flags:\n      shape: ['x:1,2']\n"
+    )
+    (found,) = load_options(file, {})
+    assert found.input_data == ("in.json",)
+    assert found.window_seconds == 0.5
+    assert found.shapes == {"x": (1, 2)}
+    file.write_text("perf_analyzer_flags:\n  ssl-grpc-use-ssl: true\nprofile_models: m\n")
+    with pytest.raises(UsageError, match=r"perf_analyzer_flags.ssl-grpc-use-ssl: has no effect"):
+        load_options(file, {})

@@ -13,7 +13,7 @@ from support.conditions import within
 from support.offspring import offspring
 from support.v2_server import Faults, V2Server, running
 
-from analyzer.errors import LaunchError, LoadError
+from analyzer.errors import LaunchError, LoadError, UsageError
 from analyzer.launcher import Endpoint
 from analyzer.load.driven import Driven
 from analyzer.load.driver import DriverSettings, drive
@@ -217,13 +217,13 @@ def test_an_unknown_model_is_an_error_that_names_it(server: V2Server) -> None:
         ({"protocol": "carrier pigeon"}, "there are: http, grpc"),
         ({"protocol": "grpc"}, "gRPC address is not known"),
         ({"batch_size": 9}, "max_batch_size of 8"),
-        ({"data": "ones"}, "there are: random, zero"),
+        ({"data": "ones"}, "expected random, zero, a JSON file"),
     ],
 )
 def test_a_load_that_cannot_be_is_said_before_anything_starts(
     server: V2Server, changes: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(LoadError, match=text):
+    with pytest.raises((LoadError, UsageError), match=text):
         load(server, **changes)
 
 

@@ -1,4 +1,3 @@
-import re
 from typing import Any
 
 import numpy as np
@@ -7,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
-from analyzer.load.inputs.assemble import assemble, differs
+from analyzer.load.inputs.assemble import assemble
 from analyzer.load.inputs.fields import Field, Takes
 from analyzer.load.inputs.samples import Sample, Samples, joined
-from engine.types import DType, Tensor
+from engine.types import DType
 
 X = Field(name="X", dtype=DType.INT32, dims=(-1,), batched=True)
 Y = Field(name="Y", dtype=DType.FP32, dims=(1,), batched=True)
@@ -85,22 +84,3 @@ def test_files_are_joined_in_their_order_and_kinds_do_not_mix() -> None:
     assert len(joined([("a", streams), ("b", streams)]).streams) == 2
     with pytest.raises(UsageError, match=r"c holds lists of samples .* a samples"):
         joined([("a", one), ("c", streams)])
-
-
-@pytest.mark.parametrize(
-    ("dtype", "expected", "found", "text"),
-    [
-        (DType.FP32, [1.0, 2.0], [1.0, 2.00001], ""),
-        (DType.FP32, [1.0, 2.0], [1.0, 2.1], "expected .*2.0.* at \\[1\\], found .*2.1.*1 of 2"),
-        (DType.FP32, [float("nan")], [float("nan")], ""),
-        (DType.INT32, [1, 2], [1, 3], "at \\[1\\]"),
-        (DType.BYTES, [b"a"], [b"b"], "expected b'a' at \\[0\\], found b'b'"),
-        (DType.INT32, [1], [1, 1], "expected shape \\[1\\], found \\[2\\]"),
-    ],
-)
-def test_answers_are_compared_by_value(dtype: DType, expected: Any, found: Any, text: str) -> None:
-    left, right = (np.array(each, dtype.numpy) for each in (expected, found))
-    told = differs(Tensor("Y", dtype, left), right)
-    assert bool(told) == bool(text)
-
-    assert re.search(text, told)
