@@ -200,6 +200,47 @@ Shapes = Annotated[
         metavar="NAME:D1,D2",
     ),
 ]
+Rule = Annotated[
+    str | None,
+    _flag(
+        LOAD,
+        "When a measurement is long enough: its intervals are narrow, or windows agree. "
+        "(default: precision, but with the flags for windows)",
+        "--measurement-mode",
+        metavar="precision|windows",
+    ),
+]
+RatePrecision = Annotated[
+    str | None,
+    _flag(
+        LOAD,
+        "Half the interval of throughput that is narrow enough. (default: 2)",
+        "--throughput-precision",
+        metavar="PERCENT",
+    ),
+]
+LatencyPrecision = Annotated[
+    str | None,
+    _flag(
+        LOAD,
+        "The same of the mean latency. (default: 10)",
+        "--latency-precision",
+        metavar="PERCENT",
+    ),
+]
+Longest = Annotated[
+    str | None,
+    _flag(
+        LOAD,
+        "Seconds that a measurement by precision takes at most. (default: 6)",
+        "--max-measurement-seconds",
+        metavar="S",
+    ),
+]
+Senders = Annotated[
+    str | None,
+    _flag(LOAD, "Processes that send. (default: as many as needed)", "--senders", metavar="N"),
+]
 Interval = Annotated[
     str | None,
     _flag(
@@ -296,6 +337,11 @@ def profile(
     client_protocol: Protocol = None,
     input_data: Input = None,
     shapes: Shapes = None,
+    measurement_mode: Rule = None,
+    throughput_precision: RatePrecision = None,
+    latency_precision: LatencyPrecision = None,
+    max_measurement_seconds: Longest = None,
+    senders: Senders = None,
     measurement_interval: Interval = None,
     stability_percentage: Spread = None,
     max_trials: Windows = None,

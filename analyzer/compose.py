@@ -26,7 +26,7 @@ from analyzer.load.driver import DriverSettings, drive
 from analyzer.load.inputs.source import Asked, prepare
 from analyzer.load.payload import KINDS
 from analyzer.measure import scrape
-from analyzer.measure.aggregate import observed
+from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.measure.scrape import PageWatch
@@ -172,9 +172,7 @@ class _Profile:
             "server": LaunchMode.LOCAL.value if source is not None else options.http_endpoint,
             "batch_size": options.limits.batch_size,
             "protocol": options.protocol,
-            "window_seconds": options.window_seconds,
-            "max_windows": options.max_windows,
-            "tolerance": options.tolerance,
+            **_rule(options),
             "input_data": ",".join(options.input_data),
         }
         if not set(options.input_data) <= set(KINDS):
@@ -306,6 +304,13 @@ class _Profile:
             max_windows=options.max_windows,
             tolerance=options.tolerance,
             data=",".join(options.input_data),
+            rule=options.rule,
+            percentile=0,
+            throughput_precision=options.throughput_precision,
+            latency_precision=options.latency_precision,
+            min_seconds=options.min_seconds,
+            max_seconds=options.max_seconds,
+            senders=options.senders,
         )
 
     def _watch(self, endpoint: Endpoint) -> Watch | PageWatch:
@@ -335,7 +340,14 @@ class _Profile:
                 )
             seen = watch.seen()
             ran = v2client.runtime(endpoint, model)
-            return Measured(observed(driven, seen, load), driven.stable, ran)
+            return Measured(
+                observed(driven, seen, load),
+                driven.stable,
+                ran,
+                estimates=estimates_of(driven),
+                histogram=driven.histogram.text,
+                remarks=tuple(filter(None, (driven.invalid, *driven.flags))),
+            )
 
         return gauge
 
@@ -370,11 +382,20 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
         "search_mode": options.search_mode,
         "search_seconds": options.search_seconds,
         "verify_pairs": options.verify_pairs,
+        "rule": options.rule,
         "seed": options.seed,
         "grpc_endpoint": options.grpc_endpoint,
         "metrics_url": options.metrics_url,
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
+
+
+def _rule(options: ProfileOptions) -> dict[str, Any]:
+    """Return what says how long a measurement is."""
+    names: tuple[str, ...] = ("window_seconds", "max_windows", "tolerance")
+    if options.rule != "windows":
+        names = ("rule", "throughput_precision", "latency_precision", "min_seconds", "max_seconds")
+    return {name: getattr(options, name) for name in names}
 
 
 def _shape_texts(options: ProfileOptions) -> list[str]:

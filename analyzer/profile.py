@@ -17,6 +17,7 @@ from analyzer import metrics, variant
 from analyzer.errors import AnalyzerError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.metrics import Observed
+from analyzer.record.estimates import Estimates
 from analyzer.record.journal import Journal
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
 from analyzer.space import BATCH_SIZE, CONCURRENCY
@@ -27,11 +28,17 @@ from engine.modelconfig.schema import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a gauge brings back: the observations, whether the windows agreed, and what ran."""
+    """What a gauge brings back: the observations, whether they settled, and what ran.
+
+    ``estimates`` and ``histogram`` are the row's; ``remarks`` are the load client's own.
+    """
 
     observed: Observed
     stable: bool
     runtime: Mapping[str, str] = field(default_factory=dict)
+    estimates: Estimates = field(default_factory=dict)
+    histogram: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 #: Loads a server as told and observes it meanwhile.
@@ -132,9 +139,11 @@ class Bench:
             gpus={gpu.uuid: metrics.of_gpu(gpu) for gpu in measured.observed.gpus},
             runtime=measured.runtime,
             absent=measured.observed.absent,
-            remarks=measured.observed.remarks,
+            remarks=(*measured.observed.remarks, *measured.remarks),
             server={} if server is None else metrics.plain(server),
             series=measured.observed.series,
+            estimates=measured.estimates,
+            histogram=measured.histogram,
         )
 
     def _serve(self, row: Row, config: ModelConfig) -> Endpoint:

@@ -22,8 +22,10 @@ class ProfileOptions:
     """Everything ``analyze profile`` needs for one model.
 
     ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
-    ``tolerance`` is the spread of the last three windows under which a measurement counts as
-    stable (0.1: ten per cent). ``input_data`` is
+    ``rule`` is when a measurement is long enough: "precision", by the width of the intervals
+    (``throughput_precision`` and ``latency_precision``, shares of the value) or after
+    ``max_seconds``, or "windows", which agree. ``tolerance`` is the spread of the last three
+    windows under which a measurement counts as stable (0.1: ten per cent). ``input_data`` is
     "random", "zero", or paths. ``shapes`` gives input shapes by name, without the batch dimension,
     where the model leaves them open. ``metrics_url`` is where a remote server's metrics are (None:
     at its host's port 8002), read every ``monitoring_seconds``.
@@ -41,6 +43,12 @@ class ProfileOptions:
     window_seconds: float = 1.0
     max_windows: int = 6
     tolerance: float = 0.1
+    rule: str = "precision"
+    throughput_precision: float = 0.02
+    latency_precision: float = 0.1
+    min_seconds: float = 2.0
+    max_seconds: float = 6.0
+    senders: int = 0
     input_data: tuple[str, ...] = ("random",)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     objectives: Mapping[str, float] | tuple[str, ...] | None = None

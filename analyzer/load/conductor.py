@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from analyzer.metrics import ServerTimes
     from analyzer.record.row import LoadSpec
 
-FEED_SECONDS = 0.1
+FEED_SECONDS = 0.05
 #: they begin so long after all are connected
 HEAD_START_NS = 5_000_000
 STATISTICS_SECONDS = 5.0

@@ -119,7 +119,7 @@ def rule_of(load: LoadSpec, workload: Workload) -> StoppingRule:
         case "precision":
             precision = Precision(
                 throughput=load.throughput_precision,
-                percentile=float(load.percentile),
+                percentile=float(load.percentile) if load.percentile else None,
                 latency=load.latency_precision,
                 min_seconds=load.min_seconds or Precision().min_seconds,
                 max_seconds=load.max_seconds or Precision().max_seconds,

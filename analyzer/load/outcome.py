@@ -153,7 +153,7 @@ def _summary(facts: Facts, records: Records, counts: npt.NDArray[np.int64], star
         records.array["last"][good],
         records.latency_ns[good],
         inferences=counts[good],
-        percentiles=sorted({*PERCENTILES, float(facts.percentile)}),
+        percentiles=sorted({*PERCENTILES, float(facts.percentile)} - {0.0}),
         from_ns=start,
     )
 

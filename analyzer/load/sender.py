@@ -24,7 +24,7 @@ from analyzer.load.client import Client
 from analyzer.load.job import Job
 from analyzer.load.rotation import Source
 
-TICK_NS = 100_000_000
+TICK_NS = 50_000_000
 DRAIN_NS = 10_000_000_000
 #: rule 3
 BURST = 8

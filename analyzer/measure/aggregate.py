@@ -7,6 +7,7 @@ cut to these. What GPUs did is ``gpu_use``'s, what is remarkable ``remarks``'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from analyzer.counters import TALLIES, Counters, server_times
 from analyzer.load.driven import Driven
@@ -17,6 +18,26 @@ from analyzer.measure.series import series
 from analyzer.measure.span import Span
 from analyzer.metrics import Observed, ServerTimes
 from analyzer.record.row import LoadSpec
+from analyzer.statistics.estimate import Estimate
+
+
+def estimates_of(driven: Driven) -> dict[str, Estimate]:
+    """Return the estimates of a run by metric, in its unit."""
+    summary = driven.summary
+    if summary is None:
+        return {}
+    return {
+        "perf_throughput": summary.throughput,
+        "perf_latency_avg": _in_ms(summary.latency_avg),
+        **{
+            f"perf_latency_p{percentile:g}": _in_ms(one)
+            for percentile, one in summary.percentiles.items()
+        },
+    }
+
+
+def _in_ms(one: Estimate) -> Estimate:
+    return replace(one, value=one.value / 1e6, low=one.low / 1e6, high=one.high / 1e6)
 
 
 def observed(driven: Driven, seen: Seen, load: LoadSpec) -> Observed:

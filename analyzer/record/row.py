@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Any
 
 from analyzer.errors import JournalError
+from analyzer.record import estimates
+from analyzer.record.estimates import Estimates
 from analyzer.space import Candidate
 
 SCHEMA = 1
@@ -46,10 +48,10 @@ class LoadSpec:
     in flight at all times.
 
     ``rule`` says when to stop: "precision" (the intervals of throughput and of the latency's
-    ``percentile`` are as narrow as ``throughput_precision`` and ``latency_precision``, shares of
-    the value, or ``max_seconds`` are over), "windows" (perf_analyzer's: three windows that agree
-    within ``tolerance``, at most ``max_windows``) or "count" (``request_count`` requests).
-    ``senders`` 0: as many processes as it takes.
+    ``percentile``, 0 for the mean, are as narrow as ``throughput_precision`` and
+    ``latency_precision``, shares of the value, or ``max_seconds`` are over), "windows"
+    (perf_analyzer's: three windows that agree within ``tolerance``, at most ``max_windows``) or
+    "count" (``request_count`` requests). ``senders`` 0: as many processes as it takes.
     """
 
     protocol: str = "http"
@@ -107,6 +109,9 @@ class Row:
     numbers. ``server`` are the server's own counters (``metrics.ServerTimes``: cache, batch sizes,
     an ensemble's models), and ``series`` is what was seen over time (``measure.series`` has the
     form); both may be empty.
+
+    ``estimates`` are of throughput and latencies, by tag and in its unit, with their intervals;
+    ``histogram`` holds all latencies, ns (``statistics.histogram`` reads it).
     """
 
     number: int
@@ -129,6 +134,8 @@ class Row:
     remarks: tuple[str, ...] = ()
     server: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Any] = field(default_factory=dict)
+    estimates: Estimates = field(default_factory=dict)
+    histogram: str = ""
     failure: Failure | None = None
 
 
@@ -166,6 +173,7 @@ def row_to_line(row: Row) -> str:
         "repetition": row.trial.repetition,
     }
     plain["load"] = {name: getattr(row.load, name) for name in LoadSpec.__slots__}
+    plain["estimates"] = estimates.plain(row.estimates)
     if row.failure is not None:
         plain["failure"] = {"stage": row.failure.stage, "message": row.failure.message}
     return json.dumps({"kind": "row", **plain})
@@ -201,6 +209,7 @@ def line_to_row(line: str) -> Row:
         trial, load, failure = plain.pop("trial"), plain.pop("load"), plain.pop("failure")
         for name in ("window_rates", "remarks"):
             plain[name] = tuple(plain.get(name, ()))
+        plain["estimates"] = estimates.read(plain.get("estimates", {}))
         return Row(
             **plain,
             trial=Trial(
@@ -227,7 +236,8 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "variant": (str,), "digest": (str,), "trial": (dict,), "load": (dict,), "stable": (bool,),
     "metrics": (dict, _NUMBER), "window_rates": (list, _NUMBER), "requests": (int,),
     "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
-    "remarks": (list, str), "server": (dict,), "series": (dict,),
+    "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
+    "histogram": (str,),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

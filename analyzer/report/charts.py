@@ -169,7 +169,7 @@ def _curves(numbers: Charts) -> list[Chart]:
         layout["hovermode"] = "x unified"
         bounds = numbers.throughput_bounds if tag == THROUGHPUT else numbers.latency_bounds
         _bound(layout, bounds, "y", wording.title(tag))
-        note = "Higher is better. Bars span the slowest and the fastest window."
+        note = "Higher is better. Bars are the 95 % interval."
         if tag == P99:
             note = "Lower is better." + (" Logarithmic scale." if logarithmic else "")
         figure = {"data": traces, "layout": layout}

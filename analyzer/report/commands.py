@@ -31,6 +31,11 @@ FLAGS: Mapping[str, str] = {
     "concurrencies": "--concurrency",
     "batch_size": "--batch-sizes",
     "protocol": "--client-protocol",
+    "rule": "--measurement-mode",
+    "throughput_precision": "--throughput-precision",
+    "latency_precision": "--latency-precision",
+    "max_seconds": "--max-measurement-seconds",
+    "senders": "--senders",
     "window_seconds": "--measurement-interval",
     "max_windows": "--max-trials",
     "tolerance": "--stability-percentage",
@@ -42,7 +47,12 @@ FLAGS: Mapping[str, str] = {
 #: flags that are given once for each of their values
 _REPEATED = frozenset({"model_repository", "shapes"})
 #: options kept in seconds and shares, and given in milliseconds and per cent
-_SCALES = {"window_seconds": 1000.0, "tolerance": 100.0}
+_SCALES = {
+    "window_seconds": 1000.0,
+    "tolerance": 100.0,
+    "throughput_precision": 100.0,
+    "latency_precision": 100.0,
+}
 _USUAL, _LOCAL = "results", "local"
 _REMOTE = ["--triton-launch-mode", "remote", "--triton-http-endpoint"]
 

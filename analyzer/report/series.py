@@ -6,6 +6,7 @@ drawn (``charts``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -45,7 +46,7 @@ class Point:
 class Step:
     """One configuration at one concurrency: means over its measurements.
 
-    ``low`` and ``high`` are the slowest and the fastest window's throughput.
+    ``low`` and ``high`` bound the throughput: its interval, or the slowest and fastest window.
     """
 
     concurrency: int
@@ -162,6 +163,14 @@ def _plottable(row: Row) -> bool:
     return THROUGHPUT in row.metrics and P99 in row.metrics
 
 
+def _bounds(row: Row) -> tuple[float, ...]:
+    """Return what a row's throughput lies between: its interval, or the windows of an older one."""
+    estimate = row.estimates.get(THROUGHPUT)
+    if estimate is None or not math.isfinite(estimate.high):
+        return row.window_rates
+    return estimate.low, estimate.high
+
+
 def _steps(evidence: Evidence, standing: Standing) -> tuple[Step, ...]:
     """Fold a variant's rows, verification included, by concurrency at its best batch size."""
     groups: dict[int, list[Row]] = {}
@@ -175,7 +184,7 @@ def _steps(evidence: Evidence, standing: Standing) -> tuple[Step, ...]:
     steps = []
     for concurrency, rows in sorted(groups.items()):
         rates = [row.metrics[THROUGHPUT] for row in rows]
-        spread = [rate for row in rows for rate in row.window_rates] or rates
+        spread = [bound for row in rows for bound in _bounds(row)] or rates
         latencies = [row.metrics[P99] for row in rows if P99 in row.metrics]
         mean = fmean(rates)
         steps.append(

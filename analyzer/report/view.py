@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.rank import Standing
+from analyzer.record.row import LoadSpec
 from analyzer.report import series, tables, wording
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence
@@ -207,6 +208,22 @@ def _diff(default: str, standing: Standing) -> tuple[tuple[str, str], ...]:
     return tuple(lines)
 
 
+def _length(load: LoadSpec) -> str:
+    """Say how long a measurement took, and why."""
+    settles = "A measurement that never settles is kept and marked unstable."
+    if load.rule == "windows":
+        return (
+            f"Windows of {load.window_seconds:g} s until the last three agree within "
+            f"{load.tolerance:.0%}, at most {load.max_windows}. {settles}"
+        )
+    return (
+        "Measured until half the 95 % interval is at most "
+        f"{load.throughput_precision:.0%} of the throughput and {load.latency_precision:.0%} of "
+        f"the mean latency, for {load.min_seconds:g} to {load.max_seconds:g} s once the server "
+        f"was warm. {settles}"
+    )
+
+
 def _method(evidence: Evidence) -> tuple[str, ...]:
     """Say how the numbers came about, and what they do not say."""
     first = evidence.rows[0].load
@@ -216,22 +233,21 @@ def _method(evidence: Evidence) -> tuple[str, ...]:
             "requests in flight as the concurrency says. Latency counts from the planned arrival "
             "to the last byte."
         ),
+        _length(first),
         (
-            f"Windows of {first.window_seconds:g} s until the last three agree within "
-            f"{first.tolerance:.0%}, at most {first.max_windows}. A measurement that never "
-            "settles is kept and marked unstable."
-        ),
-        (
-            "Latencies are percentiles over the requests of the windows that count (nearest "
-            "rank). Queue and compute times are the server's own statistics; network and front "
-            "end is what is left of the client's average."
+            "Latencies are percentiles over the requests that count (nearest rank). Queue and "
+            "compute times are the server's own statistics; network and front end is what is left "
+            "of the client's average."
         ),
         (
             "Each configuration stands by its best measurement of the search and of the load "
             "curves. The best of many noisy measurements looks a little better than it is, so "
             "the gain is taken from the verification alone, where there is one."
         ),
-        "The bars of the load curves span the slowest and the fastest window.",
+        (
+            "The bars of the load curves are the 95 % interval of the throughput; of measurements "
+            "by older versions, the slowest and the fastest window."
+        ),
     ]
     if evidence.pairs():
         said.append(

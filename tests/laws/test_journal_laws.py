@@ -21,6 +21,7 @@ from analyzer.record.row import (
     row_to_line,
 )
 from analyzer.space import Candidate
+from analyzer.statistics.estimate import Estimate
 
 _text = st.text(max_size=12)
 _numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -48,7 +49,11 @@ _rows = st.builds(
         repetition=st.integers(0, 9),
     ),
     load=st.builds(
-        LoadSpec, protocol=_text, concurrency=st.integers(1, 9), window_seconds=_numbers
+        LoadSpec,
+        protocol=_text,
+        concurrency=st.integers(1, 9),
+        window_seconds=_numbers,
+        headers=st.lists(st.tuples(_text, _text), max_size=2).map(tuple),
     ),
     stable=st.booleans(),
     metrics=_metrics,
@@ -61,6 +66,18 @@ _rows = st.builds(
     absent=st.dictionaries(_text, _text, max_size=2),
     remarks=st.lists(_text, max_size=2).map(tuple),
     server=st.dictionaries(_text, _numbers, max_size=1),
+    estimates=st.dictionaries(
+        _text,
+        st.builds(
+            Estimate,
+            value=_numbers,
+            low=_numbers,
+            high=st.one_of(_numbers, st.just(float("inf"))),
+            certified=st.booleans(),
+        ),
+        max_size=2,
+    ),
+    histogram=_text,
     series=st.dictionaries(_text, st.lists(st.none() | _numbers, max_size=1), max_size=1),
     failure=st.none() | st.builds(Failure, stage=_text, message=_text),
 )

@@ -152,6 +152,25 @@ def test_comparisons_become_constraints() -> None:
     assert options.objectives == {"perf_throughput": 3.0, "cpu_used_ram": 1.0}
     assert options.launch_mode is LaunchMode.REMOTE
     assert (options.tolerance, options.window_seconds) == (0.05, 2.5)
+    assert options.rule == "windows"
+
+
+def test_measuring_goes_by_precision_unless_windows_are_asked_for() -> None:
+    (usual,) = load_options(None, {"profile_models": "m"})
+    assert usual.rule == "precision"
+    flags = {
+        "profile_models": "m",
+        "throughput_precision": "1",
+        "latency_precision": "5",
+        "max_measurement_seconds": "1.5",
+    }
+    (options,) = load_options(None, flags)
+    assert (options.throughput_precision, options.latency_precision) == (0.01, 0.05)
+    assert (options.min_seconds, options.max_seconds) == (1.5, 1.5)
+    both = {"profile_models": "m", "max_trials": "4", "measurement_mode": "precision"}
+    assert load_options(None, both)[0].rule == "precision"
+    with pytest.raises(UsageError, match="measurement-mode"):
+        load_options(None, {"profile_models": "m", "measurement_mode": "forever"})
 
 
 @pytest.mark.parametrize(
