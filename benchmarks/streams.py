@@ -86,7 +86,7 @@ def mm1(load: float, service: float) -> Stream:
         first = dice.exponential(mean) if dice.random() < load else 0.0
         services = dice.exponential(service, count)
         arrivals = np.cumsum(dice.exponential(1 / rate, count))
-        return _served(arrivals, services, first)
+        return single_server(arrivals, services, first)
 
     return Stream(
         name=f"M/M/1 {load:g}, {rate:g}/s",
@@ -97,7 +97,7 @@ def mm1(load: float, service: float) -> Stream:
     )
 
 
-def _served(arrivals: Floats, services: Floats, first_wait: float) -> tuple[Floats, Floats]:
+def single_server(arrivals: Floats, services: Floats, first_wait: float) -> tuple[Floats, Floats]:
     """Serve at one server; Lindley's recursion, unrolled into a running minimum."""
     steps = np.concatenate(([first_wait], services[:-1] - np.diff(arrivals)))
     walk = np.cumsum(steps)

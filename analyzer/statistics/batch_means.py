@@ -93,7 +93,7 @@ def spread(values: Values) -> Spread:
         lag1=found,
         skewness=skewness,
         batches=batches,
-        correlated=found > TOLERATED and batches >= LEAST_BATCHES,
+        correlated=batches >= LEAST_BATCHES and found > max(TOLERATED, 2 / math.sqrt(batches)),
     )
 
 

@@ -24,7 +24,9 @@ Times = npt.NDArray[np.int64]
 GROWTH = 1.1
 LOOK_SECONDS = 0.2
 #: so many looks running must find the intervals narrow enough: one may do so by chance
-CONFIRMING = 2
+CONFIRMING = 3
+#: so many independent values must lie beyond a percentile: of fewer, the lucky ones end too soon
+BEYOND = 20
 
 
 class Verdict(Enum):
@@ -69,11 +71,13 @@ class Precision:
     def met(self, summary: Summary) -> bool:
         """Whether a measurement is as precise as that."""
         if self.percentile is None:
-            latency = summary.latency_avg
+            latency, beyond = summary.latency_avg, math.inf
         else:
             latency = summary.percentiles[self.percentile]
+            beyond = latency.effective_n * (1 - self.percentile / 100)
         return (
             latency.certified
+            and beyond >= BEYOND
             and latency.relative <= self.latency
             and summary.throughput.relative <= self.throughput
         )
@@ -103,7 +107,7 @@ class PrecisionRule:
         self._now = 0
         self._next = max(precision.min_seconds, LOOK_SECONDS)
         self._met = 0
-        self._seen: tuple[int, Summary] | None = None
+        self._seen: tuple[int, int, Summary] | None = None
 
     def add(self, done_ns: Times, latency_ns: Times, now_ns: int | None = None) -> Verdict:
         """Take in what finished; look at the whole where it is time to."""
@@ -125,15 +129,19 @@ class PrecisionRule:
 
     def summary(self) -> Summary:
         """Summarise what finished since the server was warm."""
-        count = len(self._done)
-        if self._seen is None or self._seen[0] != count:
-            self._seen = count, self._summarise()
-        return self._seen[1]
+        return self._known()[2]
 
     @property
     def dropped(self) -> int:
         """How many requests are left out at the front: the server was not warm yet."""
-        return warm_up(self._latency.values)
+        return self._known()[1]
+
+    def _known(self) -> tuple[int, int, Summary]:
+        count = len(self._done)
+        if self._seen is None or self._seen[0] != count:
+            dropped = warm_up(self._latency.values)
+            self._seen = count, dropped, self._summarise(dropped)
+        return self._seen
 
     def _look(self, *, over: bool) -> Verdict:
         summary = self.summary()
@@ -142,10 +150,10 @@ class PrecisionRule:
             return Verdict.STEADY
         return Verdict.GIVE_UP if over else Verdict.GO_ON
 
-    def _summarise(self) -> Summary:
+    def _summarise(self, dropped: int) -> Summary:
         percentile = self._precision.percentile
         wanted = {*PERCENTILES, *(() if percentile is None else (percentile,))}
-        dropped, done = self.dropped, self._done.values
+        done = self._done.values
         return summarise(
             done[dropped:],
             self._latency.values[dropped:],

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from analyzer.statistics.batch_means import Spread, spread
 from analyzer.statistics.estimate import Estimate
+from analyzer.statistics.flags import flags_of
 from analyzer.statistics.order import percentile_of
 
 CONFIDENCE = 0.95
@@ -84,16 +85,18 @@ def _summary(
     throughput, seconds = _throughput(done_ns, weights, from_ns, confidence)
     ordered = np.sort(latency_ns)
     average = spread(latency_ns)
+    found = {
+        wanted: percentile_of(latency_ns, ordered, wanted, confidence) for wanted in percentiles
+    }
     return Summary(
         requests=len(done_ns),
         seconds=seconds,
         throughput=throughput,
         latency_avg=_average(latency_ns, average, confidence),
-        percentiles={
-            wanted: percentile_of(latency_ns, ordered, wanted, confidence) for wanted in percentiles
-        },
+        percentiles=found,
         batches=average.batches,
         lag1=average.lag1,
+        flags=flags_of(latency_ns, ordered, average, found),
     )
 
 
