@@ -25,7 +25,8 @@ GROWTH = 1.1
 LOOK_SECONDS = 0.2
 #: so many looks running must find the intervals narrow enough: one may do so by chance
 CONFIRMING = 3
-#: so many independent values must lie beyond a percentile: of fewer, the lucky ones end too soon
+#: where values depend on one another, those beyond a percentile must be worth so many: of fewer
+#: bursts, a measurement that met small ones by luck would end too soon
 BEYOND = 20
 
 
@@ -75,6 +76,7 @@ class Precision:
         else:
             latency = summary.percentiles[self.percentile]
             beyond = latency.effective_n * (1 - self.percentile / 100)
+            beyond = math.inf if latency.effective_n == latency.n else beyond
         return (
             latency.certified
             and beyond >= BEYOND
