@@ -113,8 +113,11 @@ def proportion_high(successes: float, trials: float, error: float) -> float:
     return 1.0 - proportion_low(trials - successes, trials, error)
 
 
-def root(below: Callable[[float], bool], low: float, high: float) -> float:
-    """Return where ``below`` turns from true to false, by bisection to the last bit."""
-    while low < (middle := (low + high) / 2.0) < high:
+def root(below: Callable[[float], bool], low: float, high: float, tolerance: float = 0.0) -> float:
+    """Return where ``below`` turns from true to false, by bisection.
+
+    To the last bit, or to an absolute ``tolerance``.
+    """
+    while high - low > tolerance and low < (middle := (low + high) / 2.0) < high:
         low, high = (middle, high) if below(middle) else (low, middle)
     return high

@@ -31,6 +31,9 @@ _UNLIKELY = 2.5
 _RARE = 0.07
 #: however skewed, a bound is at least so many standard deviations away
 _LEAST = 0.5
+#: where ranks are looked for, in standard deviations, and how exactly
+_FAR = 12.0
+_ROUNDING = 1e-4
 
 
 def certifying(percentile: float, certainty: float = CERTAINTY) -> int:
@@ -141,7 +144,13 @@ def _rank(count: float, share: float, confidence: float, *, upper: bool) -> floa
     """
     error = (1 - confidence) / 2
     wanted = error if upper else 1 - error
-    rank = root(lambda rank: at_least(rank, count, share) > wanted, 0.0, count + 1)
+    middle, deviation = count * share, math.sqrt(count * share * (1 - share))
+    rank = root(
+        lambda rank: at_least(rank, count, share) > wanted,
+        max(0.0, middle - _FAR * deviation - 1),
+        min(count + 1, middle + _FAR * deviation + 1),
+        tolerance=_ROUNDING * (1 + deviation),
+    )
     return rank if 1 <= rank <= count else math.nan
 
 
