@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +69,11 @@ class Sender:
         self._last_sum = 0
         self._begun = 0
         self._free: list[int] = []
+        self._offsets: Iterator[int] = iter(())
+        if job.schedule is not None:
+            # What a schedule needs to begin is done with before the load begins.
+            offsets = share(job.schedule, job.index, job.senders)
+            self._offsets = itertools.chain(tuple(itertools.islice(offsets, 1)), offsets)
 
     def run(self, client: Client, start_ns: int) -> None:
         """Send from ``start_ns`` on, until ``stop`` or until all was sent; wait for the answers."""
@@ -141,11 +147,9 @@ class Sender:
             tick = self._beat(tick)
 
     def _open_loop(self, start_ns: int) -> None:
-        assert self._job.schedule is not None
         self._closed = False
         self._free = list(reversed(range(self._job.slots)))
-        offsets = share(self._job.schedule, self._job.index, self._job.senders)
-        due = self._due(offsets, start_ns)
+        due = self._due(start_ns)
         tick = start_ns + TICK_NS
         while due is not None and not self._ending:
             self._client.wait(min(due, tick))
@@ -153,16 +157,16 @@ class Sender:
             burst = BURST
             while due is not None and due <= now and burst:
                 self._send_due(due)
-                due = self._due(offsets, start_ns)
+                due = self._due(start_ns)
                 burst -= 1
             tick = self._beat(tick)
         self._ending = True
 
-    def _due(self, offsets: Iterator[int], start_ns: int) -> int | None:
+    def _due(self, start_ns: int) -> int | None:
         """Return when the next request is due; None after the last."""
         if not self._left:
             return None
-        offset = next(offsets, None)
+        offset = next(self._offsets, None)
         return None if offset is None else start_ns + offset
 
     def _send_due(self, due: int) -> None:

@@ -78,8 +78,9 @@ def test_rates_and_latencies_are_two_views_of_one_thing(server: V2Server) -> Non
     rate = driven.requests / driven.seconds
     mean = float(driven.latency_ns.mean()) / 1e9
     assert rate * mean == pytest.approx(4, rel=0.05)
+    assert driven.little == pytest.approx(1, abs=0.1)
     assert float(driven.latency_ns.min()) >= 10e6
-    assert np.mean(driven.window_rates) == pytest.approx(rate, rel=0.05)
+    assert min(driven.window_rates) <= rate <= max(driven.window_rates)
 
 
 def test_throughput_is_in_inferences(server: V2Server) -> None:
