@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import httptools
 
+from engine.v2.strict import error_text
+
 OK = 200
 #: so much of an answer is kept, for an error's text; more is only counted by the parser
 KEPT_CHUNKS = 64
@@ -75,9 +77,6 @@ class Answer:
         """Return what it says, of a failure; None of a success."""
         if self.ok:
             return None
-        # Only a run in which something fails needs the codec.
-        from engine.v2.http import error_text  # noqa: PLC0415 - as said above
-
         return f"HTTP {self._parser.get_status_code()}: {error_text(b''.join(self._body))}"
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -347,7 +347,7 @@ def parse_reply(call: Call, status: int, headers: Mapping[str, str], body: Conte
     if isinstance(call, ServerLive | ServerReady | ModelReady) and (succeeded or status == _NO):
         return Health(succeeded)
     if not succeeded:
-        text = error_text(bytes(body)) or f"the server answered {status} and said nothing"
+        text = strict.error_text(bytes(body)) or f"the server answered {status} and said nothing"
         raise _ERRORS.get(status, EngineError)(text)
     packing = headers.get("content-encoding")
     if packing is not None:
@@ -376,11 +376,3 @@ def _described(call: Call, body: bytes) -> Reply:
             return Configuration(convert.from_json(plain, f"configuration of '{call.model}'"))
         case _:
             return report.statistics_from_json(plain)
-
-
-def error_text(body: bytes) -> str:
-    """Return the server's own words out of an error's body: V2 puts them under ``error``."""
-    try:
-        return str(strict.document(body)["error"])
-    except (EngineError, KeyError):
-        return body.decode(errors="replace").strip()

@@ -138,3 +138,11 @@ def natural(value: object, name: str) -> int:
 
 def _not(kind: str) -> str:
     return f"attempt to access JSON non-{kind} as {kind}"
+
+
+def error_text(body: bytes) -> str:
+    """Return the server's own words out of an error's body: V2 puts them under ``error``."""
+    try:
+        return str(document(body)["error"])
+    except (InvalidArgument, KeyError):
+        return body.decode(errors="replace").strip()

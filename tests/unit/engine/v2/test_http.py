@@ -314,7 +314,7 @@ def test_a_client_gets_the_servers_error(
     [(b'{"error":"no"}', "no"), (b"plain", "plain"), (b"[1]", "[1]"), (b"\xff", "\ufffd")],
 )
 def test_an_errors_text_is_found_where_servers_put_it(body: bytes, text: str) -> None:
-    assert http.error_text(body) == text
+    assert strict.error_text(body) == text
 
 
 def told(call: Call, plain: object) -> Reply:
