@@ -20,6 +20,9 @@ from typing import Any
 
 Reply = tuple[int, bytes]
 
+#: of the loop, from a connection's being accepted to its being served
+TURNS = 5
+
 METADATA: dict[str, Any] = {
     "versions": ["1"],
     "platform": "onnxruntime_onnx",
@@ -266,11 +269,15 @@ def running(server: V2Server) -> Iterator[V2Server]:
         started.set()
         await end.wait()
         listening.close()
-        # What is just being accepted becomes a connection first: cancelled, it would stay open.
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in server.serving:
-                task.cancel()
-            await asyncio.wait(others, timeout=0.1)
+        # What is just being accepted becomes a connection first: left alone, it would stay open.
+        for _ in range(TURNS):
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in server.serving:
+                    task.cancel()
+                await asyncio.wait(others, timeout=0.1)
+            turn = loop.create_future()
+            loop.call_soon(turn.set_result, None)
+            await turn
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

@@ -15,11 +15,14 @@ from support.v2_server import Faults, V2Server, running
 
 from analyzer.errors import LaunchError, LoadError, UsageError
 from analyzer.launcher import Endpoint
+from analyzer.load.arrivals import Fixed
 from analyzer.load.driven import Driven
-from analyzer.load.driver import DriverSettings, drive
+from analyzer.load.driver import DriverSettings, drive, run
 from analyzer.load.job import Job, Supply, job_frame
 from analyzer.load.window import WindowSample
+from analyzer.load.workload import Item, Workload
 from analyzer.record.row import LoadSpec
+from engine.types import DType, InferRequest, Tensor
 
 QUICK: Mapping[str, Any] = {"window_seconds": 0.1, "max_windows": 4, "tolerance": 5.0}
 
@@ -33,6 +36,11 @@ def server() -> Iterator[V2Server]:
 
 def at(server: V2Server) -> Endpoint:
     return Endpoint(f"127.0.0.1:{server.port}")
+
+
+def request() -> InferRequest:
+    array = np.zeros((1, 16), np.float32)
+    return InferRequest(inputs=(Tensor("INPUT0", DType.FP32, array),), binary_default=True)
 
 
 def load(
@@ -275,3 +283,64 @@ def test_ctrl_c_in_the_terminal_is_not_for_the_client(server: V2Server) -> None:
     load(server, stop=look)
     assert sessions
     assert os.getsid(0) not in sessions
+
+
+def test_an_open_loop_sends_at_its_rate_whoever_waits(server: V2Server) -> None:
+    server.faults = Faults(latency_s=0.05)
+    driven = load(server, rule="count", request_rate=200.0, request_count=100)
+    planned = np.sort(driven.records.array["planned"])
+    assert np.all(np.abs(np.diff(planned) - 5_000_000) <= 1)
+    assert driven.dropped == 0
+    assert driven.in_flight > 5
+    assert driven.send_lag.p50 >= 0
+    # Latency counts from when a request was due, service time from when it was sent.
+    late = driven.records.latency_ns - driven.records.service_ns
+    assert np.array_equal(late, driven.records.lag_ns)
+
+
+def test_what_would_be_too_many_in_flight_is_dropped(server: V2Server) -> None:
+    server.faults = Faults(latency_s=0.05)
+    driven = load(server, rule="count", request_rate=200.0, request_count=60, max_inflight=2)
+    assert driven.dropped > 20
+    assert driven.dropped + driven.requests == 60
+    assert any(flag.startswith("dropped: ") for flag in driven.flags)
+
+
+def test_a_trace_is_replayed_once_by_several_senders(server: V2Server) -> None:
+    trace = tuple(at * 1_000_000 for at in (0, 0, 5, 40, 41, 42, 90))
+    item = Item(model="tiny", requests=(request(),))
+    spec = LoadSpec(rule="count", senders=2)
+    driven = run(at(server), Workload((item,)), spec, Fixed(trace))
+    planned = np.sort(driven.records.array["planned"])
+    assert (planned - planned[0]).tolist() == list(trace)
+    assert driven.senders == 2
+
+
+def test_several_models_are_loaded_in_proportion(server: V2Server) -> None:
+    server.add("other")
+    items = (
+        Item(model="tiny", weight=3.0, requests=(request(),), inferences=2),
+        Item(model="other", requests=(request(),)),
+    )
+    spec = LoadSpec(rule="count", request_count=400, concurrency=4)
+    driven = run(at(server), Workload(items), spec)
+    asked = {name: model.requests for name, model in server.models.items()}
+    assert asked["tiny"] + asked["other"] == 400
+    assert asked["tiny"] == pytest.approx(300, abs=50)
+    assert driven.summary is not None
+    inferences = 2 * asked["tiny"] + asked["other"]
+    assert driven.summary.throughput.value * driven.seconds == pytest.approx(inferences, rel=0.02)
+    assert driven.server is not None
+    assert driven.server.requests == 400
+
+
+def test_by_precision_it_stops_when_the_intervals_are_narrow(server: V2Server) -> None:
+    server.faults = Faults(latency_s=0.002)
+    wide: Mapping[str, Any] = {"throughput_precision": 0.5, "latency_precision": 0.5}
+    driven = load(server, rule="precision", percentile=0, min_seconds=0.3, max_seconds=5.0, **wide)
+    assert driven.stable
+    assert driven.seconds < 4
+    assert driven.summary is not None
+    assert driven.summary.throughput.relative <= 0.5
+    assert driven.summary.throughput.value == pytest.approx(driven.requests / driven.seconds)
+    assert driven.histogram.count == driven.requests
