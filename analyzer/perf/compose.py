@@ -27,6 +27,7 @@ from analyzer.perf import csv_text, text
 from analyzer.perf.export import profile_export
 from analyzer.perf.live import Terminal
 from analyzer.perf.options import Mode, PerfOptions
+from analyzer.perf.promise import Hunt
 from analyzer.perf.runs import Aside, Found, Runs, intervals_of
 from analyzer.perf.subject import Subject, find
 
@@ -71,7 +72,8 @@ def perf(options: PerfOptions, console: Console, errors: Console) -> int:
             aside=bench.aside,
             sequences=subject.sequences,
         )
-        found = runs.run(schedule)
+        hunt = None if options.promise is None else Hunt(options, runs, stop)
+        found = runs.run(schedule) if hunt is None else hunt.run()
     return _finish(found, options, subject, screen)
 
 
@@ -139,7 +141,8 @@ def _finish(found: Found, options: PerfOptions, subject: Subject, screen: Termin
         _write(options.export, profile_export(every, epoch_ns=epoch_ns))
     if found.interrupted:
         return INTERRUPTED
-    return 0 if found.stable or not options.measuring.judges else STABILITY_ERROR
+    stable = found.stable or not options.measuring.judges
+    return 0 if stable and found.kept else STABILITY_ERROR
 
 
 class _Bench:

@@ -16,7 +16,7 @@ import numpy as np
 from analyzer.load.driven import Driven, Times
 from analyzer.load.records import Records
 from analyzer.perf.options import Mode, PerfOptions
-from analyzer.statistics.summary import PERCENTILES, Summary, summarise
+from analyzer.statistics.summary import Summary, summarise
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -157,12 +157,11 @@ def _summary(
     options: PerfOptions,
     start_ns: int,
 ) -> Summary:
-    wanted = {*PERCENTILES, *(() if options.percentile is None else (float(options.percentile),))}
     return summarise(
         done_ns,
         latency_ns,
         inferences=options.batch_size,
-        percentiles=sorted(wanted),
+        percentiles=options.percentiles,
         from_ns=start_ns,
     )
 

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from analyzer.load.inputs.source import Asked
+from analyzer.statistics.summary import PERCENTILES
 
 #: what stands for a range's end that has none, as perf_analyzer writes it
 NO_LIMIT = 0
@@ -104,8 +105,8 @@ class Tls:
 class PerfOptions:
     """Everything ``analyze perf`` needs.
 
-    ``percentile`` None is the average. ``latency_ms`` 0 is no threshold. ``schedule_s`` are
-    seconds from the start; () in the mode SCHEDULE leaves it to the input data. ``said`` are lines
+    ``percentile`` None is the average; ``extra`` are percentiles to be computed
+    besides. ``latency_ms`` 0 is no threshold. ``schedule_s`` are seconds from the start; () in the mode SCHEDULE leaves it to the input data. ``said`` are lines
     to say before anything is measured.
     """
 
@@ -118,6 +119,7 @@ class PerfOptions:
     binary_search: bool = False
     latency_ms: float = 0.0
     percentile: int | None = None
+    extra: tuple[float, ...] = ()
     promise: Promise | None = None
     measuring: Measuring = field(default_factory=Measuring)
     distribution: str = "constant"
@@ -150,6 +152,12 @@ class PerfOptions:
     histogram: bool = True
     verbose: int = 0
     said: tuple[str, ...] = ()
+
+    @property
+    def percentiles(self) -> tuple[float, ...]:
+        """The percentiles that are computed and shown, in order."""
+        own = () if self.percentile is None else (float(self.percentile),)
+        return tuple(sorted({*PERCENTILES, *own, *self.extra}))
 
     @property
     def batch_size(self) -> int:

@@ -136,7 +136,9 @@ def _refused(given: Mapping[str, Any]) -> Iterator[str]:
 def _options(found: Mapping[str, Any]) -> PerfOptions:
     protocol = found.get("protocol", "http")
     mode, levels = _pace(found)
-    distribution, cv = found.get("distribution", (found.get("request_distribution", "constant"), 1))
+    # Users come at random, and that is whom a promise is given to.
+    usual = "poisson" if "slo" in found else "constant"
+    distribution, cv = found.get("distribution", (found.get("request_distribution", usual), 1))
     plain = PerfOptions(
         model=found["model_name"],
         version=found.get("model_version", ""),
@@ -147,6 +149,7 @@ def _options(found: Mapping[str, Any]) -> PerfOptions:
         binary_search="binary_search" in found,
         latency_ms=found.get("latency_threshold", 0.0),
         percentile=found.get("percentile"),
+        extra=(found["slo"].percentile,) if "slo" in found else (),
         promise=found.get("slo"),
         measuring=_measuring(found),
         distribution=distribution,

@@ -71,10 +71,11 @@ class Aside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What came of all levels."""
+    """What came of all levels; ``kept`` says that a promise was, where one was asked about."""
 
     every: tuple[Figures, ...]
     interrupted: bool = False
+    kept: bool = True
 
     @property
     def stable(self) -> bool:
@@ -123,34 +124,62 @@ class Runs:
         Raises:
             LoadError: nothing was measured.
         """
-        options, screen = self._options, self._screen
-        load = load_of(options, level)
-        heading = text.heading(options, level)
-        screen.say(heading)
-        rules: list[StoppingRule] = []
+        options, rules = self._options, list[StoppingRule]()
 
         def make_rule() -> StoppingRule:
             rules.append(rule_of(options))
-            return Watched(rules[-1], screen.looked)
+            return rules[-1]
 
-        screen.began(heading, options)
-        try:
-            driven = self._drive(load, schedule, make_rule)
-        finally:
-            screen.ended()
+        self._screen.say(text.heading(options, level))
+        each = self.once(options, level, schedule, make_rule)
         # A run that was begun anew with more senders has had a rule before.
         rule = rules[-1]
-        each = self._figures(driven, level, rule)
+        if isinstance(rule, WindowsRule) and options.verbose:
+            self._screen.say(*_passes(rule, options))
+        self.tell(each, options)
+        return each
+
+    def once(
+        self,
+        options: PerfOptions,
+        level: float,
+        schedule: Schedule | None,
+        make_rule: Callable[[], StoppingRule],
+    ) -> Figures:
+        """Measure a level until a rule that is made has enough, and say nothing.
+
+        Raises:
+            LoadError: nothing was measured.
+        """
+        screen, rules = self._screen, list[StoppingRule]()
+
+        def watched() -> StoppingRule:
+            rules.append(make_rule())
+            return Watched(rules[-1], screen.looked)
+
+        screen.began(text.heading(options, level), options)
+        try:
+            driven = self._drive(load_of(options, level), schedule, watched)
+        finally:
+            screen.ended()
+        each = self._figures(driven, options, level, rules[-1])
         if not each.summary.requests:
             reason = f"; the first failed with: {each.first_error}" if each.first_error else ""
             raise LoadError(f"no request succeeded{reason}")
-        if isinstance(rule, WindowsRule) and options.verbose:
-            screen.say(*_passes(rule, options))
-        screen.say(*text.report(each, options, sequences=self._sequences, width=screen.width))
         return each
 
-    def _figures(self, driven: Driven, level: float, rule: StoppingRule) -> Figures:
-        options = self._options
+    def tell(self, each: Figures, options: PerfOptions) -> None:
+        """Say what came of a level."""
+        width = self._screen.width
+        self.say(*text.report(each, options, sequences=self._sequences, width=width))
+
+    def say(self, *lines: str) -> None:
+        """Say lines."""
+        self._screen.say(*lines)
+
+    def _figures(
+        self, driven: Driven, options: PerfOptions, level: float, rule: StoppingRule
+    ) -> Figures:
         span: tuple[int, ...] = ()
         if isinstance(rule, WindowsRule) and rule.merged:
             span = (rule.merged[0].start_ns, *(window.end_ns for window in rule.merged))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from analyzer.perf.bars import bars_of, drawn
 from analyzer.perf.csv_text import accounted_ns
 from analyzer.perf.figures import DELAYED_PERCENT, Figures
-from analyzer.perf.options import NO_LIMIT, Mode, PerfOptions, Rule
+from analyzer.perf.options import NO_LIMIT, Mode, PerfOptions, Promise, Rule
 from analyzer.statistics.order import certifying
 
 if TYPE_CHECKING:
     from analyzer.metrics import ServerTimes
     from analyzer.statistics.estimate import Estimate
+    from analyzer.statistics.slo import SloResult
 
 #: beyond this mean number of busy cores a sender is at its end
 _CROWDED = 100.0
@@ -112,6 +113,44 @@ def closing(every: Sequence[Figures], options: PerfOptions) -> list[str]:
     return lines
 
 
+def promised(promise: Promise) -> str:
+    """Spell a promise: ``p99 <= 10 msec``."""
+    return f"p{promise.percentile:g} <= {promise.limit_ms:g} msec"
+
+
+def never_kept(promise: Promise, alone_ns: float) -> str:
+    """Say that a promise is broken even where one request is sent after another."""
+    return (
+        f"No request rate keeps {promised(promise)}: one request at a time, the "
+        f"p{promise.percentile:g} is {alone_ns / 1e6:.4g} msec."
+    )
+
+
+def probed(each: Figures, promise: Promise, outcome: str, requests: int, late: int) -> str:
+    """Say what came of one rate, in a line."""
+    words = {"pass": "held", "fail": "broken", "inconclusive": "not decided"}[outcome]
+    return (
+        f"  {each.level:10.4g} requests/sec: {words} after {requests:,} requests, "
+        f"{late:,} of them above {promise.limit_ms:g} msec"
+    )
+
+
+def kept(found: SloResult, promise: Promise) -> Iterator[str]:
+    """Say at which rate a promise is kept."""
+    if found.rate is None:
+        yield f"No request rate keeps {promised(promise)}."
+    else:
+        sure = "confirmed by a run of its own" if found.confirmed else "not confirmed"
+        held, broke = found.bracket
+        bracket = f"{held:.4g} held" + (f", {broke:.4g} did not" if broke < float("inf") else "")
+        yield (
+            f"Highest request rate with {promised(promise)}: {found.rate:.4g} requests/sec "
+            f"({bracket}; {sure})"
+        )
+    if found.note:
+        yield f"Note: {found.note}"
+
+
 def pass_line(number: int, rate: float, counting: str) -> str:
     """Say what one window found, as ``-v`` asks for."""
     return f"  Pass [{number}] throughput: {rate:g} infer/sec. {counting}"
@@ -120,10 +159,7 @@ def pass_line(number: int, rate: float, counting: str) -> str:
 def _rule_lines(options: PerfOptions) -> Iterator[str]:
     measuring, percentile = options.measuring, options.percentile
     if options.promise is not None:
-        yield (
-            f"  Finding the highest request rate with p{options.promise.percentile:g} <= "
-            f"{options.promise.limit_ms:g} msec"
-        )
+        yield f"  Finding the highest request rate with {promised(options.promise)}"
         return
     metric = "latency and throughput" if options.mode.closed else "throughput"
     match measuring.rule:
