@@ -26,7 +26,7 @@ from analyzer.measure.span import Span
 from analyzer.perf import csv_text, text
 from analyzer.perf.export import profile_export
 from analyzer.perf.live import Terminal
-from analyzer.perf.options import Mode, PerfOptions
+from analyzer.perf.options import Mode, PerfOptions, Tls
 from analyzer.perf.promise import Hunt
 from analyzer.perf.runs import Aside, Found, Runs, intervals_of
 from analyzer.perf.subject import Subject, find
@@ -229,6 +229,15 @@ def _check(options: PerfOptions, subject: Subject) -> None:
         )
     if subject.sequences and options.batch_size > 1:
         raise UsageError(f"{model} keeps sequences: expected -b 1, found {options.batch_size}")
+    for asked, what in (
+        (options.streaming, "--streaming"),
+        (options.shared_memory != "none", f"--shared-memory {options.shared_memory}"),
+        (options.compression != "none", "--grpc-compression-algorithm"),
+        (options.tls != Tls(), "TLS (--ssl-...)"),
+        (subject.sequences, f"a model that keeps sequences ({model})"),
+    ):
+        if asked:
+            raise UsageError(f"{what} is understood, and left to a later version")
     start, end = options.sequences.ids
     most = options.range.end if options.mode is Mode.CONCURRENCY else options.sequences.at_once
     if subject.sequences and end is not None and end - start < most:

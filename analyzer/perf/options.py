@@ -105,9 +105,9 @@ class Tls:
 class PerfOptions:
     """Everything ``analyze perf`` needs.
 
-    ``percentile`` None is the average; ``extra`` are percentiles to be computed
-    besides. ``latency_ms`` 0 is no threshold. ``schedule_s`` are seconds from the start; () in the mode SCHEDULE leaves it to the input data. ``said`` are lines
-    to say before anything is measured.
+    ``percentile`` None is the average; ``extra`` are percentiles to be computed besides.
+    ``latency_ms`` 0 is no threshold. ``schedule_s`` are seconds from the start; () in the mode
+    SCHEDULE leaves it to the input data. ``said`` are lines to say before anything is measured.
     """
 
     model: str
