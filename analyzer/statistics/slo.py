@@ -77,7 +77,8 @@ class SloResult:
 class Goal:
     """What is asked for: the ``percentile`` of latencies is at most ``limit_ns``.
 
-    It is found to ``precision``, a share of the rate, between ``least_rate`` and ``most_rate``.
+    It is found to ``precision``, a share of the rate, between ``least_rate`` (0: a hundredth of
+    where the search starts) and ``most_rate``.
     A rate is undecided after ``most_requests``; a confirmation takes ``confirm_requests`` at least.
     """
 
@@ -86,7 +87,7 @@ class Goal:
     precision: float = 0.02
     certainty: float = CERTAINTY
     step: float = 1.25
-    least_rate: float = 1e-3
+    least_rate: float = 0.0
     most_rate: float = math.inf
     most_requests: int = 100_000
     confirm_requests: int = 5000
@@ -102,6 +103,7 @@ class RateSearch:
         self._goal = goal
         self._seed = seed
         self._next = min(start_rate, goal.most_rate)
+        self._least = goal.least_rate or start_rate / 100
         self._held: list[float] = []
         self._broke = math.inf
         self._confirmed: float | None = None
@@ -110,6 +112,12 @@ class RateSearch:
         self._counts: list[tuple[int, int]] = []
         self._look = _LEAST_LOOK
         self._capped = False
+        self._holds = False
+
+    @property
+    def goal(self) -> Goal:
+        """What is asked for."""
+        return self._goal
 
     def ask(self) -> Probe | None:
         """Say what to measure next; None when all is known. Asking twice is asking once."""
@@ -118,19 +126,23 @@ class RateSearch:
                 rate=self._next, seed=self._seed + len(self._tried), purpose=self._purpose()
             )
             self._counts, self._look, self._capped = [], _LEAST_LOOK, False
+            self._holds = False
         return self._asked
 
     def progress(self, n: int, violations: int, in_flight: Sequence[float]) -> Progress:
         """Judge the rate that was asked for, by what has been seen of it so far.
 
         ``n`` requests are done, ``violations`` of them over the limit; ``in_flight`` are samples of
-        how many were under way, evenly spaced from the beginning until now.
+        how many were under way, evenly spaced from the beginning until now. Where ``n`` is less
+        than the last time, the measurement was begun anew.
 
         Raises:
             ValueError: no rate was asked for.
         """
         if self._asked is None:
             raise ValueError("nothing was asked for, so there is no progress")
+        if self._counts and n < self._counts[-1][0]:
+            self._counts, self._look = [], _LEAST_LOOK
         self._counts.append((n, violations))
         if n < self._look and n < self._goal.most_requests:
             return "go on"
@@ -142,14 +154,18 @@ class RateSearch:
         worth, late = n / times, violations / times
         if breaks(worth, late, goal.percentile, goal.certainty):
             return "fail"
+        self._holds = holds(worth, late, goal.percentile, goal.certainty)
         early = self._asked.purpose == "confirm" and n < goal.confirm_requests
-        if not early and holds(worth, late, goal.percentile, goal.certainty):
+        if self._holds and not early:
             return "pass"
         self._capped = n >= goal.most_requests
         return "fail" if self._capped else "go on"
 
     def tell(self, rate: float, outcome: Outcome) -> None:
         """Take in how the rate that was asked for went.
+
+        A confirmation that had to end before it was long enough, but holds as far as it went, will
+        do; anything else that is not decided counts as too much.
 
         Raises:
             ValueError: it was not this one that was asked for.
@@ -158,6 +174,8 @@ class RateSearch:
             raise ValueError(f"nobody asked for a rate of {rate:g}")
         if self._capped and outcome == "fail":
             outcome = "inconclusive"
+        if self._asked.purpose == "confirm" and outcome == "inconclusive" and self._holds:
+            outcome = "pass"
         n, violations = self._counts[-1] if self._counts else (0, 0)
         purpose, self._asked = self._asked.purpose, None
         self._tried.append(
@@ -197,7 +215,7 @@ class RateSearch:
     def _over(self) -> bool:
         return (
             self._confirmed is not None
-            or self._next < self._goal.least_rate
+            or self._next < self._least
             or len(self._tried) >= self._goal.most_probes
         )
 

@@ -133,6 +133,14 @@ def test_few_clean_requests_pass_and_a_long_memory_asks_for_more() -> None:
     assert search.progress(900, 0, waves) == "go on"
 
 
+def test_a_measurement_that_is_begun_anew_is_judged_anew() -> None:
+    search = RateSearch(Goal(limit_ns=MS), start_rate=100)
+    search.ask()
+    assert search.progress(400, 3, ()) == "go on"
+    assert search.progress(300, 0, ()) == "go on"
+    assert search.progress(460, 0, ()) == "pass"
+
+
 def test_a_confirmation_passes_only_when_it_was_long() -> None:
     search = RateSearch(Goal(limit_ns=MS, most_rate=100, confirm_requests=5000), start_rate=100)
     search.ask()
@@ -142,6 +150,18 @@ def test_a_confirmation_passes_only_when_it_was_long() -> None:
     assert probe.purpose == "confirm"
     assert search.progress(4000, 0, ()) == "go on"
     assert search.progress(5000, 0, ()) == "pass"
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(0, "pass"), (35, "inconclusive")])
+def test_a_confirmation_that_ran_out_of_time_will_do_if_it_holds(late: int, outcome: str) -> None:
+    search = RateSearch(Goal(limit_ns=MS, most_rate=100, confirm_requests=5000), start_rate=100)
+    search.ask()
+    search.tell(100, "pass")
+    search.ask()
+    assert search.progress(4000, late, ()) == "go on"
+    search.tell(100, "inconclusive")
+    assert search.result().probes[-1].outcome == outcome
+    assert search.result().confirmed == (outcome == "pass")
 
 
 def test_what_was_not_asked_for_is_refused() -> None:
