@@ -25,6 +25,7 @@ PACKAGES = (
     "servetune",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "numpy",
     "grpcio",
     "protobuf",

@@ -33,6 +33,9 @@ _TENSORRT = (
     "optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensorrt'"
     " parameters { key: 'precision_mode' value: '%s' } } } }"
 )
+_RTX = (
+    "optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensorrt_rtx' } } }"
+)
 #: a CUDA graph is recorded by the third run of a shape, and what matters is what comes after
 _RUNS = 4
 GRAPHS = "parameters { key: 'enable_cuda_graph' value: '1' }"
@@ -90,6 +93,7 @@ def _lay_out(ground: Ground, found: dict[str, Any]) -> Path:
             ground.onnx("models", example, f"{short}_cuda", gpu)
             ground.onnx("models", example, f"{short}_cuda_without_tf32", gpu + CUDA % _EXACT)
             ground.onnx("models", example, f"{short}_cuda_graphs", gpu + CUDA % GRAPHS)
+            ground.onnx("models", example, f"{short}_tensorrt_rtx", gpu + _RTX)
             ground.onnx("models", example, f"{short}_tensorrt_fp16", gpu + _TENSORRT % "FP16")
     try:
         torchscript(repository, "torch_cpu", groups(ON_CPU))
