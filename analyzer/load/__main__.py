@@ -16,6 +16,7 @@ import os
 import time
 from dataclasses import replace
 from io import FileIO
+from typing import TYPE_CHECKING
 
 from analyzer.errors import AnalyzerError, LoadError
 from analyzer.load.chunk import Ended, Failed, Ready, Said, frame
@@ -25,6 +26,12 @@ from analyzer.load.job import BEGIN, STOP, Job, read_job
 from analyzer.load.rotation import Rotation
 from analyzer.load.sender import Sender
 from analyzer.load.sockets import open_files, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analyzer.load.client import Message
+    from analyzer.load.client_grpc import GrpcSettings
 
 ORPHANED = 3
 WAIT_NS = 100_000_000
@@ -73,16 +80,6 @@ def _run(job: Job, out: _Out) -> None:
 
 
 def _client(job: Job, sender: Sender) -> Client:
-    if job.protocol == "grpc":
-        # grpc takes a tenth of a second to import; HTTP does without.
-        from analyzer.load.client_grpc import GrpcClient  # noqa: PLC0415 - as said above
-
-        address = f"{job.host}:{job.port}"
-        if job.checked:
-            from analyzer.load.checked import judged_grpc  # noqa: PLC0415 - likewise
-
-            return GrpcClient(address, job.slots, sender, judge=judged_grpc)
-        return GrpcClient(address, job.slots, sender)
     prompt = job.schedule is not None
     if prompt:
         _wake_in_time()
@@ -90,12 +87,34 @@ def _client(job: Job, sender: Sender) -> Client:
     gc.freeze()
     gc.disable()
     place = resolve(job.host, job.port)
+    if job.protocol == "grpc":
+        from analyzer.load.client_grpc import GrpcClient  # noqa: PLC0415 - HTTP does without
+
+        return GrpcClient(place, job.slots, sender, _grpc_settings(job, prompt=prompt))
     if job.checked:
         # Only a run whose answers are known needs the codec.
         from analyzer.load.client_checked import CheckedHttpClient  # noqa: PLC0415 - as said above
 
         return CheckedHttpClient(place, job.slots, sender, prompt=prompt)
     return HttpClient(place, job.slots, sender, prompt=prompt)
+
+
+def _grpc_settings(job: Job, *, prompt: bool) -> GrpcSettings:
+    from analyzer.load.client_grpc import GrpcSettings  # noqa: PLC0415 - HTTP does without
+
+    judge: Callable[[Message, bytes], str | None] | None = None
+    if job.checked:
+        # Only a run whose answers are known needs the codec.
+        from analyzer.load.checked import judged_grpc  # noqa: PLC0415 - as said above
+
+        judge = judged_grpc
+    return GrpcSettings(
+        streaming=job.streaming,
+        compression=job.compression,
+        metadata=job.headers,
+        prompt=prompt,
+        judge=judge,
+    )
 
 
 def _wake_in_time() -> None:

@@ -8,7 +8,7 @@ audience's business. Everything happens in one thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 #: a request as its client sends it, made once (``request``): for HTTP its bytes
@@ -28,12 +28,17 @@ class Audience(Protocol):
         last: int,
         error: str | None = None,
         responses: int = 1,
+        response_ns: Sequence[int] = (),
     ) -> None:
         """One was answered, or failed; the slot is free.
 
         Times as in ``records``; ``planned`` is what ``send`` was given. ``responses`` is how many
-        came, of a model that may answer more than once.
+        came, of a model that may answer more than once, and ``response_ns`` when each did.
         """
+        ...
+
+    def responded(self, slot: int) -> None:
+        """One of the responses of a stream's request came; it may be the last."""
         ...
 
     def broken(self, reason: str) -> None:

@@ -95,7 +95,7 @@ class Conductor:
                 protocol=self._load.protocol,
                 open_loop=self._open,
                 start_ns=self._start_ns,
-                sees_bytes=self._load.protocol == "http",
+                sees_bytes=True,
                 inferences=self._workload.inferences,
                 readings=tuple(map(tuple, self._readings)),
                 percentile=self._load.percentile,
@@ -153,7 +153,7 @@ class Conductor:
             case Ready(cpu_ns=cpu_ns):
                 self._readings[index].append(Reading(cpu_ns=cpu_ns))
             case Chunk():
-                self._merger.add(index, said.records, said.errors, said.upto_ns)
+                self._merger.add(index, said.records, said.errors, said.upto_ns, said.responses)
                 self._readings[index].append(
                     Reading(
                         at_ns=said.upto_ns,

@@ -193,10 +193,22 @@ class Merger:
         self._upto = [0] * senders
         self._texts: list[tuple[str, ...]] = [()] * senders
 
-    def add(self, sender: int, raw: bytes, errors: tuple[str, ...], upto_ns: int) -> None:
-        """Take in what a sender tells: raw records, and texts that are new."""
+    def add(
+        self,
+        sender: int,
+        raw: bytes,
+        errors: tuple[str, ...],
+        upto_ns: int,
+        responses: bytes = b"",
+    ) -> None:
+        """Take in what a sender tells: raw records, texts that are new, and responses' times."""
         self._texts[sender] += errors
-        fresh = Records(np.frombuffer(raw, dtype=RECORD), self._texts[sender])
+        array = np.frombuffer(raw, dtype=RECORD)
+        fresh = Records(array, self._texts[sender])
+        offsets = np.concatenate(([0], np.cumsum(array["responses"], dtype=np.int64)))
+        times = np.frombuffer(responses, dtype=np.int64)
+        if len(array) and offsets[-1] == len(times):
+            fresh = replace(fresh, response_ns=times, offsets=offsets)
         self._waiting[sender] = Records.joined((self._waiting[sender], fresh))
         self._upto[sender] = upto_ns
 

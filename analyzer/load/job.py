@@ -49,6 +49,9 @@ class Job:
     count: int = 0
     checked: bool = False
     seed: int = 0
+    streaming: bool = False
+    compression: str = "none"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def job_frame(job: Job) -> bytes:

@@ -12,10 +12,12 @@ from dataclasses import replace
 import orjson
 
 from analyzer.errors import LoadError
+from analyzer.load.http2.grpc import prefixed
 from engine.errors import InvalidArgument
 from engine.types import InferRequest
 from engine.v2 import grpc, http
 from engine.v2.call import Infer
+from engine.v2.grpc_stream import EMPTY_FINAL
 from engine.v2.message import render_request
 from engine.v2.values import write
 
@@ -51,10 +53,22 @@ def http_message(
     return "\r\n".join((*lines, "", "")).encode() + message.body
 
 
-def grpc_message(model: str, request: InferRequest, *, version: str = "") -> bytes:
-    """Return a serialized ModelInferRequest."""
+def grpc_message(
+    model: str,
+    request: InferRequest,
+    *,
+    version: str = "",
+    compression: str = "none",
+    streaming: bool = False,
+) -> bytes:
+    """Return a serialized ModelInferRequest as gRPC frames it, compressed or not.
+
+    With ``streaming`` it asks a decoupled model to say when it has answered for the last time.
+    """
+    if streaming:
+        request = replace(request, parameters={**request.parameters, EMPTY_FINAL: True})
     _, message = grpc.render_request(Infer(model, version, request))
-    return bytes(message.SerializeToString())
+    return prefixed(message.SerializeToString(), compression)
 
 
 def _json_message(call: Infer) -> http.HttpMessage:

@@ -17,7 +17,8 @@ from __future__ import annotations
 import itertools
 import struct
 import time
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 
 from analyzer.load.arrivals import Staircase, share
 from analyzer.load.chunk import LAYOUT, RECORD_BYTES, Chunk, Ended, Failed, Said
@@ -62,7 +63,9 @@ class Sender:
         self._ending = False
         self._broken = ""
         self._in_flight = 0
-        self._answered = 0
+        #: answers so far, or responses where a request may have several
+        self._progress = 0
+        self._responses = array("q")
         self._dropped = 0
         # The integral of the number in flight is what these two and the time make of it.
         self._planned_sum = 0
@@ -111,10 +114,11 @@ class Sender:
         last: int,
         error: str | None = None,
         responses: int = 1,
+        response_ns: Sequence[int] = (),
     ) -> None:
         """Write one down, and have its slot used again."""
         self._in_flight -= 1
-        self._answered += 1
+        self._progress += not self._job.streaming
         self._last_sum += last - self._begun
         self._pack(
             self._room, self._filled, planned, began, sent, first, last,
@@ -122,6 +126,8 @@ class Sender:
             self._items[slot],
         )  # fmt: skip
         self._filled += RECORD_BYTES
+        if response_ns:
+            self._responses.extend(response_ns)
         if self._filled == len(self._room):
             self._tell()
         if self._ending:
@@ -130,6 +136,11 @@ class Sender:
             self._send(slot, last)
         else:
             self._free.append(slot)
+
+    def responded(self, slot: int) -> None:
+        """Count a response: a stream's are progress (``Staircase``)."""
+        del slot
+        self._progress += 1
 
     def _closed_loop(self, start_ns: int) -> None:
         self._closed = True
@@ -141,7 +152,7 @@ class Sender:
         while not self._ending and self._in_flight:
             self._client.wait(tick)
             if stairs.step:
-                for slot in range(used, stairs.after(self._answered)):
+                for slot in range(used, stairs.after(self._progress)):
                     self._send(slot, self._now())
                     used = slot + 1
             tick = self._beat(tick)
@@ -214,7 +225,9 @@ class Sender:
             dropped=self._dropped,
             errors=tuple(self._untold),
             records=bytes(memoryview(self._room)[: self._filled]),
+            responses=self._responses.tobytes(),
         )
+        del self._responses[:]
         self._filled = 0
         self._untold.clear()
         self._say(chunk)

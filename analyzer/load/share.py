@@ -68,6 +68,9 @@ def jobs_of(
             stairs=stairs,
             count=slots_of(count, index, senders),
             checked=any(item.expected for item in workload.items),
+            streaming=load.streaming,
+            compression=load.compression,
+            headers=load.headers,
             seed=load.seed,
         )
         for index in range(senders)
@@ -103,7 +106,16 @@ def _address(endpoint: Endpoint, load: LoadSpec) -> tuple[str, int]:
 
 def _messages(endpoint: Endpoint, item: Item, load: LoadSpec) -> tuple[bytes, ...]:
     if load.protocol == "grpc":
-        plain = [grpc_message(item.model, one, version=item.version) for one in item.requests]
+        plain = [
+            grpc_message(
+                item.model,
+                one,
+                version=item.version,
+                compression=load.compression,
+                streaming=load.streaming,
+            )
+            for one in item.requests
+        ]
     else:
         plain = [
             http_message(

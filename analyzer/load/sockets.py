@@ -18,6 +18,7 @@ class Place:
     name: str
     family: socket.AddressFamily
     address: Any
+    host: str = ""
 
 
 def resolve(host: str, port: int) -> Place:
@@ -34,7 +35,7 @@ def resolve(host: str, port: int) -> Place:
     last: OSError | None = None
     for family, kind, protocol, _, where in found:
         if len(found) == 1:
-            return Place(name, family, where)
+            return Place(name, family, where, host)
         try:
             with socket.socket(family, kind, protocol) as attempt:
                 attempt.settimeout(5.0)
@@ -42,7 +43,7 @@ def resolve(host: str, port: int) -> Place:
         except OSError as error:
             last = error
             continue
-        return Place(name, family, where)
+        return Place(name, family, where, host)
     raise LoadError(f"cannot connect to {name}: {last}")
 
 

@@ -1,0 +1,101 @@
+"""The load client against a real engine: what only a server with models of all kinds can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from support.in_thread import Ports
+from support.onnx_identity import write_identity
+from support.served import served
+
+from analyzer.launcher import Endpoint
+from analyzer.load.driver import Driven, run
+from analyzer.load.workload import Item, Workload
+from analyzer.record.row import LoadSpec
+from engine import examples
+from engine.types import DType, InferRequest, Tensor
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    repository = tmp_path_factory.mktemp("repository")
+    for name in ("repeat_int32", "identity", "sequence"):
+        examples.build(name, repository)
+    write_identity(repository, "large", ["FP32"], max_batch_size=0)
+    with served(repository) as ports:
+        yield ports
+
+
+def endpoint(server: Ports) -> Endpoint:
+    return Endpoint(f"127.0.0.1:{server.http.port}", grpc=f"127.0.0.1:{server.grpc.port}")
+
+
+def load(server: Ports, item: Item, **changes: Any) -> Driven:
+    spec = LoadSpec(**{"protocol": "grpc", "rule": "count", "request_count": 60, **changes})
+    driven = run(endpoint(server), Workload((item,)), spec)
+    assert driven.failed == 0, driven.first_error
+    assert driven.requests == spec.request_count
+    return driven
+
+
+def repeated(*counts: int) -> Item:
+    """Ask for so many responses of each request."""
+    requests = tuple(
+        InferRequest(
+            inputs=(
+                Tensor("IN", DType.INT32, np.arange(count, dtype=np.int32)),
+                Tensor("DELAY", DType.UINT32, np.zeros(count, dtype=np.uint32)),
+                Tensor("WAIT", DType.UINT32, np.zeros(1, dtype=np.uint32)),
+            )
+        )
+        for count in counts
+    )
+    return Item(model="repeat_int32", requests=requests)
+
+
+def quick(rows: int = 1) -> Item:
+    ones = np.ones((rows, 16), np.float32)
+    request = InferRequest(inputs=(Tensor("INPUT0", DType.FP32, ones),), binary_default=True)
+    return Item(model="identity", requests=(request,), inferences=rows)
+
+
+def test_each_response_of_a_decoupled_model_is_seen(server: Ports) -> None:
+    driven = load(server, repeated(3, 0, 5), streaming=True, concurrency=4)
+    records = driven.records
+    assert sorted(records.array["responses"].tolist()) == [0] * 20 + [3] * 20 + [5] * 20
+    for index, record in enumerate(records.array):
+        times = records.responses_of(index).tolist()
+        assert len(times) == record["responses"]
+        assert times == sorted(times)
+        if times:
+            assert [record["first"], record["last"]] == [times[0], times[-1]]
+
+
+def test_a_model_that_answers_once_streams_too(server: Ports) -> None:
+    driven = load(server, quick(), streaming=True, concurrency=4)
+    assert set(driven.records.array["responses"].tolist()) == {1}
+
+
+def test_a_streams_failures_are_quoted(server: Ports) -> None:
+    wrong = InferRequest(inputs=(Tensor("IN", DType.FP32, np.ones((1, 1), np.float32)),))
+    spec = LoadSpec(protocol="grpc", rule="count", request_count=30, streaming=True)
+    items = (quick(), Item(model="repeat_int32", requests=(wrong,)))
+    driven = run(endpoint(server), Workload(items), spec)
+    assert 0 < driven.failed < 30
+    assert driven.first_error is not None
+    assert driven.first_error.startswith("gRPC stream: ")
+    assert "repeat_int32" in driven.first_error
+
+
+@pytest.mark.parametrize("compression", ["gzip", "deflate"])
+def test_compressed_requests_are_read(server: Ports, compression: str) -> None:
+    load(server, quick(8), compression=compression, concurrency=2)
+
+
+def test_large_messages_go_through_the_windows_both_ways(server: Ports) -> None:
+    millions = np.ones((1000, 1000), np.float32)
+    request = InferRequest(inputs=(Tensor("IN_FP32", DType.FP32, millions),))
+    load(server, Item(model="large", requests=(request,)), request_count=9, concurrency=3)
