@@ -210,21 +210,12 @@ Rule = Annotated[
         metavar="precision|windows",
     ),
 ]
-RatePrecision = Annotated[
+Narrow = Annotated[
     str | None,
     _flag(
         LOAD,
-        "Half the interval of throughput that is narrow enough. (default: 2)",
-        "--throughput-precision",
-        metavar="PERCENT",
-    ),
-]
-LatencyPrecision = Annotated[
-    str | None,
-    _flag(
-        LOAD,
-        "The same of the mean latency. (default: 10)",
-        "--latency-precision",
+        "How narrow, half of a 95 % interval: throughput[,mean latency]. (default: 5,10)",
+        "--precision",
         metavar="PERCENT",
     ),
 ]
@@ -232,8 +223,8 @@ Longest = Annotated[
     str | None,
     _flag(
         LOAD,
-        "Seconds that a measurement by precision takes at most. (default: 6)",
-        "--max-measurement-seconds",
+        "Most seconds that a measurement by precision takes. (default: 6)",
+        "--max-seconds",
         metavar="S",
     ),
 ]
@@ -338,9 +329,8 @@ def profile(
     input_data: Input = None,
     shapes: Shapes = None,
     measurement_mode: Rule = None,
-    throughput_precision: RatePrecision = None,
-    latency_precision: LatencyPrecision = None,
-    max_measurement_seconds: Longest = None,
+    precision: Narrow = None,
+    max_seconds: Longest = None,
     senders: Senders = None,
     measurement_interval: Interval = None,
     stability_percentage: Spread = None,

@@ -306,8 +306,8 @@ class _Profile:
             data=",".join(options.input_data),
             rule=options.rule,
             percentile=0,
-            throughput_precision=options.throughput_precision,
-            latency_precision=options.latency_precision,
+            throughput_precision=options.precision[0],
+            latency_precision=options.precision[1],
             min_seconds=options.min_seconds,
             max_seconds=options.max_seconds,
             senders=options.senders,
@@ -394,7 +394,7 @@ def _rule(options: ProfileOptions) -> dict[str, Any]:
     """Return what says how long a measurement is."""
     names: tuple[str, ...] = ("window_seconds", "max_windows", "tolerance")
     if options.rule != "windows":
-        names = ("rule", "throughput_precision", "latency_precision", "min_seconds", "max_seconds")
+        names = ("rule", "precision", "min_seconds", "max_seconds")
     return {name: getattr(options, name) for name in names}
 
 

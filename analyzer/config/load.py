@@ -49,9 +49,8 @@ KEYS: Mapping[str, tuple[str, values.Parse]] = {
     "search_time": ("search_seconds", values.number(1)),
     "verify_pairs": ("verify_pairs", values.whole(0)),
     "measurement_mode": ("rule", values.one_of("precision", "windows")),
-    "throughput_precision": ("throughput_precision", values.number()),
-    "latency_precision": ("latency_precision", values.number()),
-    "max_measurement_seconds": ("max_seconds", values.number(0.5)),
+    "precision": ("precision", values.precision),
+    "max_seconds": ("max_seconds", values.number(0.5)),
     "senders": ("senders", values.whole(0)),
     "measurement_interval": ("window_seconds", values.milliseconds(50)),
     "stability_percentage": ("tolerance", values.number()),
@@ -85,8 +84,6 @@ LATER = frozenset({
     "model_config_parameters", "cpu_only", "parameters", "plots",
 })  # fmt: skip
 
-#: options that are shares here, and given in per cent, as Model Analyzer's users write them
-PER_CENT = frozenset({"tolerance", "throughput_precision", "latency_precision"})
 WINDOWS = frozenset({"window_seconds", "max_windows", "tolerance"})
 
 #: what a model of its own may set under ``profile_models``
@@ -182,15 +179,19 @@ def load_options(file: Path | None, flags: Mapping[str, Any]) -> tuple[ProfileOp
 def _build(model: str, options: Mapping[str, Any]) -> ProfileOptions:
     bounds = {field.name for field in fields(Limits)}
     limits = Limits(**{name: options[name] for name in options if name in bounds})
+    usual = ProfileOptions(model=model, limits=limits)
     rest = {name: options[name] for name in options if name not in bounds}
-    for name in PER_CENT & rest.keys():
-        rest[name] = rest[name] / 100
+    if "tolerance" in rest:  # the option is in per cent, as Model Analyzer's users write it
+        rest["tolerance"] = rest["tolerance"] / 100
     if WINDOWS & rest.keys():
         # Who says how long windows are wants windows.
         rest.setdefault("rule", "windows")
     if "max_seconds" in rest:
-        rest["min_seconds"] = min(ProfileOptions(model=model).min_seconds, rest["max_seconds"])
-    return replace(ProfileOptions(model=model, limits=limits), **rest)
+        rest["min_seconds"] = min(usual.min_seconds, rest["max_seconds"])
+    if "precision" in rest:
+        throughput, latency = rest["precision"]
+        rest["precision"] = (throughput, usual.precision[1] if latency is None else latency)
+    return replace(usual, **rest)
 
 
 def _models(value: object, place: str, problems: _Problems) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,7 @@ class ProfileOptions:
 
     ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
     ``rule`` is when a measurement is long enough: "precision", by the width of the intervals
-    (``throughput_precision`` and ``latency_precision``, shares of the value) or after
+    (``precision``: half the width as a share of throughput and of mean latency) or after
     ``max_seconds``, or "windows", which agree. ``tolerance`` is the spread of the last three
     windows under which a measurement counts as stable (0.1: ten per cent). ``input_data`` is
     "random", "zero", or paths. ``shapes`` gives input shapes by name, without the batch dimension,
@@ -44,8 +44,7 @@ class ProfileOptions:
     max_windows: int = 6
     tolerance: float = 0.1
     rule: str = "precision"
-    throughput_precision: float = 0.02
-    latency_precision: float = 0.1
+    precision: tuple[float, float] = (0.05, 0.1)
     min_seconds: float = 2.0
     max_seconds: float = 6.0
     senders: int = 0

@@ -172,6 +172,18 @@ def sources(value: object) -> tuple[str, ...]:
     return found
 
 
+def precision(value: object) -> tuple[float, float | None]:
+    """Take per cent for throughput, and for latency behind a comma; return shares."""
+    parts = [part.strip().removesuffix("%").strip() for part in str(value).split(",")]
+    try:
+        shares = [number(0)(part) / 100 for part in parts]
+    except ValueError:
+        shares = []
+    if not 1 <= len(shares) <= 2 or not all(0 < share < 1 for share in shares):  # noqa: PLR2004 - two figures
+        raise ValueError(f"expected per cent, throughput[,latency], such as 2,10; found {value!r}")
+    return shares[0], shares[1] if shares[1:] else None
+
+
 def shapes(value: object) -> Mapping[str, tuple[int, ...]]:
     """Take texts such as ``pixels:3,224,224``, one for each input."""
     found: dict[str, tuple[int, ...]] = {}

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyzer.config.values import number, one_of, path, shapes, text, whole
+from analyzer.config.values import number, one_of, path, precision, shapes, text, whole
 from analyzer.errors import UsageError
 from analyzer.load.inputs.source import Asked
 from analyzer.load.payload import Texts
@@ -50,7 +50,7 @@ PARSE: Mapping[str, Callable[[Any], Any]] = {
     "latency_threshold": number(0),
     "slo": values.promise,
     "percentile": values.percentile,
-    "precision": values.precision,
+    "precision": precision,
     "max_seconds": number(0.1),
     "request_count": whole(0),
     "warmup_request_count": whole(0),

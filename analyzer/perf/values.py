@@ -97,18 +97,6 @@ def distribution(value: str) -> tuple[str, float]:
     return name, found
 
 
-def precision(value: str) -> tuple[float, float | None]:
-    """Take per cent for throughput, and for latency behind a comma; return shares."""
-    parts = [part.strip().removesuffix("%").strip() for part in value.split(",")]
-    try:
-        shares = [number(0)(part) / 100 for part in parts]
-    except ValueError:
-        shares = []
-    if not 1 <= len(shares) <= 2 or not all(0 < share < 1 for share in shares):  # noqa: PLR2004 - two figures
-        raise ValueError(f"expected per cent, throughput[,latency], such as 2,10; found {value!r}")
-    return shares[0], shares[1] if shares[1:] else None
-
-
 def identifiers(value: str) -> tuple[int, int | None]:
     """Take START[:END] of sequence ids, END not included; 0 is no id, so 1 is taken for it."""
     parts = value.split(":")

@@ -32,9 +32,8 @@ FLAGS: Mapping[str, str] = {
     "batch_size": "--batch-sizes",
     "protocol": "--client-protocol",
     "rule": "--measurement-mode",
-    "throughput_precision": "--throughput-precision",
-    "latency_precision": "--latency-precision",
-    "max_seconds": "--max-measurement-seconds",
+    "precision": "--precision",
+    "max_seconds": "--max-seconds",
     "senders": "--senders",
     "window_seconds": "--measurement-interval",
     "max_windows": "--max-trials",
@@ -50,8 +49,7 @@ _REPEATED = frozenset({"model_repository", "shapes"})
 _SCALES = {
     "window_seconds": 1000.0,
     "tolerance": 100.0,
-    "throughput_precision": 100.0,
-    "latency_precision": 100.0,
+    "precision": 100.0,
 }
 _USUAL, _LOCAL = "results", "local"
 _REMOTE = ["--triton-launch-mode", "remote", "--triton-http-endpoint"]
@@ -137,12 +135,18 @@ def _options(options: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
         if value is None or _plain(value) == _plain(usual.get(name)):
             continue
         if name in _SCALES:
-            value = round(float(value) * _SCALES[name], 6)
+            value = _scaled(value, _SCALES[name])
         if name in _REPEATED and isinstance(value, list | tuple):
             words += [word for each in value for word in (flag, str(each))]
         elif text := _text(value):
             words += [flag, text]
     return words
+
+
+def _scaled(value: Any, scale: float) -> Any:  # noqa: ANN401 - JSON can be anything
+    if isinstance(value, list | tuple):
+        return [_scaled(each, scale) for each in value]
+    return round(float(value) * scale, 6)
 
 
 def _goal(goal: Goal) -> list[str]:

@@ -160,12 +160,12 @@ def test_measuring_goes_by_precision_unless_windows_are_asked_for() -> None:
     assert usual.rule == "precision"
     flags = {
         "profile_models": "m",
-        "throughput_precision": "1",
-        "latency_precision": "5",
-        "max_measurement_seconds": "1.5",
+        "precision": "1",
+        "max_seconds": "1.5",
     }
     (options,) = load_options(None, flags)
-    assert (options.throughput_precision, options.latency_precision) == (0.01, 0.05)
+    assert options.precision == (0.01, 0.1)
+    assert load_options(None, {**flags, "precision": "2,5"})[0].precision == (0.02, 0.05)
     assert (options.min_seconds, options.max_seconds) == (1.5, 1.5)
     both = {"profile_models": "m", "max_trials": "4", "measurement_mode": "precision"}
     assert load_options(None, both)[0].rule == "precision"

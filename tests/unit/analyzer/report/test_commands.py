@@ -43,6 +43,7 @@ def test_only_what_differs_from_the_default_is_spelled_out() -> None:
         "protocol": "grpc",
         "window_seconds": 0.5,
         "tolerance": 0.1,
+        "precision": [0.02, 0.1],
         "seed": 0,
         "limits": {"max_instance_count": 4, "concurrencies": [1, 8]},
         "model": "a digest",
@@ -50,7 +51,7 @@ def test_only_what_differs_from_the_default_is_spelled_out() -> None:
     })  # fmt: skip
     assert said.reproduce == (
         "analyze profile --model resnet50 --run-config-search-max-instance-count 4 "
-        "--concurrency 1,8 --client-protocol grpc --measurement-interval 500"
+        "--concurrency 1,8 --client-protocol grpc --precision 2,10 --measurement-interval 500"
     )
 
 
