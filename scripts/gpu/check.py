@@ -124,7 +124,7 @@ def main() -> int:
     found: dict[str, Any] = {
         "taken_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "gpu": gpu,
-        "machine": {} if given.only else described(),
+        "machine": described(),
         "parts": parts,
     }
     began = time.monotonic()
@@ -146,8 +146,7 @@ def main() -> int:
             told = f"{word}: {parts[name][word]}" if word in parts[name] else word
             print(f"{name} ({time.monotonic() - at:.0f} s): {told}", flush=True)
             (output / "check.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    if not given.only:
-        keep(output, found, page(found), "gpu")
+    keep(output, found, page(found), "-".join(("gpu", *(given.only or ()))))
     print(f"written: {output / 'check.json'}" + ("" if gpu else "; no GPU"))
     return int(any("failed" in part for part in parts.values()))
 
