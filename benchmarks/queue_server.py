@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
+import selectors
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from contextlib import contextmanager
 from random import Random
 
 import httptools
-import uvloop
 
 from analyzer.launcher import Endpoint
 from benchmarks.queueing import Queue
@@ -114,4 +114,8 @@ async def serve(queue: Queue, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Queue(**json.loads(sys.argv[1])), int(sys.argv[2])))
+    # Other loops, and this one with epoll, are told the time in whole milliseconds.
+    with asyncio.Runner(
+        loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
+    ) as runner:
+        runner.run(serve(Queue(**json.loads(sys.argv[1])), int(sys.argv[2])))

@@ -38,6 +38,8 @@ Times = npt.NDArray[np.int64]
 OnChunk = Callable[[int, int, Sequence[float]], Progress]
 
 MAX_SECONDS = 60.0
+#: a hundred requests of one moment are one event, so that no verdict comes sooner
+MIN_SECONDS = 2.0
 MOST_INVALID = 3
 #: requests of each rate that do not count, until the queue is as long as usual
 WARM = 50
@@ -114,7 +116,10 @@ def highest_rate(
 
 
 class RateRule:
-    """A stopping rule that asks a search whether a rate is decided; gives up after some seconds."""
+    """A stopping rule that asks a search whether a rate is decided; gives up after some seconds.
+
+    What comes before the first ``MIN_SECONDS`` are over is heard, but not judged.
+    """
 
     def __init__(self, on_chunk: OnChunk, limit_ns: int, max_seconds: float) -> None:
         self._on_chunk = on_chunk
@@ -148,11 +153,14 @@ class RateRule:
         if self._count >= self._look:
             self._look = int(self._count * GROWTH) + 1
             self._flying = in_flight(np.concatenate(self._done), np.concatenate(self._latency))
+        passed = self._now - self._began
+        if passed < MIN_SECONDS * 1e9:
+            return Verdict.GO_ON
         told = self._on_chunk(self._count, self._late, self._flying.tolist())
         if told != "go on":
             self.outcome = told
             return Verdict.STEADY if told == "pass" else Verdict.GIVE_UP
-        return Verdict.GIVE_UP if self._now - self._began >= self._max_ns else Verdict.GO_ON
+        return Verdict.GIVE_UP if passed >= self._max_ns else Verdict.GO_ON
 
     def bears(self, lost: int, percentile: float) -> bool:
         """Whether so many more that got no answer leave the percentile within its limit."""

@@ -110,19 +110,22 @@ def test_a_rule_asks_the_search_and_gives_up_in_time() -> None:
         return "pass" if n >= 300 else "go on"
 
     rule = RateRule(on_chunk, 5 * MS, max_seconds=10)  # type: ignore[arg-type]
-    done = np.arange(1, 201) * MS
+    done = np.arange(1, 201) * 10 * MS
     latency = np.where(np.arange(200) % 10 == 0, 9 * MS, MS)
-    assert rule.add(done, latency) is Verdict.GO_ON
-    assert rule.add(done[:0], latency[:0], now_ns=300 * MS) is Verdict.GO_ON
-    assert rule.add(done + 400 * MS, latency) is Verdict.STEADY
-    assert asked == [(200, 20, 1000), (200, 20, 1000), (400, 40, 1000)]
+    assert rule.add(done[:100], latency[:100]) is Verdict.GO_ON
+    assert rule.add(done[100:], latency[100:]) is Verdict.GO_ON
+    assert asked == []
+    assert rule.add(done[:0], latency[:0], now_ns=3100 * MS) is Verdict.GO_ON
+    assert rule.add(done + 4000 * MS, latency) is Verdict.STEADY
+    assert asked == [(200, 20, 1000), (400, 40, 1000)]
     assert rule.outcome == "pass"
     assert rule.summary().requests == 400
     assert rule.bears(1, 80)
     assert not rule.bears(100, 80)
-    silent = RateRule(lambda *_: "go on", 5 * MS, max_seconds=1)
+    silent = RateRule(lambda *_: "go on", 5 * MS, max_seconds=3)
     assert silent.add(done[:0], latency[:0], now_ns=MS) is Verdict.GO_ON
-    assert silent.add(done[:0], latency[:0], now_ns=2000 * MS) is Verdict.GIVE_UP
+    assert silent.add(done[:0], latency[:0], now_ns=2500 * MS) is Verdict.GO_ON
+    assert silent.add(done[:0], latency[:0], now_ns=3001 * MS) is Verdict.GIVE_UP
     assert silent.outcome == "inconclusive"
 
 
