@@ -85,7 +85,7 @@ def notes(each: Figures, options: PerfOptions) -> Iterator[str]:
     for flag in each.summary.flags:
         yield f"Note: {flag}"
     p99 = each.summary.percentiles[99.0]
-    if not p99.certified:
+    if not p99.certified and not each.summary.flagged("short"):
         yield (
             f"Note: the p99 is not certified: {each.summary.requests:,} requests say as much as "
             f"{p99.effective_n:,.0f} independent ones, and it takes {certifying(99)}"
