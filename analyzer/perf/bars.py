@@ -16,6 +16,8 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _ASCII = "#"
 #: rows at most, and steps between two powers of ten that make round labels
 MOST_ROWS = 14
+#: latencies in fewer rows than this say little: the axis is then cut into so many of its own
+FEWEST_ROWS, ROWS_WHERE_FINE = 6, 10
 _STEPS = (1.0, 1.25, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0)
 _MARKS = (50, 90, 95, 99)
 
@@ -87,9 +89,18 @@ def _edges(least: int, most: int) -> npt.NDArray[np.float64]:
     every = np.array([step * 10.0**decade for decade in decades for step in _STEPS])
     first = int(np.searchsorted(every, least, side="left"))
     last = int(np.searchsorted(every, most, side="left"))
+    if last - first < FEWEST_ROWS:
+        return _fine(least, most)
     stride = -(-(last - first + 1) // MOST_ROWS)
     picked = every[last::-stride][::-1]
     return picked[picked >= least]
+
+
+def _fine(least: int, most: int) -> npt.NDArray[np.float64]:
+    """Return bounds of equal ratios between two values close together, to three digits."""
+    wanted = np.geomspace(least, most, ROWS_WHERE_FINE + 1)[1:]
+    digit = 10.0 ** (np.floor(np.log10(wanted)) - 2)
+    return np.unique(np.ceil(wanted / digit - 1e-9) * digit)
 
 
 def _bar(length: float, *, unicode: bool) -> str:

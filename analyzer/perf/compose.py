@@ -15,7 +15,7 @@ from analyzer.counters import server_times
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.interruption import INTERRUPTED, interruption
 from analyzer.launchers import local
-from analyzer.load.arrivals import SECOND, Fixed, Schedule
+from analyzer.load.arrivals import SECOND, Fixed, Staircase
 from analyzer.load.driver import DriverSettings, run
 from analyzer.load.inputs.example import example
 from analyzer.load.inputs.source import Requests, prepare, workload
@@ -28,7 +28,7 @@ from analyzer.perf.export import profile_export
 from analyzer.perf.live import Terminal
 from analyzer.perf.options import Mode, PerfOptions, Tls
 from analyzer.perf.promise import Hunt
-from analyzer.perf.runs import Aside, Found, Runs, intervals_of
+from analyzer.perf.runs import Aside, Found, Kind, Runs, intervals_of
 from analyzer.perf.subject import Subject, find
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from analyzer.launcher import Launcher
     from analyzer.load.driven import Driven
+    from analyzer.load.share import Plan
     from analyzer.measure.glimpse import Seen
     from analyzer.metrics import GpuUse, ServerTimes
     from analyzer.record.row import LoadSpec
@@ -59,7 +60,7 @@ def perf(options: PerfOptions, console: Console, errors: Console) -> int:
     subject = find(options)
     _check(options, subject)
     requests = _asked_for(prepare(subject.described, subject.config, options.inputs), options)
-    schedule = _schedule(options, requests)
+    schedule = _pace(options, requests)
     screen.say(*text.settings(options, decoupled=subject.decoupled, sequences=subject.sequences))
     stopping = "Stopping after the requests in flight; once more to stop at once."
     with interruption(lambda: screen.warn(stopping)) as stop:
@@ -70,7 +71,7 @@ def perf(options: PerfOptions, console: Console, errors: Console) -> int:
             screen,
             stop=stop,
             aside=bench.aside,
-            sequences=subject.sequences,
+            kind=Kind(sequences=subject.sequences, decoupled=subject.decoupled),
         )
         hunt = None if options.promise is None else Hunt(options, runs, stop)
         found = runs.run(schedule) if hunt is None else hunt.run()
@@ -161,11 +162,11 @@ class _Bench:
 
     def drive(
         self, stop: Callable[[], bool]
-    ) -> Callable[[LoadSpec, Schedule | None, Callable[[], StoppingRule]], Driven]:
+    ) -> Callable[[LoadSpec, Plan | None, Callable[[], StoppingRule]], Driven]:
         """Return what loads it."""
 
         def drive(
-            load: LoadSpec, schedule: Schedule | None, rule: Callable[[], StoppingRule]
+            load: LoadSpec, schedule: Plan | None, rule: Callable[[], StoppingRule]
         ) -> Driven:
             before = {name: read() for name, read in self._readers.items()}
             with self._watch() as watch:
@@ -230,7 +231,6 @@ def _check(options: PerfOptions, subject: Subject) -> None:
     if subject.sequences and options.batch_size > 1:
         raise UsageError(f"{model} keeps sequences: expected -b 1, found {options.batch_size}")
     for asked, what in (
-        (options.streaming, "--streaming"),
         (options.shared_memory != "none", f"--shared-memory {options.shared_memory}"),
         (options.compression != "none", "--grpc-compression-algorithm"),
         (options.tls != Tls(), "TLS (--ssl-...)"),
@@ -268,8 +268,8 @@ def _asked_for(requests: Requests, options: PerfOptions) -> Requests:
     return replace(requests, streams=streams)
 
 
-def _schedule(options: PerfOptions, requests: Requests) -> Schedule | None:
-    """Return the recorded pace, if there is one.
+def _pace(options: PerfOptions, requests: Requests) -> Plan | None:
+    """Return the pace, where it is recorded or grows by itself.
 
     Raises:
         UsageError: the input data says no times.
@@ -277,6 +277,14 @@ def _schedule(options: PerfOptions, requests: Requests) -> Schedule | None:
     """
     if options.intervals is not None:
         return intervals_of(options.intervals.read_text(), str(options.intervals))
+    if options.mode is Mode.PERIODIC:
+        steps = options.range
+        return Staircase(
+            start=int(steps.start),
+            end=int(steps.end),
+            step=int(steps.step),
+            period=options.request_period,
+        )
     if options.mode is not Mode.SCHEDULE:
         return None
     if options.schedule_s:

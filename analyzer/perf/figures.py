@@ -110,9 +110,11 @@ def figures(
     level: float,
     *,
     span: tuple[int, ...] = (),
+    decoupled: bool = False,
 ) -> Figures:
     """Make figures of what was driven at a level.
 
+    Of a ``decoupled`` model responses are looked at one by one; send and receive mean nothing.
     ``span`` are the boundaries of the windows that count, where there are windows.
     """
     start, end = (span[0], span[-1]) if span else (driven.started_ns, driven.ended_ns)
@@ -128,8 +130,8 @@ def figures(
         deviation_ns=float(latency.std(ddof=1)) if len(latency) > 1 else 0.0,
         records=records,
         request_ns=request_ns,
-        send_ns=driven.send_ns or 0.0,
-        receive_ns=driven.receive_ns or 0.0,
+        send_ns=0.0 if decoupled else driven.send_ns or 0.0,
+        receive_ns=0.0 if decoupled else driven.receive_ns or 0.0,
         service=driven.service,
         send_lag=driven.send_lag,
         boundaries_ns=span or (start, end),
@@ -141,7 +143,7 @@ def figures(
         failed=driven.failed,
         first_error=driven.first_error or "",
         sequences=len(np.unique(good["sequence"][good["sequence"] > 0])),
-        streamed=_streamed(records, (end - start) / 1e9),
+        streamed=_streamed(records, (end - start) / 1e9) if decoupled else None,
         server=driven.server,
         invalid=driven.invalid,
         senders=driven.senders,

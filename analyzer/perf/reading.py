@@ -218,7 +218,11 @@ def _measuring(found: Mapping[str, Any]) -> Measuring:
     if any(key in found for key in WINDOW_FLAGS):
         by_count = found.get("measurement_mode") == "count_windows"
         rule = Rule.COUNT_WINDOWS if by_count else Rule.TIME_WINDOWS
-    if found.get("request_count") or "schedule" in found or "fixed_schedule" in found:
+    count = found.get("request_count", len(found.get("schedule", ())))
+    if "periodic_concurrency_range" in found:
+        # Each request is sent once, and ends when its answers do.
+        count = int(found["periodic_concurrency_range"].end)
+    if count or "fixed_schedule" in found:
         rule = Rule.COUNT
     return Measuring(
         rule=rule,
@@ -229,7 +233,7 @@ def _measuring(found: Mapping[str, Any]) -> Measuring:
         window_requests=found.get("measurement_request_count", 50),
         tolerance=found.get("stability_percentage", 10.0) / 100,
         max_trials=found.get("max_trials", 10),
-        request_count=found.get("request_count", len(found.get("schedule", ()))),
+        request_count=count,
         warmup_requests=found.get("warmup_request_count", 0),
     )
 

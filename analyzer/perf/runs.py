@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from analyzer.errors import LoadError
-from analyzer.load.arrivals import Fixed, Intervals, Schedule
+from analyzer.load.arrivals import Fixed, Intervals
 from analyzer.load.records import Records
 from analyzer.perf import text
 from analyzer.perf.figures import Figures, figures
@@ -25,13 +25,14 @@ from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule
 
 if TYPE_CHECKING:
     from analyzer.load.driven import Driven
+    from analyzer.load.share import Plan
     from analyzer.metrics import GpuUse, ServerTimes
 
 MICROSECOND = 1000
 
 
 #: loads the server once, as a load and a recorded pace say, until a rule that is made has enough
-Drive = Callable[["LoadSpec", "Schedule | None", Callable[[], "StoppingRule"]], "Driven"]
+Drive = Callable[["LoadSpec", "Plan | None", Callable[[], "StoppingRule"]], "Driven"]
 
 
 class Screen(Protocol):
@@ -58,6 +59,14 @@ class Screen(Protocol):
     def ended(self) -> None:
         """Show it no more."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a model is: whether its requests belong to sequences, and have any number of answers."""
+
+    sequences: bool = False
+    decoupled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +103,16 @@ class Runs:
         *,
         stop: Callable[[], bool],
         aside: Callable[[Driven], Aside],
-        sequences: bool,
+        kind: Kind,
     ) -> None:
         self._options = options
         self._drive = drive
         self._screen = screen
         self._stop = stop
         self._aside = aside
-        self._sequences = sequences
+        self._kind = kind
 
-    def run(self, schedule: Schedule | None = None) -> Found:
+    def run(self, schedule: Plan | None = None) -> Found:
         """Measure; ``schedule`` sets the pace of the modes whose pace is recorded."""
         levels = levels_of(self._options, _recorded_rate(schedule))
         every: list[Figures] = []
@@ -118,7 +127,7 @@ class Runs:
             levels.tell(level, kept=kept)
         return Found(every=tuple(every), interrupted=self._stop())
 
-    def measure(self, level: float, schedule: Schedule | None) -> Figures:
+    def measure(self, level: float, schedule: Plan | None) -> Figures:
         """Measure one level, and say what came of it.
 
         Raises:
@@ -143,10 +152,29 @@ class Runs:
         self,
         options: PerfOptions,
         level: float,
-        schedule: Schedule | None,
+        schedule: Plan | None,
         make_rule: Callable[[], StoppingRule],
     ) -> Figures:
         """Measure a level until a rule that is made has enough, and say nothing.
+
+        Raises:
+            LoadError: nothing was measured.
+        """
+        driven, rule = self.drive(options, level, schedule, make_rule)
+        each = self.figures(driven, options, level, rule)
+        if not each.summary.requests:
+            reason = f"; the first failed with: {each.first_error}" if each.first_error else ""
+            raise LoadError(f"no request succeeded{reason}")
+        return each
+
+    def drive(
+        self,
+        options: PerfOptions,
+        level: float,
+        schedule: Plan | None,
+        make_rule: Callable[[], StoppingRule],
+    ) -> tuple[Driven, StoppingRule]:
+        """Load the server at a level, and show how it goes; return also the rule that ended it.
 
         Raises:
             LoadError: nothing was measured.
@@ -159,33 +187,29 @@ class Runs:
 
         screen.began(text.heading(options, level), options)
         try:
-            driven = self._drive(load_of(options, level), schedule, watched)
+            return self._drive(load_of(options, level), schedule, watched), rules[-1]
         finally:
             screen.ended()
-        each = self._figures(driven, options, level, rules[-1])
-        if not each.summary.requests:
-            reason = f"; the first failed with: {each.first_error}" if each.first_error else ""
-            raise LoadError(f"no request succeeded{reason}")
-        return each
 
     def tell(self, each: Figures, options: PerfOptions) -> None:
         """Say what came of a level."""
         width = self._screen.width
-        self.say(*text.report(each, options, sequences=self._sequences, width=width))
+        self.say(*text.report(each, options, sequences=self._kind.sequences, width=width))
 
     def say(self, *lines: str) -> None:
         """Say lines."""
         self._screen.say(*lines)
 
-    def _figures(
+    def figures(
         self, driven: Driven, options: PerfOptions, level: float, rule: StoppingRule
     ) -> Figures:
+        """Make figures of what was driven until ``rule`` had enough."""
         span: tuple[int, ...] = ()
         if isinstance(rule, WindowsRule) and rule.merged:
             span = (rule.merged[0].start_ns, *(window.end_ns for window in rule.merged))
         aside = self._aside(driven)
         each = replace(
-            figures(driven, options, level, span=span),
+            figures(driven, options, level, span=span, decoupled=self._kind.decoupled),
             composing=aside.composing,
             gpus=aside.gpus,
             no_gpus=aside.no_gpus,
@@ -290,7 +314,7 @@ def intervals_of(content: str, file: str) -> Intervals:
     return Intervals(tuple(ns))
 
 
-def _recorded_rate(schedule: Schedule | None) -> float:
+def _recorded_rate(schedule: Plan | None) -> float:
     """Return the mean rate of a recorded pace, requests a second; 0 where there is none."""
     match schedule:
         case Intervals(ns=ns):

@@ -18,7 +18,7 @@ from analyzer.statistics.order import certifying
 if TYPE_CHECKING:
     from analyzer.metrics import ServerTimes
     from analyzer.statistics.estimate import Estimate
-    from analyzer.statistics.slo import SloResult
+    from analyzer.statistics.slo import SloResult, Tried
 
 #: beyond this mean number of busy cores a sender is at its end
 _CROWDED = 100.0
@@ -126,12 +126,12 @@ def never_kept(promise: Promise, alone_ns: float) -> str:
     )
 
 
-def probed(each: Figures, promise: Promise, outcome: str, requests: int, late: int) -> str:
+def probed(tried: Tried, promise: Promise) -> str:
     """Say what came of one rate, in a line."""
-    words = {"pass": "held", "fail": "broken", "inconclusive": "not decided"}[outcome]
+    words = {"pass": "held", "fail": "broken", "inconclusive": "not decided"}[tried.outcome]
     return (
-        f"  {each.level:10.4g} requests/sec: {words} after {requests:,} requests, "
-        f"{late:,} of them above {promise.limit_ms:g} msec"
+        f"  {tried.rate:10.4g} requests/sec: {words} after {tried.requests:,} requests, "
+        f"{tried.violations:,} of them above {promise.limit_ms:g} msec"
     )
 
 
@@ -338,6 +338,8 @@ def _unsteady(each: Figures, options: PerfOptions) -> str:
                 f"the intervals are not as narrow as asked for after {measuring.max_seconds:g} "
                 "sec; --max-seconds gives it longer, --precision asks for less"
             )
+        case Rule.COUNT:
+            return "it was stopped before every request was sent and answered"
         case Rule.COUNT_WINDOWS:
             more = "increase the --measurement-request-count"
         case _:

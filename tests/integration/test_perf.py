@@ -55,7 +55,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models")
-    names = ("add_sub", "identity", "ensemble")
+    names = ("add_sub", "identity", "ensemble", "repeat_int32")
     subprocess.run(
         [sys.executable, "-m", "engine", "examples", "build", *names, "--output", str(path)],
         check=True, capture_output=True,
@@ -65,7 +65,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ports(repository: Path) -> Iterator[Ports]:
-    with served(repository, load_model=("add_sub", "identity")) as ports:
+    with served(repository, load_model=("add_sub", "identity", "repeat_int32")) as ports:
         yield ports
 
 
@@ -104,7 +104,7 @@ def test_the_command_line_of_perf_analyzer_runs_unchanged(http: str, tmp_path: P
     [
         (["--concurrency-range", "0"], 3, "--concurrency-range: expected a start above 0"),
         (["--no-such-flag"], 3, "No such option"),
-        (["-m", "nobody"], 99, "there are: add_sub, ensemble, identity"),
+        (["-m", "nobody"], 99, "there are: add_sub, ensemble, identity, "),
         (["-u", "127.0.0.1:1"], 99, "no answer from http://127.0.0.1:1"),
     ],
 )
@@ -126,6 +126,31 @@ def test_only_the_grpc_address_is_needed_for_grpc(grpc: str) -> None:
     assert v2client.statistics(Endpoint("", grpc=grpc), "identity").requests > 0
     with pytest.raises(LaunchError, match="by gRPC"):
         measured("127.0.0.1:1", model_name="identity", protocol="grpc")
+
+
+def test_a_decoupled_models_responses_are_told_one_by_one(
+    http: str, grpc: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"is decoupled: .* takes -i grpc --streaming"):
+        measured(http, model_name="repeat_int32")
+    document = {"data": [{"IN": [1, 2, 3], "DELAY": [2, 2, 2], "WAIT": [1]}]}
+    (tmp_path / "in.json").write_text(json.dumps(document))
+    given = {
+        "model_name": "repeat_int32", "protocol": "grpc", "streaming": True,
+        "input_data": [str(tmp_path / "in.json")],
+        "profile_export_file": str(tmp_path / "out.json"),
+    }  # fmt: skip
+    seen = measured(grpc, **given, request_count="10", filename=str(tmp_path / "out.csv"))
+    assert seen.code == 0
+    assert "Response Throughput" in seen.out
+    assert "Between responses: avg " in seen.out
+    assert ",Response Throughput,Client Send," in (tmp_path / "out.csv").read_text()
+    (one,) = json.loads((tmp_path / "out.json").read_text())["experiments"]
+    assert {len(each["response_timestamps"]) for each in one["requests"]} == {3}
+    assert measured(grpc, **given, periodic_concurrency_range="1:4:1", request_period="2").code == 0
+    (one,) = json.loads((tmp_path / "out.json").read_text())["experiments"]
+    assert len(one["requests"]) == 4
+    assert one["window_boundaries"] == [0, 2**64 - 1]
 
 
 def test_an_open_loop_keeps_its_rate(http: str) -> None:

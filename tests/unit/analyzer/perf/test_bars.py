@@ -56,3 +56,11 @@ def test_times_are_spelt_in_the_unit_that_keeps_them_short(ns: float, text: str)
 def test_nothing_is_drawn_of_nothing() -> None:
     assert bars_of(np.empty(0, np.int64)) == ()
     assert drawn((), 80) == []
+
+
+def test_latencies_close_together_are_told_apart() -> None:
+    latency = np.linspace(57.1e6, 61.3e6, 200).astype(np.int64)
+    rows = bars_of(latency)
+    assert 8 <= len(rows) <= 10
+    assert max(row.count for row in rows) < 40
+    assert spelt_ns(rows[-1].up_to_ns) == "61.3 ms"

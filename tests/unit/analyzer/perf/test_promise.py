@@ -1,19 +1,14 @@
 """The search for the rate that keeps a promise, on a load client in virtual time."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import pytest
 from support.fake_drive import FakeServer
 from support.fake_screen import FakeScreen
 
-from analyzer.perf.promise import Hunt, PromiseRule
+from analyzer.perf.promise import Hunt
 from analyzer.perf.reading import read
-from analyzer.perf.runs import Aside, Found, Runs
-from analyzer.perf.windows import CountRule
-from analyzer.statistics.stopping import Verdict
+from analyzer.perf.runs import Aside, Found, Kind, Runs
 
 MS = 1_000_000
 
@@ -23,7 +18,7 @@ def hunted(server: FakeServer, **given: Any) -> tuple[Found, FakeScreen]:
     screen = FakeScreen()
     runs = Runs(
         options, server, screen, stop=lambda: False,
-        aside=lambda _: Aside(composing={}), sequences=False,
+        aside=lambda _: Aside(composing={}), kind=Kind(),
     )  # fmt: skip
     return Hunt(options, runs, lambda: False).run(), screen
 
@@ -58,28 +53,3 @@ def test_a_promise_that_no_rate_keeps_is_told_as_such() -> None:
         "No request rate keeps p90 <= 5 msec: one request at a time, the p90 is 10" in screen.text
     )
     assert len(server.loads) == 2
-
-
-@pytest.mark.parametrize("answer", ["pass", "fail"])
-def test_the_beginning_does_not_count_and_a_moment_decides_nothing(answer: Any) -> None:
-    asked: list[tuple[int, int]] = []
-
-    def judge(requests: int, late: int, in_flight: Sequence[float]) -> Any:
-        asked.append((requests, late))
-        assert len(in_flight) == len(asked)
-        return answer
-
-    rule = PromiseRule(CountRule(percentile=None, inferences=1), 100.0, 5 * MS, judge)
-    verdicts = []
-    for tick in range(1, 40):
-        now = tick * 100 * MS
-        done = np.arange(now - 90 * MS, now + 1, 10 * MS, dtype=np.int64)
-        latency = np.full(10, (9 if tick % 2 else 1) * MS, np.int64)
-        verdicts.append(rule.add(done, latency, now))
-        if verdicts[-1] is not Verdict.GO_ON:
-            break
-    assert len(verdicts) == 31
-    assert rule.outcome == answer
-    assert asked[0] == (10, 10)
-    assert rule.counts == (210, 110)
-    assert rule.summary().requests == 210

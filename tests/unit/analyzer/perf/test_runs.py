@@ -13,7 +13,7 @@ from analyzer.metrics import ServerTimes
 from analyzer.perf import text
 from analyzer.perf.options import PerfOptions
 from analyzer.perf.reading import read
-from analyzer.perf.runs import Aside, Found, Runs, intervals_of
+from analyzer.perf.runs import Aside, Found, Kind, Runs, intervals_of
 from analyzer.perf.watch import seconds_left
 
 
@@ -24,7 +24,7 @@ def played(
     screen = FakeScreen()
     runs = Runs(
         options, server, screen, stop=stops or (lambda: False),
-        aside=lambda _: Aside(composing={}), sequences=False,
+        aside=lambda _: Aside(composing={}), kind=Kind(),
     )  # fmt: skip
     return runs.run(pace), screen, options
 
@@ -153,8 +153,8 @@ def test_failures_are_counted_and_the_first_is_quoted() -> None:
 
 def test_few_requests_do_not_certify_a_p99() -> None:
     _, screen, _ = played(FakeServer(), max_seconds=None, request_count="120")
-    assert "Note: the p99 is not certified: 120 requests say as much as" in screen.text
-    assert "and it takes 459" in screen.text
+    assert "Note: short: p95, p99 of 120 requests, where p99 takes 459" in screen.text
+    assert ", certified" not in screen.text
 
 
 def test_a_recorded_pace_is_kept_and_its_rate_is_the_level() -> None:
