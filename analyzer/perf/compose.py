@@ -232,7 +232,6 @@ def _check(options: PerfOptions, subject: Subject) -> None:
         raise UsageError(f"{model} keeps sequences: expected -b 1, found {options.batch_size}")
     for asked, what in (
         (options.shared_memory != "none", f"--shared-memory {options.shared_memory}"),
-        (options.compression != "none", "--grpc-compression-algorithm"),
         (options.tls != Tls(), "TLS (--ssl-...)"),
         (subject.sequences, f"a model that keeps sequences ({model})"),
     ):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,14 @@ def test_the_request_is_what_the_metadata_asks_for(server: V2Server) -> None:
     assert inputs["TOKENS"]["shape"] == [2, 5]
     assert inputs["TOKENS"]["parameters"] == {"binary_data_size": 2 * 5 * 8}
     assert len(server.bodies[0]) > 2 * 16 * 4 + 2 * 5 * 8
+
+
+def test_data_of_a_file_is_sent_in_rotation(server: V2Server, tmp_path: Path) -> None:
+    entries = [{"INPUT0": [value] * 16, "TOKENS": [value]} for value in (1, 2)]
+    (tmp_path / "in.json").write_text(json.dumps({"data": entries}))
+    load(server, concurrency=1, senders=1, data=str(tmp_path / "in.json"))
+    sent = {body[-8:] for body in server.bodies}
+    assert sent == {int(value).to_bytes(8, "little") for value in (1, 2)}
 
 
 def test_failed_requests_are_counted_and_the_first_is_quoted(server: V2Server) -> None:
