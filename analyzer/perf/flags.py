@@ -160,7 +160,7 @@ FLAGS: tuple[Flag, ...] = (
     _ours(
         "--precision",
         PRECISION,
-        "Measure until 95 % intervals are this narrow: throughput[,latency]. (default: 2,10)",
+        "Measure until 95 % intervals are this narrow: throughput[,latency]. (default: 5,10)",
         "PERCENT",
     ),
     _ours("--max-seconds", PRECISION, "Most seconds for a level. (default: 30)", "S"),

@@ -40,6 +40,7 @@ class Terminal:
         self._options: PerfOptions | None = None
         self._look: Look | None = None
         self._rates: deque[float] = deque(maxlen=_KEPT)
+        self.unicode = console.encoding.lower().startswith("utf")
         self.width = console.width if console.is_terminal else WIDTH
 
     def say(self, *lines: str) -> None:

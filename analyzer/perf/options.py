@@ -60,7 +60,7 @@ class Measuring:
     """When a level was measured enough. Precisions are half-widths as shares of the value."""
 
     rule: Rule = Rule.PRECISION
-    throughput: float = 0.02
+    throughput: float = 0.05
     latency: float = 0.10
     max_seconds: float = 30.0
     window_ms: int = 5000

@@ -213,7 +213,7 @@ def _pace(found: Mapping[str, Any]) -> tuple[Mode, Range]:
 
 
 def _measuring(found: Mapping[str, Any]) -> Measuring:
-    throughput, latency = found.get("precision", (0.02, None))
+    throughput, latency = found.get("precision", (0.05, None))
     rule = Rule.PRECISION
     if any(key in found for key in WINDOW_FLAGS):
         by_count = found.get("measurement_mode") == "count_windows"

@@ -39,6 +39,8 @@ class Screen(Protocol):
     """Shows what happens."""
 
     width: int
+    #: whether it shows more than ASCII
+    unicode: bool
 
     def say(self, *lines: str) -> None:
         """Print lines."""
@@ -193,8 +195,12 @@ class Runs:
 
     def tell(self, each: Figures, options: PerfOptions) -> None:
         """Say what came of a level."""
-        width = self._screen.width
-        self.say(*text.report(each, options, sequences=self._kind.sequences, width=width))
+        screen, sequences = self._screen, self._kind.sequences
+        self.say(
+            *text.report(
+                each, options, sequences=sequences, width=screen.width, unicode=screen.unicode
+            )
+        )
 
     def say(self, *lines: str) -> None:
         """Say lines."""

@@ -57,15 +57,17 @@ def heading(options: PerfOptions, level: float) -> str:
     return f"Request Rate: {level:g} inference requests per second"
 
 
-def report(each: Figures, options: PerfOptions, *, sequences: bool, width: int) -> list[str]:
-    """Say what came of a level."""
+def report(
+    each: Figures, options: PerfOptions, *, sequences: bool, width: int, unicode: bool = True
+) -> list[str]:
+    """Say what came of a level, in lines that a histogram fills to ``width``."""
     lines = ["  Client: ", *_client(each, options, sequences=sequences)]
     if each.server is not None:
         lines += ["  Server: ", *_server(each.server, each, indent=1)]
     if options.collect_metrics:
         lines += ["  Server Prometheus Metrics: ", *_metrics(each)]
     if options.histogram:
-        lines += _histogram(each, width)
+        lines += _histogram(each, width, unicode=unicode)
     return [*lines, *(f"  {note}" for note in notes(each, options)), ""]
 
 
@@ -320,8 +322,8 @@ def _metrics(each: Figures) -> Iterator[str]:
             yield f"      {gpu.uuid} : {'not told' if value is None else f'{value:g}{unit}'}"
 
 
-def _histogram(each: Figures, width: int) -> list[str]:
-    lines = drawn(bars_of(each.latencies), max(40, width - 4))
+def _histogram(each: Figures, width: int, *, unicode: bool) -> list[str]:
+    lines = drawn(bars_of(each.latencies), max(40, width - 4), unicode=unicode)
     return ["  Latencies: ", *(f"    {line}" for line in lines)] if lines else []
 
 

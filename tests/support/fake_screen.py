@@ -13,6 +13,7 @@ class FakeScreen:
     """Everything said and warned of, every look, and whether something is being measured."""
 
     width: int = 80
+    unicode: bool = True
     lines: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)

@@ -202,7 +202,7 @@ def test_the_time_left_follows_from_how_wide_the_intervals_are() -> None:
 def test_the_settings_are_told_before_anything_is_measured() -> None:
     options = read({"model_name": "m", "request_rate_range": "5:20:5", "percentile": "95",
                     "latency_threshold": "10", "request_distribution": "poisson"})  # fmt: skip
-    within = "2 % of the throughput and 10 % of the p95"
+    within = "5 % of the throughput and 10 % of the p95"
     assert text.settings(options, decoupled=False, sequences=False) == [
         "*** Measurement Settings ***",
         "  Batch size: 1",
