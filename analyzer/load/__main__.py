@@ -23,7 +23,7 @@ from analyzer.load.chunk import Ended, Failed, Ready, Said, frame
 from analyzer.load.client import Client
 from analyzer.load.client_http import HttpClient
 from analyzer.load.job import BEGIN, STOP, Job, read_job
-from analyzer.load.rotation import Rotation
+from analyzer.load.rotation import Rotation, Source
 from analyzer.load.sender import Sender
 from analyzer.load.sockets import open_files, resolve
 
@@ -64,7 +64,7 @@ def _run(job: Job, out: _Out) -> None:
                 "open files (ulimit -n)"
             )
         job = replace(job, slots=most)
-    sender = Sender(job, Rotation(job.supplies, job.seed + job.index), out.say)
+    sender = Sender(job, _source(job), out.say)
     client = _client(job, sender)
     orders = _Orders(sender)
     client.watch(0, orders.read)
@@ -77,6 +77,15 @@ def _run(job: Job, out: _Out) -> None:
     else:
         sender.run(client, orders.begin_ns)
     client.close()
+
+
+def _source(job: Job) -> Source:
+    if job.sequences is None:
+        return Rotation(job.supplies, job.seed + job.index)
+    from analyzer.load.sequencing import Sequencing  # noqa: PLC0415 - only sequences need it
+
+    plan = job.sequences.shared(job.index, job.senders, job.slots)
+    return Sequencing(job.supplies, plan, job.seed + job.index)
 
 
 def _client(job: Job, sender: Sender) -> Client:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from analyzer.load.http2.grpc import PREFIX, prefixed
 from engine.errors import EngineError
 from engine.types import InferRequest, InferResponse, Tensor
 from engine.v2 import http
@@ -60,6 +61,15 @@ class CheckedMessage(bytes):
         assert isinstance(reply, InferResponse)
         told = wrong(self.expected, reply)
         return f"{self.place}: {told}" if told else None
+
+
+def sealed(
+    message: bytes, expected: tuple[Tensor, ...], place: str, compression: str = "none"
+) -> bytes:
+    """Finish a message: gRPC's is compressed if that is wanted, and its answer may be known."""
+    if compression != "none":
+        message = prefixed(message[PREFIX.size :], compression)
+    return CheckedMessage.of(message, expected, place) if expected else message
 
 
 def judged_grpc(message: object, answer: bytes) -> str | None:

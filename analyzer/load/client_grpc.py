@@ -123,6 +123,8 @@ class GrpcClient:
         place = self._slots[slot]
         place.planned = planned_ns
         place.busy = True
+        if self._settings.judge is not None:
+            place.message = message
         stream = place.stream
         if stream is not None:
             line = place.line
@@ -180,7 +182,6 @@ class GrpcClient:
         place.began = _now()
         if not self._settings.streaming:
             judged = self._settings.judge is not None
-            place.message = message if judged else b""
             return line.machine.call(place.index, message, keep=judged)
         place.stream = line.machine.stream(place.index)
         line.machine.write(place.stream, message)
@@ -331,6 +332,8 @@ class GrpcClient:
                 place.error = place.error or f"gRPC stream: {error}"
             elif not empty:
                 place.times.append(now)
+                if self._settings.judge is not None and place.error is None:
+                    place.error = self._settings.judge(place.message, answers.inner(message))
                 self._audience.responded(place.index)
             if final:
                 self._over(place, now)

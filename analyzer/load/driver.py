@@ -56,11 +56,6 @@ def drive(
     settings = settings or DriverSettings()
     metadata = v2client.model_metadata(endpoint, model)
     config = _config(endpoint, model)
-    if config is not None and config.sequence_batching is not None:
-        raise LoadError(
-            f"{model} keeps sequences (sequence_batching), and the load client's requests belong to"
-            " none: such models are served, and cannot be profiled yet"
-        )
     asked = Asked(
         sources=tuple(load.data.split(",")),
         batch_size=load.batch_size,

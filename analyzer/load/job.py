@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analyzer.load.arrivals import Schedule, Staircase
     from analyzer.load.client import Message
+    from analyzer.load.sequences import SequencePlan, Step
 
 _LENGTH = struct.Struct("<I")
 STOP = "stop"
@@ -19,10 +20,14 @@ BEGIN = "begin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """The messages of one item, sent in rotation; how likely it comes is ``weight``."""
+    """The messages of one item, sent in rotation; how likely it comes is ``weight``.
+
+    An item of sequences has the requests of each instead.
+    """
 
     weight: float
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
+    sequences: tuple[tuple[Step, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class Job:
     without, ``stairs`` says how many are in flight, ``slots`` of them its own. ``count`` is how
     many it sends in all, 0: until it is told to stop. It connects ``ahead`` slots before it is
     ready; ``elastic`` says that fewer slots will do where not as many connections can be opened.
+    With ``sequences`` each slot has one at a time, and what is due waits for a slot.
     """
 
     protocol: str
@@ -49,6 +55,7 @@ class Job:
     count: int = 0
     checked: bool = False
     seed: int = 0
+    sequences: SequencePlan | None = None
     streaming: bool = False
     compression: str = "none"
     headers: tuple[tuple[str, str], ...] = ()

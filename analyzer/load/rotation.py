@@ -23,6 +23,10 @@ class Source(Protocol):
         """Return the slot's next request."""
         ...
 
+    def endings(self) -> Iterator[tuple[int, Message]]:
+        """Yield slots that have to send one more request at the end, and what."""
+        ...
+
 
 class Rotation:
     """Items drawn by weight, each one's messages in turn."""
@@ -44,6 +48,10 @@ class Rotation:
         """Return the next request, whichever slot asks."""
         del slot
         return self._next()
+
+    def endings(self) -> Iterator[tuple[int, Message]]:
+        """Yield nothing: whatever was sent last may be the last."""
+        return iter(())
 
 
 def choices(weights: tuple[float, ...], seed: int) -> Iterator[int]:

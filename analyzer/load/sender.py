@@ -9,7 +9,9 @@ Rules:
 1. In a closed loop a slot's next request is due the moment the last one was answered.
 2. In an open loop requests are sent when they are due, on any free slot, however many are
    unanswered. One that finds no slot free is dropped and counted, and never sent late.
-3. What is behind its plan is sent at once, but answers are looked at after every few of them.
+3. Of a sequence, a request waits for the answer to the one before it. One that is under way at the
+   end is ended by a request that is not recorded, as the server would keep its place.
+4. What is behind its plan is sent at once, but answers are looked at after every few of them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from analyzer.load.rotation import Source
 
 TICK_NS = 50_000_000
 DRAIN_NS = 10_000_000_000
-#: rule 3
+#: rule 4
 BURST = 8
 #: records between two chunks; when they are full the chunk goes early
 ROOM = 1 << 14
@@ -72,6 +74,8 @@ class Sender:
         self._last_sum = 0
         self._begun = 0
         self._free: list[int] = []
+        self._patient = job.sequences is not None
+        self._closing = False
         self._offsets: Iterator[int] = iter(())
         if job.schedule is not None:
             # What a schedule needs to begin is done with before the load begins.
@@ -118,6 +122,8 @@ class Sender:
     ) -> None:
         """Write one down, and have its slot used again."""
         self._in_flight -= 1
+        if self._closing:
+            return
         self._progress += not self._job.streaming
         self._last_sum += last - self._begun
         self._pack(
@@ -163,10 +169,12 @@ class Sender:
         due = self._due(start_ns)
         tick = start_ns + TICK_NS
         while due is not None and not self._ending:
-            self._client.wait(min(due, tick))
+            # Rule 3: what is due may have to wait for its sequence.
+            stuck = self._patient and not self._free
+            self._client.wait(tick if stuck else min(due, tick))
             now = self._now()
             burst = BURST
-            while due is not None and due <= now and burst:
+            while due is not None and due <= now and burst and (self._free or not self._patient):
                 self._send_due(due)
                 due = self._due(start_ns)
                 burst -= 1
@@ -182,7 +190,8 @@ class Sender:
 
     def _send_due(self, due: int) -> None:
         if self._free:
-            self._send(self._free.pop(), due)
+            # Every sequence has its turn; else the connection that was used last is the best.
+            self._send(self._free.pop(0 if self._patient else -1), due)
         else:
             self._left -= 1
             self._dropped += 1
@@ -205,6 +214,16 @@ class Sender:
             self._client.wait(tick)
             tick = self._beat(tick)
         self._tell()
+        if not self._in_flight and not self._broken:
+            self._end_sequences(until)
+
+    def _end_sequences(self, until: int) -> None:
+        self._closing = True
+        for slot, message in self._source.endings():
+            self._in_flight += 1
+            self._client.send(slot, message, self._now())
+        while self._in_flight and not self._broken and self._now() < until:
+            self._client.wait(self._now() + TICK_NS)
 
     def _beat(self, tick: int) -> int:
         """Say how things stand where it is time to; return when it next is."""

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from analyzer import v2client
 from analyzer.errors import LoadError
 from analyzer.load.arrivals import Schedule, Staircase, slots_of
-from analyzer.load.checked import CheckedMessage
+from analyzer.load.checked import sealed
 from analyzer.load.job import Job, Supply
 from analyzer.load.request import grpc_message, http_message
+from analyzer.load.sequences import (
+    PLACEHOLDER,
+    SequencePlan,
+    Step,
+    Template,
+    in_json,
+    in_protobuf,
+)
 from analyzer.load.workload import Item, Workload
+from engine.types import InferRequest, Tensor
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
@@ -37,44 +50,63 @@ def jobs_of(
         LoadError: there is no such protocol, or no address for it.
     """
     host, port = _address(endpoint, load)
-    supplies = tuple(
-        Supply(weight=item.weight, messages=_messages(endpoint, item, load))
-        for item in workload.items
-    )
     stairs = plan if isinstance(plan, Staircase) else None
     schedule = None if plan is None or isinstance(plan, Staircase) else plan
-    if schedule is not None:
-        slots = load.max_inflight or MOST_IN_FLIGHT
-        ahead = max(AHEAD, math.ceil(load.request_rate * AHEAD_SECONDS))
-    else:
-        slots = ahead = stairs.most if stairs is not None else load.concurrency
-        if slots < 1:
-            raise LoadError(f"expected a concurrency of at least 1, found {slots}")
+    sequences = None
+    if any(item.sequences for item in workload.items):
+        sequences = SequencePlan.of(
+            load.sequence_length, load.sequence_length_variation, load.sequence_id_range
+        )
+    slots, ahead = _slots(load, stairs, schedule, sequences)
     # Who climbs a staircase has to see all the answers.
     senders = 1 if stairs is not None else min(senders, slots, load.request_count or slots)
     count = load.request_count + load.warmup_requests if load.request_count else 0
+    whole = Job(
+        protocol=load.protocol,
+        host=host,
+        port=port,
+        supplies=tuple(_supply(endpoint, item, load) for item in workload.items),
+        slots=slots,
+        ahead=ahead,
+        elastic=schedule is not None and sequences is None and not load.max_inflight,
+        senders=senders,
+        schedule=schedule,
+        stairs=stairs,
+        checked=any(item.expected for item in workload.items),
+        sequences=sequences,
+        streaming=load.streaming,
+        compression=load.compression,
+        headers=load.headers,
+        seed=load.seed,
+    )
     return tuple(
-        Job(
-            protocol=load.protocol,
-            host=host,
-            port=port,
-            supplies=supplies,
+        replace(
+            whole,
+            index=index,
             slots=slots_of(slots, index, senders),
             ahead=min(slots_of(slots, index, senders), math.ceil(ahead / senders)),
-            elastic=schedule is not None and not load.max_inflight,
-            index=index,
-            senders=senders,
-            schedule=schedule,
-            stairs=stairs,
             count=slots_of(count, index, senders),
-            checked=any(item.expected for item in workload.items),
-            streaming=load.streaming,
-            compression=load.compression,
-            headers=load.headers,
-            seed=load.seed,
         )
         for index in range(senders)
     )
+
+
+def _slots(
+    load: LoadSpec,
+    stairs: Staircase | None,
+    schedule: Schedule | None,
+    sequences: SequencePlan | None,
+) -> tuple[int, int]:
+    """Return how many requests may be in flight, and for how many it is connected beforehand."""
+    if schedule is None:
+        slots = stairs.most if stairs is not None else load.concurrency
+        if slots < 1:
+            raise LoadError(f"expected a concurrency of at least 1, found {slots}")
+        return slots, slots
+    if sequences is not None:
+        return load.num_of_sequences, load.num_of_sequences
+    ahead = max(AHEAD, math.ceil(load.request_rate * AHEAD_SECONDS))
+    return load.max_inflight or MOST_IN_FLIGHT, ahead
 
 
 def most_senders(endpoint: Endpoint, cores: int) -> int:
@@ -104,33 +136,72 @@ def _address(endpoint: Endpoint, load: LoadSpec) -> tuple[str, int]:
             raise LoadError(f"no protocol {load.protocol!r}; there are: {known}")
 
 
-def _messages(endpoint: Endpoint, item: Item, load: LoadSpec) -> tuple[bytes, ...]:
+#: what makes a request's bytes
+Spell = Callable[[Item, InferRequest], bytes]
+
+
+def _speller(endpoint: Endpoint, load: LoadSpec, compression: str) -> Spell:
+    """Return what makes the bytes of a request, as a load sends it."""
     if load.protocol == "grpc":
-        plain = [
-            grpc_message(
-                item.model,
-                one,
-                version=item.version,
-                compression=load.compression,
-                streaming=load.streaming,
-            )
-            for one in item.requests
-        ]
-    else:
-        plain = [
-            http_message(
-                endpoint.http,
-                item.model,
-                one,
-                version=item.version,
-                headers=load.headers,
-                as_json=load.input_tensor_format == "json",
-            )
-            for one in item.requests
-        ]
-    if not item.expected:
-        return tuple(plain)
-    return tuple(
-        CheckedMessage.of(message, expected, place) if expected else message
-        for message, expected, place in zip(plain, item.expected, item.places, strict=True)
+        return lambda item, one: grpc_message(
+            item.model,
+            one,
+            version=item.version,
+            compression=compression,
+            streaming=load.streaming,
+        )
+    return lambda item, one: http_message(
+        endpoint.http,
+        item.model,
+        one,
+        version=item.version,
+        headers=load.headers,
+        as_json=load.input_tensor_format == "json",
     )
+
+
+def _supply(endpoint: Endpoint, item: Item, load: LoadSpec) -> Supply:
+    """Make the messages of an item."""
+    if not item.sequences:
+        spell = _speller(endpoint, load, load.compression)
+        plain = tuple(spell(item, one) for one in item.requests)
+        if item.expected:
+            answers = zip(plain, item.expected, item.places, strict=True)
+            plain = tuple(sealed(*each) for each in answers)
+        return Supply(weight=item.weight, messages=plain)
+    # What is compressed cannot be changed: it is compressed when the id is in it.
+    spell = _speller(endpoint, load, "none")
+    known = zip(item.expected, item.places, strict=True) if item.expected else repeat(((), ""))
+    return Supply(
+        weight=item.weight,
+        sequences=tuple(
+            tuple(_step(spell, item, load, one, next(known)) for one in stream)
+            for stream in item.sequences
+        ),
+    )
+
+
+def _step(
+    spell: Spell,
+    item: Item,
+    load: LoadSpec,
+    request: InferRequest,
+    known: tuple[tuple[Tensor, ...], str],
+) -> Step:
+    """Make a request of a sequence in its four forms."""
+    seal = None
+    if known[0] or load.compression != "none":
+        seal = partial(sealed, expected=known[0], place=known[1], compression=load.compression)
+    within, first, last, both = (
+        Template.of(
+            spell(
+                item,
+                replace(request, sequence_id=PLACEHOLDER, sequence_start=start, sequence_end=end),
+            ),
+            in_protobuf if load.protocol == "grpc" else in_json,
+            seal,
+        )
+        for end in (False, True)
+        for start in (False, True)
+    )
+    return within, first, last, both

@@ -233,7 +233,6 @@ def _check(options: PerfOptions, subject: Subject) -> None:
     for asked, what in (
         (options.shared_memory != "none", f"--shared-memory {options.shared_memory}"),
         (options.tls != Tls(), "TLS (--ssl-...)"),
-        (subject.sequences, f"a model that keeps sequences ({model})"),
     ):
         if asked:
             raise UsageError(f"{what} is understood, and left to a later version")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from support.in_thread import Ports
 from support.onnx_identity import write_identity
 from support.served import served
 
+from analyzer.errors import LoadError
 from analyzer.launcher import Endpoint
 from analyzer.load.driver import Driven, run
 from analyzer.load.workload import Item, Workload
@@ -88,6 +91,92 @@ def test_a_streams_failures_are_quoted(server: Ports) -> None:
     assert driven.first_error is not None
     assert driven.first_error.startswith("gRPC stream: ")
     assert "repeat_int32" in driven.first_error
+
+
+def running_sum(*streams: tuple[int, ...], known: bool = True) -> Item:
+    """Have sequences added up, one a stream."""
+    sums = [list(itertools.accumulate(stream)) for stream in streams]
+    return Item(
+        model="sequence",
+        sequences=tuple(
+            tuple(
+                InferRequest(inputs=(number("INPUT", each),), binary_default=True)
+                for each in stream
+            )
+            for stream in streams
+        ),
+        expected=tuple((number("OUTPUT", each),) for some in sums for each in some) * known,
+        places=tuple(f"sum {each}" for some in sums for each in some) * known,
+    )
+
+
+def number(name: str, value: int) -> Tensor:
+    return Tensor(name, DType.INT32, np.array([[value]], np.int32))
+
+
+SEQUENCES = ((1, 2, 3), (10, 20), (7,), (4, 5, 6, 7, 8))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"protocol": "http"},
+        {"protocol": "grpc"},
+        {"protocol": "grpc", "streaming": True, "compression": "gzip"},
+        {"protocol": "http", "request_rate": 2000.0, "num_of_sequences": 3},
+    ],
+    ids=str,
+)
+def test_sequences_are_sent_in_their_order_and_to_their_end(
+    server: Ports, how: dict[str, Any]
+) -> None:
+    # The model itself shows it: each answer is the sum of what its sequence had until then.
+    spec = {"concurrency": 3, "sequence_length": 0, "sequence_id_range": "100:100000"}
+    driven = load(server, running_sum(*SEQUENCES), **{**spec, **how})
+    array = driven.records.array
+    lengths = [len(array[array["sequence"] == one]) for one in np.unique(array["sequence"])]
+    assert array["sequence"].min() >= 100
+    assert max(lengths) == 5
+
+
+@pytest.mark.parametrize("how", [{"protocol": "http"}, {}, {"streaming": True}], ids=str)
+def test_an_answer_that_is_not_the_expected_fails_within_a_sequence(
+    server: Ports, how: dict[str, Any]
+) -> None:
+    item = running_sum((1, 2))
+    wrong = replace(item, expected=(item.expected[0], (number("OUTPUT", 4),)))
+    spec = LoadSpec(
+        **{"protocol": "grpc", "rule": "count", "request_count": 8, "sequence_length": 0, **how}
+    )
+    driven = run(endpoint(server), Workload((wrong,)), spec)
+    assert (driven.requests, driven.failed) == (4, 4)
+    assert (
+        driven.first_error == "sum 3: OUTPUT: expected 4 at [0, 0], found 3 (1 of 1 values differ)"
+    )
+
+
+def test_sequences_under_way_are_ended_at_the_end(server: Ports) -> None:
+    # Eight fill all places of the model: the second run finds them free, or fails.
+    for _ in range(2):
+        load(server, running_sum((1, 2, 3)), request_count=12, concurrency=8, sequence_length=0)
+
+
+def test_made_up_sequences_have_lengths_around_the_mean(server: Ports) -> None:
+    driven = load(
+        server, running_sum((1,), known=False), concurrency=4, request_count=300,
+        sequence_length=10, sequence_length_variation=30.0,
+    )  # fmt: skip
+    sequences = driven.records.array["sequence"].tolist()
+    unfinished = set(sequences[-12:])
+    lengths = {sequences.count(one) for one in set(sequences) - unfinished}
+    assert lengths
+    assert lengths <= set(range(7, 14))
+    assert len(lengths) > 1
+
+
+def test_too_narrow_a_range_of_ids_is_said(server: Ports) -> None:
+    with pytest.raises(LoadError, match="fewer than there may be sequences at a time"):
+        load(server, running_sum((1,)), concurrency=8, sequence_id_range="1:5")
 
 
 @pytest.mark.parametrize("compression", ["gzip", "deflate"])

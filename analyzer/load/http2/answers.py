@@ -35,6 +35,16 @@ def read(message: bytes) -> tuple[str, bool, bool]:
     return error, final, empty
 
 
+def inner(message: bytes) -> bytes:
+    """Return the serialized ModelInferResponse in it."""
+    at = 0
+    while at < len(message):
+        number, start, at = _field(message, at)
+        if number == _RESPONSE:
+            return message[start:at]
+    return b""
+
+
 def _response(message: bytes, at: int, end: int) -> tuple[bool, bool]:
     final = True
     while at < end:

@@ -216,13 +216,6 @@ def test_measurements_that_never_agree_are_reported_as_not_stable(server: V2Serv
     assert len(driven.window_rates) == 3
 
 
-def test_a_model_of_sequences_is_refused_in_words_and_gets_no_request(server: V2Server) -> None:
-    server.add("tiny", sequence_batching={"direct": {}})
-    with pytest.raises(LoadError, match="tiny keeps sequences"):
-        load(server)
-    assert server.models["tiny"].requests == 0
-
-
 def test_an_unknown_model_is_an_error_that_names_it(server: V2Server) -> None:
     spec = LoadSpec()
     with pytest.raises(LaunchError, match="unknown model: 'nobody'"):
