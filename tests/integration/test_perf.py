@@ -55,7 +55,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models")
-    names = ("add_sub", "identity", "ensemble", "repeat_int32")
+    names = ("add_sub", "identity", "ensemble", "repeat_int32", "simple_sequence")
     subprocess.run(
         [sys.executable, "-m", "engine", "examples", "build", *names, "--output", str(path)],
         check=True, capture_output=True,
@@ -65,7 +65,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ports(repository: Path) -> Iterator[Ports]:
-    with served(repository, load_model=("add_sub", "identity", "repeat_int32")) as ports:
+    with served(
+        repository, load_model=("add_sub", "identity", "repeat_int32", "simple_sequence")
+    ) as ports:
         yield ports
 
 
@@ -151,6 +153,30 @@ def test_a_decoupled_models_responses_are_told_one_by_one(
     (one,) = json.loads((tmp_path / "out.json").read_text())["experiments"]
     assert len(one["requests"]) == 4
     assert one["window_boundaries"] == [0, 2**64 - 1]
+
+
+def test_a_model_of_sequences_gets_sequences(http: str, tmp_path: Path) -> None:
+    """The model's answer is the sum of its sequence so far; a wrong order would show."""
+    streams = [[1, 2, 3], [10, 20]]
+    sums = [[1, 3, 6], [10, 30]]
+    document = {
+        name: [[{tensor: [value]} for value in each] for each in values]
+        for name, tensor, values in (
+            ("data", "INPUT", streams),
+            ("validation_data", "OUTPUT", sums),
+        )
+    }
+    (tmp_path / "in.json").write_text(json.dumps(document))
+    given = {"model_name": "simple_sequence", "concurrency_range": "2", "request_count": "60"}
+    seen = measured(http, **given, input_data=[str(tmp_path / "in.json")])
+    assert seen.code == 0
+    assert "Sequence count: " in seen.out
+    assert "failed" not in seen.out
+    seen = measured(http, **given, sequence_length="5", profile_export_file=str(tmp_path / "x"))
+    exported = json.loads((tmp_path / "x").read_text())["experiments"][0]["requests"]
+    assert all(each["sequence_id"] > 0 for each in exported)
+    with pytest.raises(UsageError, match="has fewer ids than there may be sequences"):
+        measured(http, **given, sequence_id_range="1:2")
 
 
 def test_an_open_loop_keeps_its_rate(http: str) -> None:
