@@ -78,6 +78,7 @@ def described() -> Mapping[str, str]:
     return {
         **{name: str(found[name]) for name in ("cpu", "cores", "os", "kernel") if name in found},
         **found["versions"],
+        **({"scheduling": "real-time"} if os.sched_getscheduler(0) == os.SCHED_FIFO else {}),
         "load before, a core": f"{load:.2f}{'' if load <= QUIET else ' (not a quiet machine)'}",
     }
 
