@@ -117,8 +117,14 @@ def main() -> None:
     given = parser.parse_args()
     runs = 20 if given.quick else given.runs
     machine = dict(described())
-    fixed = [(stream.name, count, held(stream, count, runs)) for stream, count in FIXED]
-    sequential = [(stream.name, stopped(stream, runs // 2)) for stream in SEQUENTIAL]
+    fixed = [
+        (stream.name, count, held(stream, count, runs, seed))
+        for seed, (stream, count) in enumerate(FIXED)
+    ]
+    sequential = [
+        (stream.name, stopped(stream, runs // 2, seed=100 + seed))
+        for seed, stream in enumerate(SEQUENTIAL)
+    ]
     names = list(fixed[0][2])
     text = "\n\n".join(
         (
