@@ -104,7 +104,9 @@ class HttpClient:
         connection.planned = planned_ns
         connection.first = 0
         connection.busy = True
+        connection.began = _now()
         if not connection.connected:
+            # That a server is slow to accept is not the client's being late.
             connection.waiting = message
             return
         self._push(connection, message)
@@ -211,7 +213,6 @@ class HttpClient:
             self._push(connection, message)
 
     def _push(self, connection: _Connection, message: Message) -> None:
-        connection.began = _now()
         try:
             count = connection.push(message)
         except BlockingIOError:

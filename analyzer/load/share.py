@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 #: in an open loop, so many requests may be in flight if nothing else is said
 MOST_IN_FLIGHT = 10_000
-#: connections that an open loop opens before it begins: at least, and for so many seconds' requests
+#: connections that an open loop opens before it begins: for so many seconds' requests, from so
+#: many to so many
 AHEAD = 16
-AHEAD_SECONDS = 0.01
+AHEAD_SECONDS = 0.05
+MOST_AHEAD = 512
 PROTOCOLS = ("http", "grpc")
 
 Plan = Schedule | Staircase
@@ -105,7 +107,7 @@ def _slots(
         return slots, slots
     if sequences is not None:
         return load.num_of_sequences, load.num_of_sequences
-    ahead = max(AHEAD, math.ceil(load.request_rate * AHEAD_SECONDS))
+    ahead = min(MOST_AHEAD, max(AHEAD, math.ceil(load.request_rate * AHEAD_SECONDS)))
     return load.max_inflight or MOST_IN_FLIGHT, ahead
 
 

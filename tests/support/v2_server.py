@@ -131,10 +131,10 @@ class V2Server:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
         finally:
-            self.open.discard(writer)
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
+                self.open.discard(writer)
 
     async def _answer(self, method: str, path: str, body: bytes) -> Reply | None:
         reply: Reply | None = _error(404, "Not Found")
@@ -275,6 +275,8 @@ def running(server: V2Server) -> Iterator[V2Server]:
                 for task in server.serving:
                     task.cancel()
                 await asyncio.wait(others, timeout=0.1)
+            for writer in server.open:
+                writer.transport.abort()
             turn = loop.create_future()
             loop.call_soon(turn.set_result, None)
             await turn

@@ -126,7 +126,7 @@ def test_an_open_loop_has_as_many_slots_as_may_be_in_flight() -> None:
     load = LoadSpec(request_rate=20_000.0, max_inflight=900)
 
     jobs = jobs_of(NOBODY, WORKLOAD, load, schedule_of(load), 2)
-    assert [(job.slots, job.ahead, job.elastic) for job in jobs] == [(450, 100, False)] * 2
+    assert [(job.slots, job.ahead, job.elastic) for job in jobs] == [(450, 256, False)] * 2
 
 
 def test_a_load_of_nothing_at_once_is_an_error() -> None:
