@@ -431,6 +431,9 @@ def perf(**given: Any) -> None:  # noqa: ANN401 - each flag has its own type
     from analyzer.perf import compose as perfs  # noqa: PLC0415 - see above
     from analyzer.perf import reading  # noqa: PLC0415 - see above
 
+    if given["version"]:
+        version()
+        raise _Ended(0)
     errors = _errors()
     try:
         code = perfs.perf(reading.read(given), _output(), errors)

@@ -225,6 +225,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--profile-export-file", OUTPUT, "Write every request's times as JSON.", "FILE"),
     Flag("-v --verbose", OUTPUT, "Say more; -v -v says most.", repeated=True),
     _ours("--no-histogram", OUTPUT, "Leave the latency histogram out."),
+    Flag("--version", OUTPUT, "Print the version."),
     Flag("--collect-metrics", METRICS, "Read the server's metrics page (--verbose-csv shows it)."),
     Flag("--metrics-url", METRICS, "(default: the server's port 8002)", "HOST:PORT/metrics"),
     Flag("--metrics-interval", METRICS, "Between two readings. (default: 1000)", "MS"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer import v2client
-from analyzer.errors import LaunchError
+from analyzer.errors import LaunchError, UsageError
 from analyzer.launcher import Endpoint
 from analyzer.load.inputs.fields import takes
 
@@ -82,8 +82,11 @@ def endpoint_of(options: PerfOptions) -> Endpoint:
 
     Raises:
         LaunchError: that is no address.
+        UsageError: it asks for TLS.
     """
     url = options.url
+    if url.startswith(("https://", "grpcs://")):
+        raise UsageError(f"-u {url}: TLS is understood, and left to a later version")
     address = url.partition("//")[2] if "//" in url else url
     address = address.rstrip("/")
     if not address.rpartition(":")[2].isdecimal() or address.endswith("]"):

@@ -107,6 +107,7 @@ def test_the_command_line_of_perf_analyzer_runs_unchanged(http: str, tmp_path: P
         (["--concurrency-range", "0"], 3, "--concurrency-range: expected a start above 0"),
         (["--no-such-flag"], 3, "No such option"),
         (["-m", "nobody"], 99, "there are: add_sub, ensemble, identity, "),
+        (["-u", "https://localhost:1"], 3, "TLS is understood, and left to a later version"),
         (["-u", "127.0.0.1:1"], 99, "no answer from http://127.0.0.1:1"),
     ],
 )
@@ -119,6 +120,15 @@ def test_wrong_flags_and_failures_have_perf_analyzers_exit_codes(
     said = capsys.readouterr()
     assert said.out == ""
     assert text in said.err
+
+
+def test_the_version_is_printed_whatever_else_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["perf", "--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("servetune ")
 
 
 def test_only_the_grpc_address_is_needed_for_grpc(grpc: str) -> None:
