@@ -195,6 +195,26 @@ def unload(endpoint: Endpoint, model: str, *, timeout_s: float) -> None:
     _ask(endpoint, calls.Unload(model), calls.Accepted, timeout_s)
 
 
+def register_memory(endpoint: Endpoint, region: calls.Region) -> None:
+    """Let requests use a region of memory by its name.
+
+    Raises:
+        LaunchError: the server refused, or does not answer.
+    """
+    _ask(endpoint, calls.RegisterMemory(region), calls.Accepted)
+
+
+def unregister_memory(endpoint: Endpoint, region: calls.Region) -> None:
+    """Have a server forget a region.
+
+    Raises:
+        LaunchError: the server refused, or does not answer.
+    """
+    cuda = isinstance(region, calls.CudaRegion)
+    kind = calls.Memory.CUDA if cuda else calls.Memory.SYSTEM
+    _ask(endpoint, calls.UnregisterMemory(kind, region.name), calls.Accepted)
+
+
 def split(address: str) -> tuple[str, int]:
     """Split ``host:port`` (a scheme of http:// is accepted, the port may be left out).
 

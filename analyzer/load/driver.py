@@ -19,6 +19,7 @@ from analyzer.load.crew import Crew, DriverSettings
 from analyzer.load.driven import Driven
 from analyzer.load.inputs.source import Asked, prepare
 from analyzer.load.inputs.source import workload as workload_of
+from analyzer.load.regions import regions_of
 from analyzer.load.share import Plan, jobs_of, most_senders
 from analyzer.load.window import MIN_REQUESTS, UntilEnd, WindowSample, WindowsRule
 from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule
@@ -91,16 +92,17 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
     plan = schedule if schedule is not None else schedule_of(load)
     senders = load.senders or 1
     most = load.senders or most_senders(endpoint, len(os.sched_getaffinity(0)))
-    while True:
-        jobs = jobs_of(endpoint, workload, load, plan, senders)
-        # A run that is begun anew has a rule that knows nothing of what was before.
-        judge = rule() if rule is not None else rule_of(load, workload)
-        conductor = Conductor(endpoint, workload, load, plan, judge)
-        with Crew(jobs, settings) as crew:
-            try:
-                return conductor.go(crew, stop, on_progress, last=senders >= most)
-            except Crowded:
-                senders = min(most, 2 * senders)
+    with regions_of(endpoint, workload, load) as regions:
+        while True:
+            jobs = jobs_of(endpoint, workload, load, plan, senders, regions)
+            # A run that is begun anew has a rule that knows nothing of what was before.
+            judge = rule() if rule is not None else rule_of(load, workload)
+            conductor = Conductor(endpoint, workload, load, plan, judge)
+            with Crew(jobs, settings) as crew:
+                try:
+                    return conductor.go(crew, stop, on_progress, last=senders >= most)
+                except Crowded:
+                    senders = min(most, 2 * senders)
 
 
 def rule_of(load: LoadSpec, workload: Workload) -> StoppingRule:

@@ -14,7 +14,6 @@ import orjson
 from analyzer.errors import LoadError
 from analyzer.load.http2.grpc import prefixed
 from engine.errors import InvalidArgument
-from engine.types import InferRequest
 from engine.v2 import grpc, http
 from engine.v2.call import Infer
 from engine.v2.grpc_stream import EMPTY_FINAL
@@ -24,10 +23,8 @@ from engine.v2.values import write
 
 def http_message(
     address: str,
-    model: str,
-    request: InferRequest,
+    call: Infer,
     *,
-    version: str = "",
     headers: Iterable[tuple[str, str]] = (),
     as_json: bool = False,
 ) -> bytes:
@@ -38,7 +35,6 @@ def http_message(
     Raises:
         LoadError: JSON cannot carry an input's elements.
     """
-    call = Infer(model, version, request)
     message = _json_message(call) if as_json else http.render_request(call)
     headers = (
         ("Host", address),
@@ -53,21 +49,15 @@ def http_message(
     return "\r\n".join((*lines, "", "")).encode() + message.body
 
 
-def grpc_message(
-    model: str,
-    request: InferRequest,
-    *,
-    version: str = "",
-    compression: str = "none",
-    streaming: bool = False,
-) -> bytes:
+def grpc_message(call: Infer, *, compression: str = "none", streaming: bool = False) -> bytes:
     """Return a serialized ModelInferRequest as gRPC frames it, compressed or not.
 
     With ``streaming`` it asks a decoupled model to say when it has answered for the last time.
     """
     if streaming:
-        request = replace(request, parameters={**request.parameters, EMPTY_FINAL: True})
-    _, message = grpc.render_request(Infer(model, version, request))
+        parameters = {**call.request.parameters, EMPTY_FINAL: True}
+        call = replace(call, request=replace(call.request, parameters=parameters))
+    _, message = grpc.render_request(call)
     return prefixed(message.SerializeToString(), compression)
 
 

@@ -15,6 +15,7 @@ from analyzer.errors import LoadError
 from analyzer.load.arrivals import Schedule, Staircase, slots_of
 from analyzer.load.checked import sealed
 from analyzer.load.job import Job, Supply
+from analyzer.load.regions import Regions
 from analyzer.load.request import grpc_message, http_message
 from analyzer.load.sequences import (
     PLACEHOLDER,
@@ -26,6 +27,7 @@ from analyzer.load.sequences import (
 )
 from analyzer.load.workload import Item, Workload
 from engine.types import InferRequest, Tensor
+from engine.v2.call import Infer
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
@@ -44,7 +46,12 @@ Plan = Schedule | Staircase
 
 
 def jobs_of(
-    endpoint: Endpoint, workload: Workload, load: LoadSpec, plan: Plan | None, senders: int
+    endpoint: Endpoint,
+    workload: Workload,
+    load: LoadSpec,
+    plan: Plan | None,
+    senders: int,
+    regions: Regions | None = None,
 ) -> tuple[Job, ...]:
     """Divide a run among so many senders, or fewer where there is not enough for each.
 
@@ -54,11 +61,7 @@ def jobs_of(
     host, port = _address(endpoint, load)
     stairs = plan if isinstance(plan, Staircase) else None
     schedule = None if plan is None or isinstance(plan, Staircase) else plan
-    sequences = None
-    if any(item.sequences for item in workload.items):
-        sequences = SequencePlan.of(
-            load.sequence_length, load.sequence_length_variation, load.sequence_id_range
-        )
+    sequences = _sequences(workload, load)
     slots, ahead = _slots(load, stairs, schedule, sequences)
     # Who climbs a staircase has to see all the answers.
     senders = 1 if stairs is not None else min(senders, slots, load.request_count or slots)
@@ -67,7 +70,7 @@ def jobs_of(
         protocol=load.protocol,
         host=host,
         port=port,
-        supplies=tuple(_supply(endpoint, item, load) for item in workload.items),
+        supplies=tuple(_supply(endpoint, item, load, regions) for item in workload.items),
         slots=slots,
         ahead=ahead,
         elastic=schedule is not None and sequences is None and not load.max_inflight,
@@ -90,6 +93,14 @@ def jobs_of(
             count=slots_of(count, index, senders),
         )
         for index in range(senders)
+    )
+
+
+def _sequences(workload: Workload, load: LoadSpec) -> SequencePlan | None:
+    if not any(item.sequences for item in workload.items):
+        return None
+    return SequencePlan.of(
+        load.sequence_length, load.sequence_length_variation, load.sequence_id_range
     )
 
 
@@ -142,37 +153,37 @@ def _address(endpoint: Endpoint, load: LoadSpec) -> tuple[str, int]:
 Spell = Callable[[Item, InferRequest], bytes]
 
 
-def _speller(endpoint: Endpoint, load: LoadSpec, compression: str) -> Spell:
+def _speller(
+    endpoint: Endpoint, load: LoadSpec, regions: Regions | None, compression: str
+) -> Spell:
     """Return what makes the bytes of a request, as a load sends it."""
+
+    def call(item: Item, one: InferRequest) -> Infer:
+        if regions is not None:
+            return regions.call(item, one)
+        return Infer(item.model, item.version, one)
+
     if load.protocol == "grpc":
         return lambda item, one: grpc_message(
-            item.model,
-            one,
-            version=item.version,
-            compression=compression,
-            streaming=load.streaming,
+            call(item, one), compression=compression, streaming=load.streaming
         )
+    as_json = load.input_tensor_format == "json" and regions is None
     return lambda item, one: http_message(
-        endpoint.http,
-        item.model,
-        one,
-        version=item.version,
-        headers=load.headers,
-        as_json=load.input_tensor_format == "json",
+        endpoint.http, call(item, one), headers=load.headers, as_json=as_json
     )
 
 
-def _supply(endpoint: Endpoint, item: Item, load: LoadSpec) -> Supply:
+def _supply(endpoint: Endpoint, item: Item, load: LoadSpec, regions: Regions | None) -> Supply:
     """Make the messages of an item."""
     if not item.sequences:
-        spell = _speller(endpoint, load, load.compression)
+        spell = _speller(endpoint, load, regions, load.compression)
         plain = tuple(spell(item, one) for one in item.requests)
         if item.expected:
             answers = zip(plain, item.expected, item.places, strict=True)
             plain = tuple(sealed(*each) for each in answers)
         return Supply(weight=item.weight, messages=plain)
     # What is compressed cannot be changed: it is compressed when the id is in it.
-    spell = _speller(endpoint, load, "none")
+    spell = _speller(endpoint, load, regions, "none")
     known = zip(item.expected, item.places, strict=True) if item.expected else repeat(((), ""))
     return Supply(
         weight=item.weight,

@@ -230,10 +230,7 @@ def _check(options: PerfOptions, subject: Subject) -> None:
         )
     if subject.sequences and options.batch_size > 1:
         raise UsageError(f"{model} keeps sequences: expected -b 1, found {options.batch_size}")
-    for asked, what in (
-        (options.shared_memory != "none", f"--shared-memory {options.shared_memory}"),
-        (options.tls != Tls(), "TLS (--ssl-...)"),
-    ):
+    for asked, what in ((options.tls != Tls(), "TLS (--ssl-...)"),):
         if asked:
             raise UsageError(f"{what} is understood, and left to a later version")
     start, end = options.sequences.ids

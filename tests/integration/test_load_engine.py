@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from support.in_thread import Ports
 from support.onnx_identity import write_identity
 from support.served import served
+from tritonclient.http import InferenceServerClient
 
 from analyzer.errors import LoadError
 from analyzer.launcher import Endpoint
@@ -19,6 +21,9 @@ from analyzer.load.driver import Driven, run
 from analyzer.load.workload import Item, Workload
 from analyzer.record.row import LoadSpec
 from engine import examples
+from engine.memory.cuda import OpenCuda
+from engine.memory.system import open_system
+from engine.memory.table import RegionTable
 from engine.types import DType, InferRequest, Tensor
 
 
@@ -28,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     for name in ("repeat_int32", "identity", "sequence"):
         examples.build(name, repository)
     write_identity(repository, "large", ["FP32"], max_batch_size=0)
-    with served(repository) as ports:
+    with served(repository, regions=RegionTable(open_system, OpenCuda())) as ports:
         yield ports
 
 
@@ -159,6 +164,36 @@ def test_sequences_under_way_are_ended_at_the_end(server: Ports) -> None:
     # Eight fill all places of the model: the second run finds them free, or fails.
     for _ in range(2):
         load(server, running_sum((1, 2, 3)), request_count=12, concurrency=8, sequence_length=0)
+
+
+@pytest.mark.parametrize(
+    "how", [{"protocol": "http"}, {}, {"streaming": True, "rule": "count"}], ids=str
+)
+def test_tensors_lie_in_shared_memory_and_nothing_is_left_of_it(
+    server: Ports, how: dict[str, Any]
+) -> None:
+    before = set(Path("/dev/shm").iterdir())
+    driven = load(server, quick(8), shared_memory="system", concurrency=2, **how)
+    # 8 rows of 64 bytes would be in each message; here only their place is.
+    assert driven.protocol == how.get("protocol", "grpc")
+    load(server, running_sum((1, 2), known=False), shared_memory="system", **how)
+    assert set(Path("/dev/shm").iterdir()) <= before
+    with InferenceServerClient(f"127.0.0.1:{server.http.port}") as client:
+        assert client.get_system_shared_memory_status() == []
+
+
+def test_memory_that_is_too_small_for_an_output_is_the_servers_to_tell(server: Ports) -> None:
+    request = InferRequest(inputs=(Tensor("IN_FP32", DType.FP32, np.ones((50, 50), np.float32)),))
+    item = Item(model="large", requests=(request,))
+    with pytest.raises(LoadError, match="OUT_FP32"):
+        load(server, item, shared_memory="system", output_shared_memory_size=100)
+    load(server, item, shared_memory="system", output_shared_memory_size=10_000)
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
+def test_that_there_is_no_gpu_is_said(server: Ports) -> None:
+    with pytest.raises(LoadError, match=r"--shared-memory cuda needs an NVIDIA GPU.*use system"):
+        load(server, quick(), shared_memory="cuda")
 
 
 def test_made_up_sequences_have_lengths_around_the_mean(server: Ports) -> None:
