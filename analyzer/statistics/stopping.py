@@ -141,7 +141,7 @@ class PrecisionRule:
     def _known(self) -> tuple[int, int, Summary]:
         count = len(self._done)
         if self._seen is None or self._seen[0] != count:
-            dropped = warm_up(self._latency.values)
+            dropped = warm_up(self._latency.values, self._done.values)
             self._seen = count, dropped, self._summarise(dropped)
         return self._seen
 
