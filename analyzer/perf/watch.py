@@ -71,6 +71,12 @@ class Watched:
         """How many requests the rule leaves out at the front."""
         return int(getattr(self._rule, "dropped", 0))
 
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """The moments between which requests count, where the rule names them."""
+        span: tuple[int, int] | None = getattr(self._rule, "span_ns", None)
+        return span
+
     def _look(self, now: int) -> None:
         recent = np.concatenate(self._recent)
         elapsed = now - self._begun

@@ -88,6 +88,13 @@ class WindowsRule:
         return tuple(self._windows[-AGREEING:])
 
     @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Where the windows that count begin and end; None before the first is over."""
+        if not self._windows:
+            return None
+        return self.merged[0].start_ns, self.merged[-1].end_ns
+
+    @property
     def latency_unsteady(self) -> bool:
         """Whether only the throughput is stable (rule 5)."""
         return not self._agree(latency=True) and self._agree(latency=False)

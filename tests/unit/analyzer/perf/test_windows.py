@@ -44,6 +44,7 @@ def test_three_windows_that_agree_are_stable_and_each_is_a_fifth_longer_than_ask
     assert {window.end_ns - window.start_ns for window in judge.windows} == {120 * MS}
     assert judge.windows[0].requests == pytest.approx(120, abs=1)
     assert judge.windows[0].rate == pytest.approx(1000, rel=0.01)
+    assert judge.span_ns == (judge.windows[0].start_ns, judge.windows[2].end_ns)
     summary = judge.summary()
     assert summary.requests == sum(window.requests for window in judge.merged)
 
