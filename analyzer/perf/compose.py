@@ -60,6 +60,7 @@ def perf(options: PerfOptions, console: Console, errors: Console) -> int:
     subject = find(options)
     _check(options, subject)
     requests = _asked_for(prepare(subject.described, subject.config, options.inputs), options)
+    _check_answers(options, requests)
     schedule = _pace(options, requests)
     screen.say(*text.settings(options, decoupled=subject.decoupled, sequences=subject.sequences))
     stopping = "Stopping after the requests in flight; once more to stop at once."
@@ -239,6 +240,22 @@ def _check(options: PerfOptions, subject: Subject) -> None:
         raise UsageError(
             f"--sequence-id-range {start}:{end} has fewer ids than there may be sequences at a "
             f"time, {most:g}; widen it"
+        )
+
+
+def _check_answers(options: PerfOptions, requests: Requests) -> None:
+    """Check that answers that are expected can be looked at.
+
+    Raises:
+        UsageError: they would not be in the messages, or not one to a request.
+    """
+    if not any(one.expected for one in requests.every):
+        return
+    if options.shared_memory != "none" or options.streaming:
+        flag = "--streaming" if options.streaming else f"--shared-memory {options.shared_memory}"
+        raise UsageError(
+            f"{flag}: answers are not compared there; leave it out, or validation_data (of a "
+            "folder or .npz: the outputs)"
         )
 
 

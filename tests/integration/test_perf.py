@@ -227,6 +227,11 @@ def test_answers_are_held_against_what_is_expected_over_both_protocols(
             r"expected 1.0 at \[0, 0\], found 0.0 \(16 of 16 values differ\)",
             seen.out,
         )
+    with pytest.raises(UsageError, match="--shared-memory system: answers are not compared there"):
+        measured(
+            http, model_name="add_sub", shared_memory="system",
+            input_data=[str(tmp_path / "in.json")],
+        )  # fmt: skip
     document["validation_data"] = [bad, bad]
     (tmp_path / "in.json").write_text(json.dumps(document))
     with pytest.raises(LoadError, match="OUTPUT1: expected 1"):
