@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from analyzer.perf.bars import MOST_ROWS, bars_of, drawn, spelt_ns
 
-LATENCIES = st.lists(st.integers(1, 10**11), min_size=1, max_size=200)
+LATENCIES = st.lists(st.integers(1, 10**11), min_size=1, max_size=60)
 
 
 @given(LATENCIES)

@@ -14,14 +14,14 @@ from analyzer.metrics import GpuUse, ServerTimes
 from analyzer.perf.csv_text import composing_files, main_file
 from analyzer.perf.export import profile_export
 from analyzer.perf.figures import Figures, figures
-from analyzer.perf.options import Mode, PerfOptions
+from analyzer.perf.options import Measuring, Mode, PerfOptions, Rule
 from analyzer.perf.runs import load_of, rule_of
 
 SERVER = ServerTimes(
     requests=100, inferences=200, executions=50, request_ns=900_000.0, queue_ns=64_000.0,
     compute_input_ns=20_000.0, compute_infer_ns=700_000.0, compute_output_ns=19_900.0,
 )  # fmt: skip
-OPTIONS = PerfOptions(model="m")
+OPTIONS = PerfOptions(model="m", measuring=Measuring(rule=Rule.COUNT, request_count=300))
 HEAD = (
     "Concurrency,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,"
     "Server Compute Input,Server Compute Infer,Server Compute Output,Client Recv,"
@@ -118,7 +118,7 @@ def test_the_models_behind_a_model_have_files_of_their_own(levels: tuple[Figures
 
 
 def test_rates_have_six_digits_as_cpp_prints_them() -> None:
-    each = measured(level=2, service_ms=0.01, most=20000)
+    each = measured(level=2, service_ms=0.01)
     cell = main_file([each], OPTIONS, cached=False).splitlines()[1].split(",")[1]
     assert cell == f"{each.throughput:.6g}"
 
