@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: beyond this mean number of busy cores a sender is at its end
 _CROWDED = 100.0
 _MOST_GPUS = 16
+#: a measurement that ended before so much of its time was stopped from outside
+_LATE = 0.5
 
 
 def settings(options: PerfOptions, *, decoupled: bool, sequences: bool) -> list[str]:
@@ -131,6 +133,10 @@ def never_kept(promise: Promise, alone_ns: float) -> str:
 def probed(tried: Tried, promise: Promise) -> str:
     """Say what came of one rate, in a line."""
     words = {"pass": "held", "fail": "broken", "inconclusive": "not decided"}[tried.outcome]
+    few = tried.violations <= tried.requests * (1 - promise.percentile / 100)
+    if tried.outcome == "fail" and few:
+        # Requests failed or were not sent in time, or the queue grew and grew.
+        words = "not kept"
     return (
         f"  {tried.rate:10.4g} requests/sec: {words} after {tried.requests:,} requests, "
         f"{tried.violations:,} of them above {promise.limit_ms:g} msec"
@@ -335,6 +341,11 @@ def _overhead(each: Figures) -> float:
 def _unsteady(each: Figures, options: PerfOptions) -> str:
     measuring = options.measuring
     match measuring.rule:
+        case Rule.PRECISION if each.summary.seconds < _LATE * measuring.max_seconds:
+            return (
+                f"it was stopped after {each.summary.seconds:.1f} sec, before the intervals were as "
+                "narrow as asked for"
+            )
         case Rule.PRECISION:
             return (
                 f"the intervals are not as narrow as asked for after {measuring.max_seconds:g} "
