@@ -343,8 +343,8 @@ def _unsteady(each: Figures, options: PerfOptions) -> str:
     match measuring.rule:
         case Rule.PRECISION if each.summary.seconds < _LATE * measuring.max_seconds:
             return (
-                f"it was stopped after {each.summary.seconds:.1f} sec, before the intervals were as "
-                "narrow as asked for"
+                f"it was stopped after {each.summary.seconds:.1f} sec, before the intervals were "
+                "as narrow as asked for"
             )
         case Rule.PRECISION:
             return (
