@@ -107,5 +107,6 @@ def test_a_model_is_measured_from_end_to_end(source: Path, tmp_path: Path, proto
     assert outside.server is not None
     assert outside.server.requests == pytest.approx(driven.server.requests, rel=0.3)
     assert outside.server.compute_infer_ns == pytest.approx(driven.server.compute_infer_ns, rel=0.3)
-    assert 0 < evaluate(outside)["cpu_machine_utilization"] <= 100
+    # The page has none of the first seconds of a server.
+    assert 0 <= evaluate(outside)["cpu_machine_utilization"] <= 100
     assert "shows no GPU" in outside.absent["gpu"]
