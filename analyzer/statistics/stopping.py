@@ -28,6 +28,8 @@ CONFIRMING = 3
 #: where values depend on one another, those beyond a percentile must be worth so many: of fewer
 #: bursts, a measurement that met small ones by luck would end too soon
 BEYOND = 20
+#: an interval of this share of what was asked for is no matter of luck
+AMPLE = 0.25
 
 
 class Verdict(Enum):
@@ -71,15 +73,18 @@ class Precision:
 
     def met(self, summary: Summary) -> bool:
         """Whether a measurement is as precise as that."""
-        if self.percentile is None:
-            latency, beyond = summary.latency_avg, math.inf
-        else:
+        latency, sure = summary.latency_avg, True
+        if self.percentile is not None:
             latency = summary.percentiles[self.percentile]
             beyond = latency.effective_n * (1 - self.percentile / 100)
-            beyond = math.inf if latency.effective_n == latency.n else beyond
+            sure = (
+                beyond >= BEYOND
+                or latency.effective_n == latency.n
+                or latency.relative <= self.latency * AMPLE
+            )
         return (
             latency.certified
-            and beyond >= BEYOND
+            and sure
             and latency.relative <= self.latency
             and summary.throughput.relative <= self.throughput
         )

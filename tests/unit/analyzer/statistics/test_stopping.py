@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
+from analyzer.statistics.estimate import Estimate
 from analyzer.statistics.stopping import Precision, PrecisionRule, Verdict
-from analyzer.statistics.summary import Summary
+from analyzer.statistics.summary import Summary, summarise
 
 MS = 1_000_000
 STEP_NS = 100 * MS
@@ -39,6 +42,29 @@ def test_a_wider_target_is_met_sooner_and_an_impossible_one_never() -> None:
     verdict, seconds = told(PrecisionRule(Precision(throughput=1e-4, max_seconds=5)), 0.1)
     assert verdict is Verdict.GIVE_UP
     assert 5 <= seconds < 5.2
+
+
+@pytest.mark.parametrize(
+    ("effective", "width", "enough"),
+    [
+        (600, 0.09, False),
+        (2100, 0.09, True),
+        (600, 0.02, True),
+        (1000, 0.09, True),
+        (300, 0.02, False),
+    ],
+)
+def test_of_few_bursts_only_a_very_narrow_interval_will_do(
+    *, effective: float, width: float, enough: bool
+) -> None:
+    p99 = Estimate(
+        value=1, low=1 - width, high=1 + width, n=1000 if effective == 1000 else 5000,
+        effective_n=effective, certified=effective >= 459,
+    )  # fmt: skip
+    summary = replace(
+        summarise(np.arange(1, 3000) * MS, np.full(2999, MS)), percentiles={99.0: p99}
+    )
+    assert Precision().met(summary) == enough
 
 
 def test_it_stops_where_what_hangs_on_it_is_decided() -> None:
