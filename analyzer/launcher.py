@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from analyzer.tls import Tls
     from engine.modelconfig.schema import ModelConfig
 
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Endpoint:
     """A server that answers: ``host:port`` of each protocol, and its process where it is ours.
 
-    ``http`` is "" where only the gRPC address is known.
+    ``http`` is "" where only the gRPC address is known. ``tls`` None is plain text.
     ``pid`` is None for a server on another machine: nothing is then known of its CPU and RAM.
     """
 
@@ -25,6 +26,7 @@ class Endpoint:
     grpc: str | None = None
     metrics: str | None = None
     pid: int | None = None
+    tls: Tls | None = None
 
 
 class Launcher(Protocol):

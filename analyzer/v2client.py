@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -241,11 +241,10 @@ def _says_yes(endpoint: Endpoint, call: calls.Call, timeout_s: float) -> bool:
 def _ask(endpoint: Endpoint, call: calls.Call, kind: type[_R], timeout_s: float = SECONDS) -> _R:
     """Send a call, and return the reply, which is of the ``kind`` that answers such a call."""
     if not endpoint.http and endpoint.grpc:
-        return _ask_by_grpc(endpoint.grpc, call, kind, timeout_s)
+        return _ask_by_grpc(endpoint, call, kind, timeout_s)
     message = http.render_request(call)
-    url = f"http://{endpoint.http}{message.target}"
-    host, port = split(endpoint.http)
-    connection = HTTPConnection(host, port, timeout=timeout_s)
+    url = f"{'http' if endpoint.tls is None else 'https'}://{endpoint.http}{message.target}"
+    connection = _connection(endpoint, timeout_s)
     sent = {**dict(message.headers), "Connection": "close"}
     try:
         connection.request(message.method, message.target, message.body, sent)
@@ -267,11 +266,19 @@ def _ask(endpoint: Endpoint, call: calls.Call, kind: type[_R], timeout_s: float 
     return reply
 
 
-def _ask_by_grpc(address: str, call: calls.Call, kind: type[_R], timeout_s: float) -> _R:
+def _connection(endpoint: Endpoint, timeout_s: float) -> HTTPConnection:
+    host, port = split(endpoint.http)
+    if endpoint.tls is None:
+        return HTTPConnection(host, port, timeout=timeout_s)
+    return HTTPSConnection(host, port, timeout=timeout_s, context=endpoint.tls.context())
+
+
+def _ask_by_grpc(endpoint: Endpoint, call: calls.Call, kind: type[_R], timeout_s: float) -> _R:
     from analyzer import v2client_grpc  # noqa: PLC0415 - grpc takes a tenth of a second to import
 
+    address = endpoint.grpc or ""
     try:
-        reply = v2client_grpc.ask(address, call, timeout_s)
+        reply = v2client_grpc.ask(address, call, timeout_s, endpoint.tls)
     except v2client_grpc.NoAnswer as error:
         raise Unreachable(f"no answer from {address} by gRPC: {error}") from error
     except EngineError as error:

@@ -6,14 +6,19 @@ a tenth of a second to import.
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from tritonclient.grpc import service_pb2
 
+from analyzer.errors import LoadError
 from engine.errors import EngineError
 from engine.v2 import call as calls
 from engine.v2 import grpc as words
+
+if TYPE_CHECKING:
+    from analyzer.tls import Tls
 
 _OPTIONS = (("grpc.max_receive_message_length", -1),)
 
@@ -22,7 +27,7 @@ class NoAnswer(Exception):
     """Nothing answers there."""
 
 
-def ask(address: str, call: calls.Call, timeout_s: float) -> calls.Reply:
+def ask(address: str, call: calls.Call, timeout_s: float, tls: Tls | None = None) -> calls.Reply:
     """Send a call to ``address`` (host:port), and return its reply.
 
     Raises:
@@ -31,7 +36,7 @@ def ask(address: str, call: calls.Call, timeout_s: float) -> calls.Reply:
     """
     rpc, message = words.render_request(call)
     kind: Any = getattr(service_pb2, f"{rpc}Response")
-    with grpc.insecure_channel(address, options=_OPTIONS) as channel:
+    with _channel(address, tls) as channel:
         method = channel.unary_unary(
             f"/{words.SERVICE}/{rpc}",
             request_serializer=type(message).SerializeToString,
@@ -42,6 +47,20 @@ def ask(address: str, call: calls.Call, timeout_s: float) -> calls.Reply:
         except grpc.RpcError as error:
             raise _error(error) from error
     return words.parse_reply(answer)
+
+
+def _channel(address: str, tls: Tls | None) -> Any:  # noqa: ANN401 - grpc publishes no types
+    if tls is None:
+        return grpc.insecure_channel(address, options=_OPTIONS)
+    try:
+        root, key, chain = (
+            Path(file).read_bytes() if file else None
+            for file in (tls.ca_file, tls.key_file, tls.cert_file)
+        )
+    except OSError as error:
+        raise LoadError(f"TLS: {error.filename}: {error.strerror}") from error
+    credentials = grpc.ssl_channel_credentials(root, key, chain)
+    return grpc.secure_channel(address, credentials, options=_OPTIONS)
 
 
 def _error(error: Any) -> Exception:  # noqa: ANN401 - grpc publishes no types

@@ -100,12 +100,13 @@ def _client(job: Job, sender: Sender) -> Client:
         from analyzer.load.client_grpc import GrpcClient  # noqa: PLC0415 - HTTP does without
 
         return GrpcClient(place, job.slots, sender, _grpc_settings(job, prompt=prompt))
+    context = job.tls.context() if job.tls is not None else None
     if job.checked:
         # Only a run whose answers are known needs the codec.
         from analyzer.load.client_checked import CheckedHttpClient  # noqa: PLC0415 - as said above
 
-        return CheckedHttpClient(place, job.slots, sender, prompt=prompt)
-    return HttpClient(place, job.slots, sender, prompt=prompt)
+        return CheckedHttpClient(place, job.slots, sender, prompt=prompt, context=context)
+    return HttpClient(place, job.slots, sender, prompt=prompt, context=context)
 
 
 def _grpc_settings(job: Job, *, prompt: bool) -> GrpcSettings:
@@ -123,6 +124,7 @@ def _grpc_settings(job: Job, *, prompt: bool) -> GrpcSettings:
         metadata=job.headers,
         prompt=prompt,
         judge=judge,
+        context=job.tls.context(["h2"]) if job.tls is not None else None,
     )
 
 

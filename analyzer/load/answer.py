@@ -12,6 +12,8 @@ from engine.v2.strict import error_text
 OK = 200
 #: so much of an answer is kept, for an error's text; more is only counted by the parser
 KEPT_CHUNKS = 64
+#: no error's text is longer
+ERROR_BYTES = 1 << 20
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -77,11 +79,14 @@ class Answer:
         """Return what it says, of a failure; None of a success."""
         if self.ok:
             return None
-        return f"HTTP {self._parser.get_status_code()}: {error_text(b''.join(self._body))}"
+        body = self.body
+        if "content-encoding" in self.headers:
+            body = _plain(body, self.headers["content-encoding"])
+        return f"HTTP {self._parser.get_status_code()}: {error_text(body)}"
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note the length, and what is to be kept (called by the parser)."""
-        if self._whole:
+        if self._whole or name.lower() == b"content-encoding":
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         if name.lower() == b"content-length":
             self._length = int(value)
@@ -97,3 +102,15 @@ class Answer:
         # The parser forgets it once the message is over.
         self.closes = not self._parser.should_keep_alive()
         self.total = len(self._head) + (self._length or 0)
+
+
+def _plain(body: bytes, coding: str) -> bytes:
+    """Undo a content coding, where that can be done."""
+    # Only a compressed refusal needs the codec.
+    from engine.errors import EngineError  # noqa: PLC0415 - as said above
+    from engine.v2.coding import decompress  # noqa: PLC0415 - likewise
+
+    try:
+        return bytes(decompress(body, coding, ERROR_BYTES))
+    except EngineError:
+        return body

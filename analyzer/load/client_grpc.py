@@ -32,8 +32,8 @@ from analyzer.load.client import Audience, Message
 from analyzer.load.http2 import answers
 from analyzer.load.http2.connection import Connection, NotHttp2, Stream
 from analyzer.load.http2.grpc import call_headers
+from analyzer.load.secure import SecureSocket
 from analyzer.load.sockets import Place
-from analyzer.load.tls import SecureSocket
 
 if TYPE_CHECKING:
     import ssl
@@ -123,13 +123,14 @@ class GrpcClient:
         place = self._slots[slot]
         place.planned = planned_ns
         place.busy = True
+        # That a server is slow to accept is not the client's being late.
+        place.began = _now()
         if self._settings.judge is not None:
             place.message = message
         stream = place.stream
         if stream is not None:
             line = place.line
             assert line is not None
-            place.began = _now()
             line.machine.write(stream, message)
         else:
             line = self._line_for(place)
@@ -179,7 +180,6 @@ class GrpcClient:
 
     def _begin(self, line: _Line, place: _Slot, message: Message) -> Stream:
         place.line = line
-        place.began = _now()
         if not self._settings.streaming:
             judged = self._settings.judge is not None
             return line.machine.call(place.index, message, keep=judged)
@@ -411,7 +411,8 @@ class GrpcClient:
                     place.index, place.planned, place.began, place.sent or now, now, now, why
                 )
         for place, _ in line.waiting:
-            self._audience.finished(place.index, place.planned, now, now, now, now, why)
+            place.busy = False
+            self._audience.finished(place.index, place.planned, place.began, now, now, now, why)
 
     def _refused(self, error: OSError) -> LoadError:
         return LoadError(f"cannot connect to {self._place.name} by gRPC: {error}")

@@ -20,11 +20,16 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from analyzer.errors import LoadError
 from analyzer.load.answer import Answer, NotHttp
 from analyzer.load.client import Audience, Message
+from analyzer.load.secure import SecureSocket
 from analyzer.load.sockets import Place
+
+if TYPE_CHECKING:
+    import ssl
 
 #: so many connections are kept beyond those that are in use
 SPARE = 16
@@ -45,13 +50,21 @@ class HttpClient:
     """Sends messages, each a whole HTTP/1.1 request.
 
     With ``prompt``, ``wait`` ends within microseconds of its time, which costs a system call.
+    ``context`` None is plain text.
     """
 
     sees_bytes = True
 
     def __init__(
-        self, place: Place, slots: int, audience: Audience, *, prompt: bool = False
+        self,
+        place: Place,
+        slots: int,
+        audience: Audience,
+        *,
+        prompt: bool = False,
+        context: ssl.SSLContext | None = None,
     ) -> None:
+        self._context = context
         self._place = place
         self._audience = audience
         self._prompt = prompt
@@ -197,12 +210,18 @@ class HttpClient:
 
     def _connecting(self, connection: _Connection, *, raising: bool = False) -> None:
         """Take note that a connection is there, or will not be."""
-        code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            error = self._refused(OSError(code, errno.errorcode.get(code, "")))
+        code = 0
+        if connection.secure is None:
+            code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        try:
+            if code:
+                raise self._refused(OSError(code, errno.errorcode.get(code, "")))
+            if self._context is not None and not self._shake_hands(connection, self._context):
+                return
+        except LoadError as error:
             self._drop(connection)
             if raising:
-                raise error
+                raise
             if connection.busy:
                 self._audience.broken(error.message)
             return
@@ -211,6 +230,20 @@ class HttpClient:
         if connection.busy:
             message, connection.waiting = connection.waiting, None
             self._push(connection, message)
+
+    def _shake_hands(self, connection: _Connection, context: ssl.SSLContext) -> bool:
+        """Go on with speaking TLS; return whether that is agreed on.
+
+        Raises:
+            LoadError: it cannot be.
+        """
+        try:
+            writes = connection.shake_hands(context, self._place.host)
+        except OSError as error:
+            raise self._refused(error) from error
+        if writes is not None:
+            self._epoll.modify(connection.fd, _OUT if writes else _IN)
+        return writes is None
 
     def _push(self, connection: _Connection, message: Message) -> None:
         try:
@@ -355,15 +388,16 @@ class _Connection:
 
     __slots__ = (
         "answer", "began", "busy", "connected", "fd", "first", "fresh", "left", "planned",
-        "push", "receive", "rest", "sent", "slot", "sock", "waiting",
+        "push", "receive", "rest", "secure", "sent", "slot", "sock", "waiting",
     )  # fmt: skip
 
     def __init__(self, slot: int, sock: socket.socket) -> None:
         self.slot = slot
         self.sock = sock
         self.fd = sock.fileno()
-        self.push = sock.send
-        self.receive = sock.recv_into
+        self.push: Callable[[bytes | memoryview], int] = sock.send
+        self.receive: Callable[[bytearray], int] = sock.recv_into
+        self.secure: SecureSocket | None = None
         self.connected = False
         self.busy = False
         #: nothing of the next answer has come yet
@@ -374,3 +408,11 @@ class _Connection:
         self.answer: Answer | None = None
         self.rest: memoryview | None = None
         self.waiting: Message | None = None
+
+    def shake_hands(self, context: ssl.SSLContext, host: str) -> bool | None:
+        """Begin to speak TLS, or go on; see ``SecureSocket.shake_hands``."""
+        if self.secure is None:
+            self.secure = SecureSocket(self.sock, context, host)
+            self.sock, self.push = self.secure.socket, self.secure.send
+            self.receive = self.secure.recv_into
+        return self.secure.shake_hands()

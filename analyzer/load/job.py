@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from analyzer.load.arrivals import Schedule, Staircase
     from analyzer.load.client import Message
     from analyzer.load.sequences import SequencePlan, Step
+    from analyzer.tls import Tls
 
 _LENGTH = struct.Struct("<I")
 STOP = "stop"
@@ -59,6 +60,7 @@ class Job:
     streaming: bool = False
     compression: str = "none"
     headers: tuple[tuple[str, str], ...] = ()
+    tls: Tls | None = None
 
 
 def job_frame(job: Job) -> bytes:

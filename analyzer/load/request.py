@@ -14,7 +14,7 @@ import orjson
 from analyzer.errors import LoadError
 from analyzer.load.http2.grpc import prefixed
 from engine.errors import InvalidArgument
-from engine.v2 import grpc, http
+from engine.v2 import coding, grpc, http
 from engine.v2.call import Infer
 from engine.v2.grpc_stream import EMPTY_FINAL
 from engine.v2.message import render_request
@@ -27,15 +27,19 @@ def http_message(
     *,
     headers: Iterable[tuple[str, str]] = (),
     as_json: bool = False,
+    compression: str = "none",
 ) -> bytes:
     """Return a whole HTTP/1.1 message to ``address`` (host:port), with ``headers`` added.
 
-    Inputs are bytes behind the JSON, or with ``as_json`` numbers and texts in it.
+    Inputs are bytes behind the JSON, or with ``as_json`` numbers and texts in it. With a
+    ``compression`` the answer may be compressed as well.
 
     Raises:
         LoadError: JSON cannot carry an input's elements.
     """
     message = _json_message(call) if as_json else http.render_request(call)
+    if compression != "none":
+        message = _compressed(message, compression)
     headers = (
         ("Host", address),
         *message.headers,
@@ -59,6 +63,12 @@ def grpc_message(call: Infer, *, compression: str = "none", streaming: bool = Fa
         call = replace(call, request=replace(call.request, parameters=parameters))
     _, message = grpc.render_request(call)
     return prefixed(message.SerializeToString(), compression)
+
+
+def _compressed(message: http.HttpMessage, compression: str) -> http.HttpMessage:
+    coded = (("Content-Encoding", compression), ("Accept-Encoding", compression))
+    body = coding.compress((message.body,), compression)
+    return replace(message, headers=(*message.headers, *coded), body=body)
 
 
 def _json_message(call: Infer) -> http.HttpMessage:

@@ -14,6 +14,7 @@ from analyzer import v2client
 from analyzer.errors import LoadError
 from analyzer.load.arrivals import Schedule, Staircase, slots_of
 from analyzer.load.checked import sealed
+from analyzer.load.http2.grpc import COMPRESSIONS
 from analyzer.load.job import Job, Supply
 from analyzer.load.regions import Regions
 from analyzer.load.request import grpc_message, http_message
@@ -56,7 +57,7 @@ def jobs_of(
     """Divide a run among so many senders, or fewer where there is not enough for each.
 
     Raises:
-        LoadError: there is no such protocol, or no address for it.
+        LoadError: there is no such protocol or compression, or no address for it.
     """
     host, port = _address(endpoint, load)
     stairs = plan if isinstance(plan, Staircase) else None
@@ -82,6 +83,7 @@ def jobs_of(
         streaming=load.streaming,
         compression=load.compression,
         headers=load.headers,
+        tls=endpoint.tls,
         seed=load.seed,
     )
     return tuple(
@@ -137,6 +139,9 @@ def is_local(endpoint: Endpoint) -> bool:
 
 
 def _address(endpoint: Endpoint, load: LoadSpec) -> tuple[str, int]:
+    if load.compression not in COMPRESSIONS:
+        known = ", ".join(COMPRESSIONS)
+        raise LoadError(f"no compression {load.compression!r}; there are: {known}")
     match load.protocol:
         case "http":
             return v2client.split(endpoint.http)
@@ -169,7 +174,11 @@ def _speller(
         )
     as_json = load.input_tensor_format == "json" and regions is None
     return lambda item, one: http_message(
-        endpoint.http, call(item, one), headers=load.headers, as_json=as_json
+        endpoint.http,
+        call(item, one),
+        headers=load.headers,
+        as_json=as_json,
+        compression=compression,
     )
 
 
@@ -182,6 +191,10 @@ def _supply(endpoint: Endpoint, item: Item, load: LoadSpec, regions: Regions | N
             answers = zip(plain, item.expected, item.places, strict=True)
             plain = tuple(sealed(*each) for each in answers)
         return Supply(weight=item.weight, messages=plain)
+    if load.compression != "none" and load.protocol == "http":
+        raise LoadError(
+            "the requests of sequences are not compressed over HTTP: use gRPC, or no compression"
+        )
     # What is compressed cannot be changed: it is compressed when the id is in it.
     spell = _speller(endpoint, load, regions, "none")
     known = zip(item.expected, item.places, strict=True) if item.expected else repeat(((), ""))

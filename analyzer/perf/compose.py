@@ -26,7 +26,7 @@ from analyzer.measure.span import Span
 from analyzer.perf import csv_text, text
 from analyzer.perf.export import profile_export
 from analyzer.perf.live import Terminal
-from analyzer.perf.options import Mode, PerfOptions, Tls
+from analyzer.perf.options import Mode, PerfOptions
 from analyzer.perf.promise import Hunt
 from analyzer.perf.runs import Aside, Found, Kind, Runs, intervals_of
 from analyzer.perf.subject import Subject, find
@@ -231,9 +231,6 @@ def _check(options: PerfOptions, subject: Subject) -> None:
         )
     if subject.sequences and options.batch_size > 1:
         raise UsageError(f"{model} keeps sequences: expected -b 1, found {options.batch_size}")
-    for asked, what in ((options.tls != Tls(), "TLS (--ssl-...)"),):
-        if asked:
-            raise UsageError(f"{what} is understood, and left to a later version")
     start, end = options.sequences.ids
     most = options.range.end if options.mode is Mode.CONCURRENCY else options.sequences.at_once
     if subject.sequences and end is not None and end - start < most:

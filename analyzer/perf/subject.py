@@ -13,6 +13,7 @@ from analyzer import v2client
 from analyzer.errors import LaunchError, UsageError
 from analyzer.launcher import Endpoint
 from analyzer.load.inputs.fields import takes
+from analyzer.tls import Tls
 
 if TYPE_CHECKING:
     from analyzer.load.inputs.fields import Takes
@@ -82,19 +83,40 @@ def endpoint_of(options: PerfOptions) -> Endpoint:
 
     Raises:
         LaunchError: that is no address.
-        UsageError: it asks for TLS.
+        UsageError: a certificate or a key is in a form that is not read.
     """
     url = options.url
-    if url.startswith(("https://", "grpcs://")):
-        raise UsageError(f"-u {url}: TLS is understood, and left to a later version")
+    tls = _tls(options)
     address = url.partition("//")[2] if "//" in url else url
     address = address.rstrip("/")
     if not address.rpartition(":")[2].isdecimal() or address.endswith("]"):
         address = f"{address}:{DEFAULT_PORTS[options.protocol]}"
     if options.protocol == "grpc":
-        return Endpoint("", grpc=address)
+        return Endpoint("", grpc=address, tls=tls)
     host, port = v2client.split(address)
-    return Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls=tls)
+
+
+def _tls(options: PerfOptions) -> Tls | None:
+    """Return how the server is spoken to in secret, if it is: as the address or a flag says."""
+    asked = options.tls
+    secret = options.url.startswith(("https://", "grpcs://"))
+    if options.protocol == "grpc":
+        secret = secret or asked.grpc
+    if not secret:
+        return None
+    if "DER" in {asked.key_type, asked.chain_type}:
+        raise UsageError(
+            "--ssl-https-...-type: certificates and keys are read as PEM; "
+            "convert them by `openssl x509` or `openssl pkey`, with -inform DER"
+        )
+    return Tls(
+        verify_peer=asked.verify_peer,
+        verify_host=asked.verify_host,
+        ca_file=str(asked.root or ""),
+        cert_file=str(asked.chain or ""),
+        key_file=str(asked.key or ""),
+    )
 
 
 def _steps(endpoint: Endpoint, config: ModelConfig | None) -> tuple[tuple[str, str], ...]:

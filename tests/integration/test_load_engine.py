@@ -214,9 +214,16 @@ def test_too_narrow_a_range_of_ids_is_said(server: Ports) -> None:
         load(server, running_sum((1,)), concurrency=8, sequence_id_range="1:5")
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("compression", ["gzip", "deflate"])
-def test_compressed_requests_are_read(server: Ports, compression: str) -> None:
-    load(server, quick(8), compression=compression, concurrency=2)
+def test_compressed_requests_are_read(server: Ports, compression: str, protocol: str) -> None:
+    load(server, quick(64), compression=compression, protocol=protocol, concurrency=2)
+
+
+def test_headers_and_a_refusal_go_with_compression(server: Ports) -> None:
+    spec = {"compression": "gzip", "protocol": "http", "headers": (("X-Whose", "ours"),)}
+    with pytest.raises(LoadError, match="batch-size must be <= 64 for 'identity'"):
+        load(server, quick(65), **spec)
 
 
 def test_large_messages_go_through_the_windows_both_ways(server: Ports) -> None:

@@ -107,7 +107,11 @@ def test_the_command_line_of_perf_analyzer_runs_unchanged(http: str, tmp_path: P
         (["--concurrency-range", "0"], 3, "--concurrency-range: expected a start above 0"),
         (["--no-such-flag"], 3, "No such option"),
         (["-m", "nobody"], 99, "there are: add_sub, ensemble, identity, "),
-        (["-u", "https://localhost:1"], 3, "TLS is understood, and left to a later version"),
+        (
+            ["-u", "https://localhost:1", "--ssl-https-private-key-type", "DER"],
+            3,
+            "certificates and keys are read as PEM",
+        ),
         (["-u", "127.0.0.1:1"], 99, "no answer from http://127.0.0.1:1"),
     ],
 )
