@@ -17,6 +17,7 @@ from tritonclient.http import InferenceServerClient
 
 from analyzer.errors import LoadError
 from analyzer.launcher import Endpoint
+from analyzer.load.arrivals import Staircase
 from analyzer.load.driver import Driven, run
 from analyzer.load.workload import Item, Workload
 from analyzer.record.row import LoadSpec
@@ -80,6 +81,19 @@ def test_each_response_of_a_decoupled_model_is_seen(server: Ports) -> None:
         assert times == sorted(times)
         if times:
             assert [record["first"], record["last"]] == [times[0], times[-1]]
+
+
+def test_periods_are_counted_in_responses(server: Ports) -> None:
+    spec = LoadSpec(protocol="grpc", rule="count", request_count=40, streaming=True)
+    stairs = Staircase(1, end=3, step=1, period=10)
+    driven = run(endpoint(server), Workload((repeated(5),)), spec, stairs)
+    array = driven.records.array
+    flying = [int(((array["began"] < at) & (array["last"] >= at)).sum()) for at in array["last"]]
+    assert driven.failed == 0
+    # Ten responses of one, that is two requests; then twenty of two, that is four.
+    assert set(flying[:2]) == {1}
+    assert max(flying[:6]) <= 2
+    assert max(flying) == 3
 
 
 def test_a_model_that_answers_once_streams_too(server: Ports) -> None:

@@ -38,9 +38,10 @@ class GrpcServer:
 
 
 @contextmanager
-def running_grpc(answering: GrpcServer) -> Iterator[GrpcServer]:
+def running_grpc(answering: GrpcServer, **options: int) -> Iterator[GrpcServer]:
     # One thread, so that the counts need no lock.
-    answering.server = grpc.server(ThreadPoolExecutor(1))
+    told = [(f"grpc.{name}", value) for name, value in options.items()]
+    answering.server = grpc.server(ThreadPoolExecutor(1), options=told)
     answering.server.add_generic_rpc_handlers((answering,))
     answering.port = answering.server.add_insecure_port("127.0.0.1:0")
     answering.server.start()

@@ -84,6 +84,21 @@ def test_failures_are_counted_and_quoted_with_their_status(
     assert driven.first_error == "gRPC INVALID_ARGUMENT: the model ate it"
 
 
+def test_where_a_connection_takes_few_requests_more_are_opened(http: V2Server) -> None:
+    with running_grpc(GrpcServer(), max_concurrent_streams=3) as server:
+        driven = load(http, server.port, rule="count", request_count=200)
+        assert (driven.requests, driven.failed, server.requests) == (200, 0, 200)
+
+
+def test_connections_that_the_server_ends_are_opened_anew(http: V2Server) -> None:
+    # Each is told to go after 0.1 s, and closed a little later.
+    ages = {"max_connection_age_ms": 100, "max_connection_age_grace_ms": 1000}
+    with running_grpc(GrpcServer(), **ages) as server:
+        driven = load(http, server.port, rule="precision", max_seconds=1.0, latency_precision=0.0)
+        assert driven.failed == 0
+        assert driven.seconds > 0.5
+
+
 def test_that_nothing_listens_is_known_at_once(http: V2Server) -> None:
     with pytest.raises(LoadError, match=r"cannot connect to 127\.0\.0\.1:1 by gRPC"):
         load(http, 1)
