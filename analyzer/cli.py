@@ -8,7 +8,8 @@ of it takes two seconds.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 
 from analyzer import __version__
+from analyzer.config.argv import with_options
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.interruption import INTERRUPTED
 from analyzer.perf import argv
@@ -244,7 +246,6 @@ Spread = Annotated[
         LOAD,
         "Spread of three windows that counts as stable. (default: 10)",
         "--stability-percentage",
-        "-s",
         metavar="PERCENT",
     ),
 ]
@@ -288,6 +289,7 @@ Monitoring = Annotated[
         SERVER,
         "Seconds between two readings of a remote server's metrics. (default: 1)",
         "--monitoring-interval",
+        "-i",
         metavar="SECONDS",
     ),
 ]
@@ -301,6 +303,7 @@ Number = float | None
     epilog="Example: analyze profile --model resnet50 --latency-budget 200",
     short_help="Sweep configurations of a model; report and keep the best.",
 )
+@with_options()
 def profile(
     profile_models: Models = None,
     config_file: ConfigFile = None,
@@ -340,6 +343,7 @@ def profile(
     triton_grpc_endpoint: Grpc = None,
     triton_metrics_url: MetricsUrl = None,
     monitoring_interval: Monitoring = None,
+    **more: Any,  # noqa: ANN401 - each option has its own type
 ) -> None:
     """Serve variants of a model's configuration, load-test each, and keep the best.
 
@@ -348,13 +352,51 @@ def profile(
     finishes the running measurement first.
     """
     # The parameters are named after the options' keys, so what was given is what is here.
-    given = {key: value for key, value in locals().items() if value and key != "config_file"}
+    given = {**locals(), **more}
+    del given["more"], given["config_file"]
     from analyzer import compose  # noqa: PLC0415 - see above
-    from analyzer.config.load import load_options  # noqa: PLC0415 - see above
 
-    if profile_models:
-        given["profile_models"] = ",".join(profile_models)
-    _leave(lambda: compose.profile(load_options(config_file, given), _output()))
+    def run() -> int:
+        output = _output()
+        return compose.profile(compose.resolve(config_file, _set(given), output), output)
+
+    _leave(run)
+
+
+def _set(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was set, models in one text."""
+    found = {key: value for key, value in given.items() if value}
+    if "profile_models" in found:
+        found["profile_models"] = ",".join(found["profile_models"])
+    return found
+
+
+class Form(Enum):
+    """How a configuration is printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+@app.command(
+    "config",
+    epilog="Example: analyze config perf.yaml --format json",
+    short_help="Print what a YAML file means, and where each value comes from.",
+)
+@with_options(profile, without=("config_file", "fresh"))
+def resolved(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The YAML file.")],
+    form: Annotated[Form, typer.Option("--format", help="How it is printed.")] = Form.YAML,
+    **given: Any,  # noqa: ANN401 - each option has its own type
+) -> None:
+    """Print every option of a profile with its value and its source: default, FILE:line or flag.
+
+    Every mistake in the file is told with its line, and ends in exit code 2. Flags are those of
+    `analyze profile`.
+    """
+    from analyzer import compose  # noqa: PLC0415 - see above
+
+    _leave(lambda: compose.show_config(file, _set(given), _output(), json=form is Form.JSON))
 
 
 @app.command(

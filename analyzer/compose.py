@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from analyzer import report as reports
 from analyzer import results, strategy, v2client, variant, workspace
+from analyzer.config import load, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
 from analyzer.interruption import INTERRUPTED, interruption
@@ -37,9 +38,9 @@ from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
 from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
-from analyzer.space import CONCURRENCY, Axis, Candidate, Space
+from analyzer.space import CONCURRENCY, Axis, Candidate
 from analyzer.stages import Campaign, Plan, Skipped
-from analyzer.terminal import Display, closing_words, say_commands, say_skipped
+from analyzer.terminal import Display, closing_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
@@ -47,6 +48,34 @@ from engine.v2.call import ModelDescription
 
 #: what load curves and verification may take, as shares of the search's time
 CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
+
+
+def resolve(
+    file: Path | None, flags: Mapping[str, Any], console: Console
+) -> tuple[ProfileOptions, ...]:
+    """Read the options of every model from a file and flags; say what has no effect.
+
+    Raises:
+        UsageError: every problem found, a line each.
+    """
+    found = load.resolve(file, flags, strategy.known())
+    for warning in found.warnings:
+        console.print(f"Warning: {warning}", style="yellow", highlight=False, markup=False)
+    return load.options_of(found)
+
+
+def show_config(file: Path, flags: Mapping[str, Any], console: Console, *, json: bool) -> int:
+    """Print a file's configuration with the source of each value; return the exit code.
+
+    Raises:
+        UsageError: every problem found, a line each.
+    """
+    found = load.resolve(file, flags, strategy.known())
+    if json:
+        console.print(show.as_json(found), highlight=False, markup=False, soft_wrap=True)
+    else:
+        say_config(console, show.lines(found))
+    return 0
 
 
 def profile(every: Sequence[ProfileOptions], console: Console) -> int:
@@ -143,10 +172,13 @@ class _Profile:
         campaign = self._campaign(base, journal.head.machine)
         for row in rows:
             campaign.tell(row)
-        load = self._load()
-        with Display(self._console, campaign, self._options.model, load.batch_size) as display:
+        spec = self._load()
+        with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
             gauge = self._gauge(display)
-            bench = Bench(base=base, launcher=launcher, gauge=gauge, load=load, rows=rows)
+            bench = Bench(
+                base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows,
+                as_found=not self._options.cpu_only,
+            )  # fmt: skip
             run(campaign, bench, journal, stop, display)
         return campaign
 
@@ -174,6 +206,7 @@ class _Profile:
             "protocol": options.protocol,
             **_rule(options),
             "input_data": ",".join(options.input_data),
+            **_server(options),
         }
         if not set(options.input_data) <= set(KINDS):
             files = [Path(source) for source in options.input_data]
@@ -228,6 +261,7 @@ class _Profile:
             repository_of,
             log_dir=place.logs,
             server_flags=options.server_flags,
+            environment=_environment(options),
             startup_timeout_s=options.startup_timeout_s,
         )
 
@@ -239,7 +273,8 @@ class _Profile:
                 return convert.loads(row.config, f"{self._place.journal}: row {row.number}")
         with self._console.status("Starting the server with the default configuration ..."):
             endpoint = launcher.serve(self._options.model, None, variant=name)
-            return v2client.model_config(endpoint, self._options.model)
+            base = v2client.model_config(endpoint, self._options.model)
+        return variant.on_cpu(base) if self._options.cpu_only else base
 
     def _check_inputs(self, base: ModelConfig) -> None:
         """Check that what requests are to carry fits the model, before anything is measured.
@@ -264,16 +299,18 @@ class _Profile:
         cores = int(machine["cores"])
         # Models are placed on whole GPUs: CUDA shows a process one MIG instance of each at most.
         whole = {gpu.get("whole") or gpu["uuid"] for gpu in machine.get("gpus", ())}
-        host = variant.Machine(cores=cores, gpus=len(whole))
-        room = variant.space(base, host, options.limits)
+        gpus = 0 if options.cpu_only else len(options.gpus or whole)
+        host = variant.Machine(cores=cores, gpus=gpus)
+        choices = options.parameters or (() if options.search_disabled else None)
         if options.launch_mode is LaunchMode.REMOTE and not self._controls_models():
-            room = Space(tuple(each for each in room.dimensions if each.axis is Axis.LOAD))
+            choices = ()
+        room = variant.space(base, host, options.limits, choices)
         loads = [int(value) for each in room.dimensions if each.axis is Axis.LOAD
                  for value in each.values]  # fmt: skip
         first = [load for load in (1, 2 * cores) if load in loads] or loads[:1]
         plan = Plan(
             default=tuple(Candidate.of(**{CONCURRENCY: load}) for load in first),
-            curve=tuple(loads),
+            curve=() if options.curves_disabled else tuple(loads),
             verify_pairs=options.verify_pairs,
             search_seconds=options.search_seconds,
             curve_seconds=options.search_seconds * CURVE_SHARE,
@@ -285,6 +322,8 @@ class _Profile:
     def _controls_models(self) -> bool:
         """Whether the remote server loads and unloads models when told to."""
         http = self._options.http_endpoint
+        if self._options.reload_disabled:
+            return False
         if remote.controls_models(http):
             return True
         self._console.print(
@@ -297,7 +336,7 @@ class _Profile:
 
     def _load(self) -> LoadSpec:
         options = self._options
-        return LoadSpec(
+        usual = LoadSpec(
             protocol=options.protocol,
             batch_size=options.limits.batch_size,
             window_seconds=options.window_seconds,
@@ -312,6 +351,7 @@ class _Profile:
             max_seconds=options.max_seconds,
             senders=options.senders,
         )
+        return replace(usual, **options.load)
 
     def _watch(self, endpoint: Endpoint) -> Watch | PageWatch:
         """Watch the server's processes and machine; one elsewhere by its metrics page."""
@@ -386,8 +426,36 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
         "seed": options.seed,
         "grpc_endpoint": options.grpc_endpoint,
         "metrics_url": options.metrics_url,
+        **_searched(options),
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
+
+
+def _searched(options: ProfileOptions) -> dict[str, Any]:
+    """Return what was searched in place of the usual."""
+    every = {each.name: list(each.values) for each in options.parameters}
+    return {"parameters": every} if every else {}
+
+
+def _environment(options: ProfileOptions) -> dict[str, str]:
+    """Return the variables of a server: the user's, and which GPUs it may see."""
+    seen = {"CUDA_VISIBLE_DEVICES": ",".join(options.gpus)} if options.gpus else {}
+    return {**seen, **options.environment}
+
+
+def _server(options: ProfileOptions) -> dict[str, Any]:
+    """Return what else was asked of server and load client, and makes rows comparable."""
+    asked: dict[str, Any] = {
+        "cpu_only": options.cpu_only,
+        "server_flags": list(options.server_flags),
+        "environment": _environment(options),
+        "load": {name: _plain(value) for name, value in options.load.items()},
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def _plain(value: object) -> object:
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _rule(options: ProfileOptions) -> dict[str, Any]:

@@ -70,10 +70,12 @@ class Bench:
         gauge: Gauge,
         load: LoadSpec,
         rows: Iterable[Row] = (),
+        as_found: bool = True,
     ) -> None:
         """Prepare to measure variants of ``base`` under loads made from ``load``.
 
-        ``rows`` are those measured before: names of variants and numbers go on from them.
+        ``as_found``: ``base`` is the model as its repository has it. ``rows`` are those measured
+        before: names of variants and numbers go on from them.
         """
         self._base = base
         self._launcher = launcher
@@ -81,6 +83,7 @@ class Bench:
         self._load = load
         self._default_digest = variant.digest(base)
         self._names = {self._default_digest: f"{base.name}_config_default"}
+        self._as_found = as_found
         self._number = 0
         self._served: tuple[str, Endpoint] | None = None
         for row in rows:
@@ -156,7 +159,8 @@ class Bench:
         if self._served is not None and self._served[0] == row.digest and not fresh:
             return self._served[1]
         self._served = None
-        asked = None if row.digest == self._default_digest else config
+        as_found = self._as_found and row.digest == self._default_digest
+        asked = None if as_found else config
         endpoint = self._launcher.serve(self._base.name, asked, variant=row.variant)
         self._served = (row.digest, endpoint)
         return endpoint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from analyzer.config import show
+from analyzer.config.show import Line
 from analyzer.load.window import WindowSample
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.goal import Goal
@@ -34,7 +36,7 @@ from analyzer.space import (
     Candidate,
 )
 from analyzer.stages import Campaign, Skipped, Stage, untried
-from analyzer.variant import NO_BATCHING
+from analyzer.variant import NO_BATCHING, chosen_fields
 from analyzer.workspace import Workspace
 
 #: how many finished measurements the live display keeps in view
@@ -209,6 +211,21 @@ def say_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
+def say_config(console: Console, lines: Sequence[Line]) -> None:
+    """Print a configuration; in a terminal sources are dim and headings stand apart."""
+    for at, (line, spelt) in enumerate(
+        zip(lines, show.text(tuple(lines)).split("\n"), strict=True)
+    ):
+        style = "dim" if line.source.startswith(show.DEFAULT) else "bold" if line.heading else ""
+        if line.heading and at and console.is_terminal:
+            console.print()
+        text, found, source = spelt.partition("  # ") if line.source else (spelt, "", "")
+        console.print(
+            Text.assemble((text, style), (f"{found}{source}", style or "dim")),
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
 def say_commands(console: Console, place: Workspace, model: str, *, local: bool) -> None:
     """Print where the report is, and the command that serves the winner."""
     target = model if place.root == Path("results") / model else str(place.root)
@@ -264,6 +281,7 @@ def _settings(row: Row) -> str:
         settings.get(MAX_BATCH_SIZE),
         delay,
         settings.get(INTRA_OP_THREADS),
+        chosen_fields(row.trial.candidate),
     )
 
 
@@ -274,10 +292,13 @@ def _changes(candidate: Candidate) -> str:
         candidate.get(MAX_BATCH_SIZE),
         candidate.get(QUEUE_DELAY),
         candidate.get(INTRA_OP_THREADS),
+        chosen_fields(candidate),
     )
 
 
-def _words(instances: object, largest: object, delay: object, threads: object) -> str:
+def _words(
+    instances: object, largest: object, delay: object, threads: object, fields: Mapping[str, str]
+) -> str:
     """Say settings in a few words; what is None goes unsaid."""
     parts = []
     if instances:
@@ -288,6 +309,7 @@ def _words(instances: object, largest: object, delay: object, threads: object) -
         parts.append("no batching" if delay == NO_BATCHING else f"batching delay {delay} us")
     if threads is not None:
         parts.append(f"threads {threads}")
+    parts += [f"{name} {value}" for name, value in fields.items()]
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +35,7 @@ from analyzer.space import (
     Space,
     Value,
 )
+from engine.errors import ConfigError
 from engine.modelconfig import convert
 from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
 
@@ -41,6 +43,11 @@ NO_BATCHING = -1
 #: Model Analyzer's bounds
 _MOST_INSTANCES, _LARGEST_BATCH, _MOST_CONCURRENCY = 5, 128, 1024
 _DELAYS_US = (NO_BATCHING, 0, 100, 500, 2000)
+#: the dimensions that have a meaning of their own; any other is a field of the configuration
+_USUAL = frozenset(
+    {INSTANCE_COUNT, MAX_BATCH_SIZE, QUEUE_DELAY, INTRA_OP_THREADS, CONCURRENCY, BATCH_SIZE}
+)
+_MAPS = frozenset({"parameters", "metric_tags", "cc_model_filenames"})
 #: how many threads may share a core before a setting is not worth a measurement
 _CROWD = 2
 
@@ -53,14 +60,24 @@ class Machine:
     gpus: int = 0
 
 
-def space(base: ModelConfig, machine: Machine, limits: Limits) -> Space:
+def space(
+    base: ModelConfig,
+    machine: Machine,
+    limits: Limits,
+    choices: tuple[Dimension, ...] | None = None,
+) -> Space:
     """Return what can be tried for a model, the load axis last.
 
+    ``choices`` are settings to try in place of the usual ones; () varies the load alone.
+
     Raises:
-        UsageError: a lower bound is above its upper bound.
+        UsageError: a lower bound is above its upper bound, or a choice does not fit the model.
     """
     dimensions: list[Dimension] = []
-    if not base.is_ensemble:
+    if choices is not None:
+        _check_choices(base, choices)
+        dimensions += choices
+    elif not base.is_ensemble:
         dimensions.append(_instances(base, machine, limits))
         if _reads_threads(base) and not _on_gpu(base, machine):
             threads = limits.intra_op_threads or _doubling(1, machine.cores, exact_end=True)
@@ -112,6 +129,7 @@ def reason_not_possible(candidate: Candidate, cores: int | None = None) -> str |
 def make(candidate: Candidate, base: ModelConfig) -> ModelConfig:
     """Return ``base`` with the candidate's settings; its load dimensions change nothing."""
     candidate = canonical(candidate)
+    base = _overlaid(base, candidate)
     config = _without_default_sizes(base) if candidate.get(MAX_BATCH_SIZE) is not None else base
     if (count := _whole(candidate, INSTANCE_COUNT)) is not None:
         config = replace(config, instance_group=_groups(config, count))
@@ -124,6 +142,18 @@ def make(candidate: Candidate, base: ModelConfig) -> ModelConfig:
     if largest is not None or delay is not None:
         config = replace(config, dynamic_batching=_batcher(config, delay))
     return config
+
+
+def on_cpu(base: ModelConfig) -> ModelConfig:
+    """Return ``base`` with every instance on the CPU."""
+    groups = base.instance_group or (InstanceGroup(count=1),)
+    kind = InstanceKind.KIND_CPU
+    return replace(base, instance_group=tuple(replace(each, kind=kind, gpus=()) for each in groups))
+
+
+def chosen_fields(candidate: Candidate) -> Mapping[str, str]:
+    """Return what a candidate sets besides the usual dimensions: fields, as JSON."""
+    return {name: str(value) for name, value in candidate.items if name not in _USUAL}
 
 
 def onto(own: ModelConfig, winner: ModelConfig) -> ModelConfig:
@@ -179,6 +209,35 @@ def settings(config: ModelConfig) -> Mapping[str, Any]:
         INTRA_OP_THREADS: int(threads) if threads.isdecimal() else None,
         "backend": config.backend or config.platform,
     }
+
+
+def _check_choices(base: ModelConfig, choices: tuple[Dimension, ...]) -> None:
+    """Raise UsageError if a value to try cannot be in this model's configuration."""
+    wrong: dict[str, None] = {}
+    for each in choices:
+        for value in each.values:
+            try:
+                _overlaid(base, Candidate.of(**{each.name: value}))
+            except ConfigError as error:
+                wrong |= {f"model_config_parameters: {one.what}": None for one in error.problems}
+    if wrong:
+        raise UsageError("\n".join(wrong))
+
+
+def _overlaid(base: ModelConfig, candidate: Candidate) -> ModelConfig:
+    """Return ``base`` with the fields a candidate sets as JSON: maps are added to, others replaced.
+
+    Raises:
+        ConfigError: the fields exclude what the model has.
+    """
+    fields = chosen_fields(candidate)
+    if not fields:
+        return base
+    plain = convert.to_json(base)
+    for name, text in fields.items():
+        value = json.loads(text)
+        plain[name] = {**plain.get(name, {}), **value} if name in _MAPS else value
+    return convert.from_json(plain, base.name)
 
 
 def _instances(base: ModelConfig, machine: Machine, limits: Limits) -> Dimension:

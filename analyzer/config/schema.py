@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
-from analyzer.space import Limits
+from analyzer.space import Dimension, Limits
 
 
 class LaunchMode(Enum):
@@ -29,6 +30,11 @@ class ProfileOptions:
     "random", "zero", or paths. ``shapes`` gives input shapes by name, without the batch dimension,
     where the model leaves them open. ``metrics_url`` is where a remote server's metrics are (None:
     at its host's port 8002), read every ``monitoring_seconds``.
+
+    ``parameters`` are the settings to try in place of the usual ones, and ``search_disabled``
+    leaves settings out of the search otherwise. ``curves_disabled`` leaves out the load curves,
+    ``reload_disabled`` whatever has a remote server load models. ``load`` has fields of
+    ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment`` its variables.
     """
 
     model: str
@@ -60,5 +66,13 @@ class ProfileOptions:
     metrics_url: str | None = None
     monitoring_seconds: float = 1.0
     server_flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
+    cpu_only: bool = False
+    parameters: tuple[Dimension, ...] = ()
+    search_disabled: bool = False
+    curves_disabled: bool = False
+    reload_disabled: bool = False
+    load: Mapping[str, Any] = field(default_factory=dict)
     startup_timeout_s: float = 120.0
     fresh: bool = False

@@ -1,18 +1,73 @@
 """How one option's value is read, whether it came from YAML or from the command line. Pure.
 
 Each function takes a plain value and returns the typed one, or raises ValueError with what
-was expected. Lists take Model Analyzer's forms: ``1,2,4``, ``start:stop:step``, a YAML list,
-``{start, stop, step}`` (stop included), or a single value.
+was expected; ``Wrong`` where several parts are, each with the way to it. Lists take Model
+Analyzer's forms: ``1,2,4``, ``start:stop:step``, a YAML list, ``{start, stop, step}`` (stop
+included), or a single value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from analyzer.metrics import BY_TAG
+
 Parse = Callable[[object], Any]
+#: the way to a part of a value: keys and positions
+Way = tuple[str | int, ...]
+
+_TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
+#: metrics that Model Analyzer has of language models alone
+_LANGUAGE = ("output_token_throughput", "inter_token_latency_", "time_to_first_token_")
+
+
+class Wrong(ValueError):
+    """Parts of a value that cannot be, each with the way to it."""
+
+    def __init__(self, found: Sequence[tuple[Way, str]]) -> None:
+        said = (": ".join(filter(None, (".".join(map(str, way)), what))) for way, what in found)
+        super().__init__("; ".join(said))
+        self.found = tuple(found)
+
+
+class Parts:
+    """Reads the parts of one value, so that all that is wrong with them is said at once."""
+
+    def __init__(self) -> None:
+        self.wrong: list[tuple[Way, str]] = []
+
+    def read(self, key: str | int, parse: Parse, value: object) -> Any:  # noqa: ANN401 - of any type
+        """Read the part under ``key``; None where it is wrong."""
+        try:
+            return parse(value)
+        except Wrong as error:
+            self.wrong += [((key, *way), what) for way, what in error.found]
+        except ValueError as error:
+            self.wrong.append(((key,), str(error)))
+        return None
+
+    def check(self) -> None:
+        """Raise Wrong if a part was."""
+        if self.wrong:
+            raise Wrong(self.wrong)
+
+
+def switch(value: object) -> bool:
+    """Take true or false."""
+    word = str(value).strip().lower()
+    if isinstance(value, bool | int | str) and word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise ValueError(f"expected true or false, found {value!r}")
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """Say what an unknown word may have meant; "" where nothing is like it."""
+    found = get_close_matches(word, known, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def text(value: object) -> str:
@@ -41,6 +96,12 @@ def milliseconds(minimum: float) -> Parse:
     """Take milliseconds, perf_analyzer's unit, and return seconds."""
     parse = number(minimum)
     return lambda value: parse(value) / 1000
+
+
+def percent(value: object) -> float:
+    """Take per cent, and return a share."""
+    found: float = number()(value)
+    return found / 100
 
 
 def whole(minimum: int = 1) -> Parse:
@@ -107,6 +168,40 @@ def member(kind: type[Enum]) -> Parse:
     return lambda value: kind(words(value))
 
 
+def positive(value: object) -> float:
+    """Take a number above 0."""
+    found: float = number()(value)
+    if not found:
+        raise ValueError(f"expected more than 0, found {value!r}")
+    return found
+
+
+def numbers(value: object) -> tuple[float, ...]:
+    """Take numbers in the forms of a list."""
+    return tuple(float(each) for each in wholes()(value))
+
+
+def pairs(value: object) -> Mapping[str, str]:
+    """Take names with a text each: variables of an environment, labels."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected names and values, found {value!r}")
+    parts = Parts()
+    found = {str(name): parts.read(str(name), _word, each) for name, each in value.items()}
+    parts.check()
+    return found
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else text(value)
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Take names and values of whatever kind."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected names and values, found {value!r}")
+    return {str(name): each for name, each in value.items()}
+
+
 def paths(value: object) -> tuple[Path, ...]:
     """Take one path, or a list of them."""
     items = value if isinstance(value, list | tuple) else [value]
@@ -139,25 +234,58 @@ def single(minimum: int = 1) -> Parse:
     return parse
 
 
+def tag(name: object) -> str:
+    """Take the name of a metric, Model Analyzer's older ones too, and return its tag."""
+    if isinstance(name, str) and name in BY_TAG:
+        return BY_TAG[name].tag
+    if str(name).startswith(_LANGUAGE):
+        raise ValueError(f"{name} is measured of language models, which are not profiled here yet")
+    raise ValueError(f"no metric named {name!r}{near(str(name), list(BY_TAG)) or _metrics()}")
+
+
+def _metrics() -> str:
+    return f"; there are: {', '.join(BY_TAG)}"
+
+
 def objectives(value: object) -> Mapping[str, float] | tuple[str, ...]:
     """Take a list of tags (equal weights), or tags with weights: ``tag``, ``tag:weight``."""
+    parts = Parts()
     if isinstance(value, Mapping):
-        return {text(tag): number()(weight) for tag, weight in value.items()}
-    tags = names(value)
-    if any(":" in tag for tag in tags):
-        pairs = (tag.partition(":") for tag in tags)
-        return {tag: number()(weight or 1) for tag, _, weight in pairs}
-    return tags
+        weights = {name: parts.read(str(name), _weight, weight) for name, weight in value.items()}
+        tags = {parts.read(str(name), tag, name): weight for name, weight in weights.items()}
+        parts.check()
+        return tags
+    listed = names(value)
+    read = [(each, *each.partition(":")) for each in listed]
+    weighed = {
+        parts.read(at, tag, name): parts.read(at, _weight, weight or 1)
+        for at, (_, name, _, weight) in enumerate(read)
+    }
+    parts.check()
+    return weighed if any(":" in each for each in listed) else tuple(weighed)
+
+
+def _weight(value: object) -> float:
+    found: float = number()(value)
+    if not found:
+        raise ValueError("expected a weight above 0, found 0")
+    return found
 
 
 def constraints(value: object) -> Mapping[str, Mapping[str, float]]:
     """Take ``{tag: {min|max: number}}``, or texts such as ``perf_latency_p99<=50``."""
-    if isinstance(value, Mapping):
-        return {text(tag): _bounds(tag, bounds) for tag, bounds in value.items()}
+    parts = Parts()
     found: dict[str, dict[str, float]] = {}
-    for item in value if isinstance(value, list | tuple) else [value]:
-        tag, sign, bound = _comparison(text(item))
-        found.setdefault(tag, {})["max" if sign == "<=" else "min"] = number(float("-inf"))(bound)
+    if isinstance(value, Mapping):
+        for name, bounds in value.items():
+            key = parts.read(str(name), tag, name)
+            found[key] = parts.read(str(name), _bounds, bounds)
+    else:
+        for at, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+            name, sign, bound = parts.read(at, _comparison, item) or ("perf_throughput", "", 0)
+            end, key = ("max" if sign == "<=" else "min"), parts.read(at, tag, name)
+            found.setdefault(key, {})[end] = parts.read(at, _ANY_NUMBER, bound)
+    parts.check()
     return found
 
 
@@ -201,15 +329,29 @@ def shapes(value: object) -> Mapping[str, tuple[int, ...]]:
     return found
 
 
-def _comparison(comparison: str) -> tuple[str, str, str]:
+def shape_texts(found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Spell shapes as a file has them."""
+    return [f"{name}:{','.join(map(str, sizes))}" for name, sizes in found.items()]
+
+
+def _comparison(value: object) -> tuple[str, str, str]:
+    comparison = text(value)
     for sign in ("<=", ">="):
-        tag, found, bound = comparison.partition(sign)
+        name, found, bound = comparison.partition(sign)
         if found:
-            return tag.strip(), sign, bound.strip()
+            return name.strip(), sign, bound.strip()
     raise ValueError(f"expected TAG<=NUMBER or TAG>=NUMBER, found {comparison!r}")
 
 
-def _bounds(tag: str, bounds: object) -> Mapping[str, float]:
+def _bounds(bounds: object) -> Mapping[str, float]:
     if not isinstance(bounds, Mapping) or not bounds or set(bounds) - {"min", "max"}:
-        raise ValueError(f"{tag}: expected min or max with a number, found {bounds!r}")
-    return {str(end): number(float("-inf"))(bound) for end, bound in bounds.items()}
+        raise ValueError(f"expected min or max with a number, found {bounds!r}")
+    parts = Parts()
+    found = {str(end): parts.read(end, _ANY_NUMBER, bound) for end, bound in bounds.items()}
+    parts.check()
+    if found.get("min", 0) > found.get("max", float("inf")):
+        raise ValueError(f"min {found['min']:g} is above max {found['max']:g}")
+    return found
+
+
+_ANY_NUMBER = number(float("-inf"))

@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -49,12 +49,13 @@ kill -s KILL -- "-$kept" 2>/dev/null
 """
 
 
-def make(
+def make(  # noqa: PLR0913 - what a server is started with has as many parts
     repository_of: RepositoryOf,
     *,
     log_dir: Path,
     python: str = sys.executable,
     server_flags: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
     startup_timeout_s: float = 120.0,
     stop_timeout_s: float = 10.0,
 ) -> Launcher:
@@ -62,12 +63,15 @@ def make(
 
     ``repository_of(model, config, variant)`` writes a variant's model repository and returns
     its path. The server's output goes to ``log_dir``/server-<variant>.log. ``server_flags``
-    are passed to ``engine serve`` after the launcher's own. A server that does not end within
+    are passed to ``engine serve`` after the launcher's own, and ``environment`` is added to this
+    process's. A server that does not end within
     ``stop_timeout_s`` of SIGTERM is killed.
     """
-    command = (python, "-P", "-m", "engine", "serve")
     limits = _Limits(startup_timeout_s, stop_timeout_s)
-    return _LocalLauncher(repository_of, log_dir, command, tuple(server_flags), limits)
+    how = _Command(
+        (python, "-P", "-m", "engine", "serve"), tuple(server_flags), dict(environment or {})
+    )
+    return _LocalLauncher(repository_of, log_dir, how, limits)
 
 
 class _Limits(NamedTuple):
@@ -75,19 +79,21 @@ class _Limits(NamedTuple):
     stop_s: float
 
 
+class _Command(NamedTuple):
+    """How a server is started: what runs, the user's flags, the variables added."""
+
+    words: tuple[str, ...]
+    flags: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
 class _LocalLauncher:
     def __init__(
-        self,
-        repository_of: RepositoryOf,
-        log_dir: Path,
-        command: tuple[str, ...],
-        flags: tuple[str, ...],
-        limits: _Limits,
+        self, repository_of: RepositoryOf, log_dir: Path, command: _Command, limits: _Limits
     ) -> None:
         self._repository_of = repository_of
         self._log_dir = log_dir
         self._command = command
-        self._flags = flags
         self._limits = limits
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -148,10 +154,10 @@ class _LocalLauncher:
     def _start(self, repository: Path, ports_file: Path, variant: str) -> None:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         ports_file.unlink(missing_ok=True)
-        command = [*self._command, f"--model-repository={repository}"]
+        command = [*self._command.words, f"--model-repository={repository}"]
         for name in ("http", "grpc", "metrics"):
             command += [f"--{name}-port=0", f"--{name}-address={HOST}"]
-        command += [f"--ports-file={ports_file}", *self._flags]
+        command += [f"--ports-file={ports_file}", *self._command.flags]
         self._log = self._log_dir / f"server-{variant}.log"
         guard = self._guarded()
         with self._log.open("ab") as log:
@@ -163,9 +169,12 @@ class _LocalLauncher:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    env={**os.environ, **self._command.environment},
                 )
             except OSError as error:
-                raise LaunchError(f"cannot start {self._command[0]}: {error.strerror}") from error
+                raise LaunchError(
+                    f"cannot start {self._command.words[0]}: {error.strerror}"
+                ) from error
         _tell(guard, f"{self._server.pid}\n")
 
     def _guarded(self) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2
 
 from engine.errors import ConfigError, Problem
 from engine.modelconfig import messages, plain, textform
-from engine.modelconfig.findings import located
+from engine.modelconfig.findings import Finding, located
 from engine.modelconfig.locate import Path, Places
 from engine.modelconfig.schema import ModelConfig
 
@@ -107,6 +107,18 @@ def from_proto(message: Message, source: str = "the message") -> ModelConfig:
 def to_json(config: ModelConfig) -> dict[str, Any]:
     """Make the plain values of ``/config``, numbers and defaults as Triton writes them."""
     return plain.write(to_proto(config))
+
+
+def fields() -> Message:
+    """Return protobuf's description of the message: which fields there are, which repeat."""
+    return model_config_pb2.ModelConfig.DESCRIPTOR
+
+
+def misfits(values: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Say what of plain values fits no configuration, by the path of each field."""
+    message = model_config_pb2.ModelConfig()
+    findings = plain.fill(message, values)
+    return tuple(findings or messages.read(message)[1])
 
 
 def from_json(values: Mapping[str, Any], source: str) -> ModelConfig:

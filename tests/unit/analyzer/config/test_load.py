@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.config.load import KEYS, LATER, load_options
+from analyzer.config.load import load_options
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import UsageError
 
@@ -88,17 +88,16 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         "\n"
         "concurency: 4\n"
         "client_protocol: rest\n"
-        "perf_analyzer_path: /bin/pa\n"
+        "perf_analyzer_path: [pa]\n"
         "concurrency: {start: 5, stop: 2}\n"
     )
-    not_yet = "known from Model Analyzer, and not available in this version; remove it"
     assert errors(tmp_path, text, latency_budget="soon") == [
         "profile.yaml:2: batch_sizes: expected a whole number, found 'eight'",
         "profile.yaml:4: concurency: no such option; did you mean concurrency?",
         "profile.yaml:5: client_protocol: expected one of http, grpc; found 'rest'",
-        f"profile.yaml:6: perf_analyzer_path: {not_yet}",
+        "profile.yaml:6: perf_analyzer_path: expected a word, found ['pa']",
         "profile.yaml:7: concurrency: expected stop to be at least start, found 5 to 2",
-        "--latency-budget: latency_budget: expected a number, found 'soon'",
+        "--latency-budget: expected a number, found 'soon'",
     ]
 
 
@@ -109,7 +108,6 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         ("profile_models: [a\n", "not YAML"),
         ("", "no model to profile"),
         ("profile_models: [a, a]\n", "stands twice"),
-        ("profile_models: {a: {cpu_only: true}}\n", "not available in this version"),
         ("profile_models: m\nconstraints: {perf_latency_p99: 5}\n", "expected min or max"),
         ("profile_models: m\nbatch_sizes: [1, 2]\n", "one value at a time"),
         ("profile_models: {a: fast}\n", "a: expected options of that model, found 'fast'"),
@@ -209,15 +207,11 @@ def test_a_shape_that_is_none_is_said_with_its_line(tmp_path: Path, given: str, 
     assert found == [f"profile.yaml:2: shapes: {words}"]
 
 
-def test_no_key_is_both_done_and_put_off() -> None:
-    assert not LATER & KEYS.keys()
-
-
 def test_input_data_is_a_kind_or_files() -> None:
     (found,) = load_options(None, {"profile_models": "m", "input_data": ["a.json", "b.json"]})
     assert found.input_data == ("a.json", "b.json")
     assert load_options(None, {"profile_models": "m"})[0].input_data == ("random",)
-    with pytest.raises(UsageError, match="--input-data: input_data: random stands alone"):
+    with pytest.raises(UsageError, match="--input-data: random stands alone"):
         load_options(None, {"profile_models": "m", "input_data": "random,a.json"})
 
 
@@ -225,12 +219,15 @@ def test_perf_analyzers_flags_are_read_in_either_spelling(tmp_path: Path) -> Non
     file = tmp_path / "perf.yaml"
     file.write_text(
         "perf_analyzer_flags:\n  input-data: in.json\n  measurement_interval: 500\n"
-        "profile_models:\n  m:\n    perf_analyzer_flags:\n      shape: ['x:1,2']\n"
+        "profile_models:\n  n:\n  m:\n    perf_analyzer_flags:\n      shape: ['x:1,2']\n"
     )
-    (found,) = load_options(file, {})
+    found, own = load_options(file, {})
     assert found.input_data == ("in.json",)
     assert found.window_seconds == 0.5
-    assert found.shapes == {"x": (1, 2)}
+    # A model's own flags take the place of all others.
+    assert (own.shapes, own.input_data) == ({"x": (1, 2)}, ("random",))
     file.write_text("perf_analyzer_flags:\n  ssl-grpc-use-ssl: true\nprofile_models: m\n")
-    with pytest.raises(UsageError, match=r"perf_analyzer_flags.ssl-grpc-use-ssl: has no effect"):
+    with pytest.raises(
+        UsageError, match=r":2: perf_analyzer_flags.ssl-grpc-use-ssl: not available"
+    ):
         load_options(file, {})

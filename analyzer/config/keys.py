@@ -1,0 +1,240 @@
+"""Every option of ``analyze profile`` by its key in YAML: Model Analyzer's, and ours. Pure.
+
+Owns the names, how each value is read, and what becomes of it: acted on (``field``), accepted
+with a warning that says why it has no effect, or refused with what works instead. Does not own
+what stands inside ``profile_models`` (``models``) or the flags of other programs (``passed``).
+
+A key whose value asks for nothing (``quiet``, mostly Model Analyzer's default) is neither warned
+of nor refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from analyzer.config import forms, values
+from analyzer.config.schema import LaunchMode
+
+
+class Effect(Enum):
+    """What becomes of an option."""
+
+    ACTED = "acted on"
+    IDLE = "accepted, without effect"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One option. ``field`` is that of ``ProfileOptions`` or of its ``Limits``.
+
+    ``note`` says why it has no effect, or what to do instead. ``show`` turns the typed value back
+    into what a file would say. ``flag`` is its short form on the command line; ``yaml_only`` has
+    none at all. ``usual`` is what holds where the default says nothing.
+    """
+
+    name: str
+    parse: values.Parse
+    field: str = ""
+    panel: str = ""
+    note: str = ""
+    effect: Effect = Effect.ACTED
+    quiet: tuple[Any, ...] = ()
+    show: Callable[[Any], Any] | None = None
+    flag: str = ""
+    yaml_only: bool = False
+    usual: str = ""
+
+    @property
+    def long_flag(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+MODEL, GOAL, SEARCH = "Model and results", "Goal", "Search"
+LOAD, SERVER, IGNORED = "Load and measurement", "Server", "Without effect here"
+
+
+def _idle(name: str, parse: values.Parse, note: str, *quiet: object, flag: str = "") -> Key:
+    yaml_only = parse is values.pairs
+    return Key(name, parse, "", IGNORED, note, Effect.IDLE, quiet, flag=flag, yaml_only=yaml_only)
+
+
+def _refused(
+    name: str, parse: values.Parse, note: str, *quiet: object, yaml_only: bool = False
+) -> Key:
+    return Key(name, parse, "", IGNORED, note, Effect.REFUSED, quiet, yaml_only=yaml_only)
+
+
+def _bound(name: str, usual: str) -> Key:
+    return Key(f"run_config_search_{name}", values.whole(), name, SEARCH, usual=usual)
+
+
+def _thousands(seconds: float) -> float:
+    return round(seconds * 1000, 6)
+
+
+def _hundreds(share: float) -> float:
+    return round(share * 100, 6)
+
+
+def _precision(shares: tuple[float, float | None]) -> str:
+    return ",".join(f"{_hundreds(share):g}" for share in shares if share is not None)
+
+
+_CONTAINER = "no container is started: `engine serve` runs on this machine as it is"
+_OPTUNA = "it tunes Model Analyzer's optuna search"
+_FOLDERS = "variants lie in EXPORT_PATH/MODEL/variants, and are written anew by each run"
+_RUNS = "the load client is part of servetune: perf_analyzer is not run"
+_REPORT = "report.html is one page with summary and details, made from the journal in a second"
+_COLUMNS = (
+    "the CSV files have Model Analyzer's default columns; summary.json has every metric measured"
+)
+_NAMES = "the CSV files have Model Analyzer's default names, in EXPORT_PATH/MODEL"
+_COMPOSING = (
+    "the models of a pipeline are not searched together yet; profile each by itself: its own "
+    "winner, and then the pipeline's load"
+)
+_RATES = (
+    "a profile varies the concurrency; `analyze perf --request-rate-range` measures rates, and "
+    "`analyze perf --slo` finds the highest that keeps a promise"
+)
+
+KEYS: tuple[Key, ...] = (
+    Key("model_repository", values.paths, "model_repository", MODEL, flag="-m",
+        usual="an example of that name is built"),
+    Key("export_path", values.path, "export_path", MODEL, flag="-e"),
+    Key("objectives", values.objectives, "objectives", GOAL, usual="perf_throughput"),
+    Key("constraints", values.constraints, "constraints", GOAL, usual="none"),
+    Key("latency_budget", values.positive, "latency_budget", GOAL, usual="none"),
+    Key("min_throughput", values.positive, "min_throughput", GOAL, usual="none"),
+    Key("run_config_search_mode", values.text, "search_mode", SEARCH),
+    Key("run_config_search_disable", values.switch, "search_disabled", SEARCH),
+    _bound("min_instance_count", "1"),
+    _bound("max_instance_count", "5, on a CPU at most its cores"),
+    _bound("min_model_batch_size", "1"),
+    _bound("max_model_batch_size", "128"),
+    _bound("min_concurrency", "1"),
+    _bound("max_concurrency", "1024"),
+    Key("concurrency", values.wholes(), "concurrencies", SEARCH, flag="-c", usual="doubling"),
+    Key("queue_delays", values.wholes(-1), "queue_delays_us", SEARCH,
+        usual="-1, 0, 100, 500, 2000"),
+    Key("intra_op_threads", values.wholes(), "intra_op_threads", SEARCH,
+        usual="doubling up to the cores"),
+    Key("concurrency_sweep_disable", values.switch, "curves_disabled", SEARCH),
+    Key("search_time", values.number(1), "search_seconds", SEARCH),
+    Key("verify_pairs", values.whole(0), "verify_pairs", SEARCH),
+    Key("seed", values.whole(0), "seed", SEARCH),
+    Key("batch_sizes", values.single(), "batch_size", LOAD, flag="-b"),
+    Key("client_protocol", values.one_of("http", "grpc"), "protocol", LOAD),
+    Key("input_data", values.sources, "input_data", LOAD),
+    Key("shapes", values.shapes, "shapes", LOAD, show=values.shape_texts),
+    Key("measurement_mode", values.one_of("precision", "windows"), "rule", LOAD),
+    Key("precision", values.precision, "precision", LOAD, show=_precision),
+    Key("max_seconds", values.number(0.5), "max_seconds", LOAD),
+    Key("senders", values.whole(0), "senders", LOAD),
+    Key("measurement_interval", values.milliseconds(50), "window_seconds", LOAD, show=_thousands),
+    Key("stability_percentage", values.percent, "tolerance", LOAD, show=_hundreds),
+    Key("max_trials", values.whole(3), "max_windows", LOAD),
+    Key("triton_launch_mode", forms.launch_mode(LaunchMode), "launch_mode", SERVER),
+    Key("triton_http_endpoint", values.text, "http_endpoint", SERVER),
+    Key("triton_grpc_endpoint", values.text, "grpc_endpoint", SERVER, usual="none"),
+    Key("triton_metrics_url", values.text, "metrics_url", SERVER, usual="port 8002 of the server"),
+    Key("monitoring_interval", values.number(0.05), "monitoring_seconds", SERVER, flag="-i"),
+    Key("reload_model_disable", values.switch, "reload_disabled", SERVER),
+    Key("gpus", forms.gpus, "gpus", SERVER, show=forms.gpu_texts),
+    Key(
+        "triton_server_environment", values.pairs, "environment", SERVER, show=dict, yaml_only=True
+    ),
+    # Accepted, and without effect here
+    _idle("checkpoint_directory", values.path,
+          "the journal in EXPORT_PATH/MODEL is the checkpoint; the same command goes on from it",
+          flag="-s"),
+    _idle("duration_seconds", values.number(),
+          "figures of the server alone are read once, before a model is loaded", 3.0, flag="-d"),
+    _idle("collect_cpu_metrics", values.switch,
+          "the metrics of processors and memory are always collected", True),
+    _idle("always_report_gpu_metrics", values.switch,
+          "the journal and summary.json have the GPUs of whatever ran on them", False),
+    _idle("dcgm_disable", values.switch, "DCGM is not used: the driver's NVML is asked", False),
+    _idle("skip_summary_reports", values.switch, _REPORT, False),
+    _idle("skip_detailed_reports", values.switch, _REPORT, False),
+    _idle("output_model_repository_path", values.path, _FOLDERS),
+    _idle("override_output_model_repository", values.switch, _FOLDERS),
+    _idle("client_max_retries", values.whole(0),
+          "a server is waited for as long as it is starting, not for a number of tries", flag="-r"),
+    _idle("triton_docker_args", values.mapping, _CONTAINER),
+    _idle("triton_docker_image", values.text, _CONTAINER),
+    _idle("triton_docker_mounts", forms.mounts, _CONTAINER),
+    _idle("triton_docker_labels", values.pairs, _CONTAINER),
+    _idle("triton_docker_shm_size", values.text, _CONTAINER),
+    _idle("triton_server_path", values.path,
+          "`engine serve` is started; another server is profiled by triton_launch_mode: remote"),
+    _idle("triton_install_path", values.path, "it is for Model Analyzer's mode c_api"),
+    _idle("triton_output_path", values.path, "the servers' logs lie in EXPORT_PATH/MODEL/logs"),
+    _idle("perf_analyzer_timeout", values.number(), f"{_RUNS}; max_seconds bounds a measurement"),
+    _idle("perf_analyzer_cpu_util", values.number(),
+          f"{_RUNS}, and says itself when it was the bottleneck"),
+    _idle("perf_analyzer_path", values.path, _RUNS),
+    _idle("perf_output", values.switch, f"{_RUNS}, and its figures are in the journal", False),
+    _idle("perf_output_path", values.path, f"{_RUNS}, and its figures are in the journal"),
+    _idle("perf_analyzer_max_auto_adjusts", values.whole(0),
+          f"{_RUNS}, and measures until the intervals are narrow enough"),
+    _idle("early_exit_enable", values.switch, "every search ends where going on does not pay",
+          True),
+    _idle("run_config_search_max_binary_search_steps", values.whole(0),
+          "load curves end by the throughput they show"),
+    _idle("min_percentage_of_search_space", values.number(), _OPTUNA),
+    _idle("max_percentage_of_search_space", values.number(), _OPTUNA),
+    _idle("optuna_min_trials", values.whole(), _OPTUNA),
+    _idle("optuna_max_trials", values.whole(), _OPTUNA),
+    _idle("optuna_early_exit_threshold", values.whole(0), _OPTUNA),
+    _idle("use_concurrency_formula", values.switch, _OPTUNA, False),
+    _idle("filename_model_inference", values.text, _NAMES, "metrics-model-inference.csv"),
+    _idle("filename_model_gpu", values.text, _NAMES, "metrics-model-gpu.csv"),
+    _idle("filename_server_only", values.text, _NAMES, "metrics-server-only.csv"),
+    _idle("inference_output_fields", values.names, _COLUMNS),
+    _idle("gpu_output_fields", values.names, _COLUMNS),
+    _idle("server_output_fields", values.names, _COLUMNS),
+    _idle("num_configs_per_model", values.whole(), "the report shows every configuration"),
+    _idle("num_top_model_configs", values.whole(0),
+          "each model has a report of its own; none compares models", 0),
+    # Of Model Analyzer's report
+    _idle("plots", forms.plots, "report.html draws its own curves, of everything measured"),
+    _idle("report_model_configs", forms.report_configs,
+          "report.html has the details of every configuration"),
+    _idle("output_formats", forms.formats, "the report is report.html, CSV and summary.json"),
+    # Refused: what was asked for is not what would be done
+    _refused("model_type", values.one_of("generic", "LLM"),
+             "language models are not profiled yet; generic profiles a model by its requests",
+             "generic"),
+    _refused("genai_perf_flags", values.mapping,
+             "language models are not profiled yet, and GenAI-Perf is not run; remove it",
+             yaml_only=True),
+    _refused("request_rate", values.numbers, _RATES),
+    _refused("run_config_search_min_request_rate", values.whole(), _RATES),
+    _refused("run_config_search_max_request_rate", values.whole(), _RATES),
+    _refused("request_rate_search_enable", values.switch, _RATES, False),
+    _refused("run_config_profile_models_concurrently_enable", values.switch,
+             "several models are not searched at once yet; without it they are profiled one after "
+             "another, each with the machine to itself", False),
+    _refused("bls_composing_models", forms.composing, _COMPOSING, ()),
+    _refused("ensemble_composing_models", forms.composing, _COMPOSING, ()),
+    _refused("cpu_only_composing_models", values.names, _COMPOSING, ()),
+)  # fmt: skip
+
+BY_NAME = {key.name: key for key in KEYS}
+
+#: what stands at the top of a file and is not in the table: read by ``models`` and ``passed``
+ELSEWHERE = ("profile_models", "perf_analyzer_flags", "triton_server_flags")
+#: keys that belong to one model, and where
+OF_A_MODEL = {
+    "weighting": "profile_models.MODEL.weighting",
+    "cpu_only": "profile_models.MODEL.cpu_only",
+    "parameters": "profile_models.MODEL.parameters",
+    "model_config_parameters": "profile_models.MODEL.model_config_parameters",
+    "config_file": "the command line: -f FILE",
+}
