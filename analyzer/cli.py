@@ -546,7 +546,10 @@ def _leave(run: Callable[[], int]) -> None:
     try:
         code = run()
     except UsageError as error:
-        errors.print(f"error: {error.message}")
+        problems = error.message.splitlines()
+        # Each of several is a line of its own, which begins with its place.
+        alone = f"error: {error.message}"
+        errors.print(alone if len(problems) == 1 else f"{error.message}\n{len(problems)} errors")
         code = 2
     except (AnalyzerError, EngineError) as error:
         errors.print(f"error: {error.message}")

@@ -141,18 +141,46 @@ LAUNCHERS: Mapping[str, str] = {
     **dict.fromkeys(("exit-on-error", "chosen", "results-dir"), _LAUNCHER),
 }
 #: flags that ``engine serve`` takes, with an effect or without
-SERVER = tuple(
-    """
-    allow-client-shm allow-cpu-metrics allow-gpu-metrics allow-grpc backend-config
-    backend-directory cache-config disable-auto-complete-config exit-timeout-secs host-policy
-    http-max-input-size id log-error log-file log-format log-info log-verbose log-warning
-    metrics-config metrics-interval-ms model-config-name model-load-retry-count
-    model-load-thread-count rate-limit rate-limit-resource response-cache-byte-size
-    reuse-grpc-port reuse-http-port strict-model-config strict-readiness http-thread-count
-    grpc-infer-thread-count grpc-infer-allocation-pool-size grpc-max-response-pool-size
-    pinned-memory-pool-byte-size cuda-memory-pool-byte-size cuda-virtual-address-size
-    buffer-manager-thread-count enable-peer-access
-    """.split()
+SERVER = (
+    "allow-client-shm",
+    "allow-cpu-metrics",
+    "allow-gpu-metrics",
+    "allow-grpc",
+    "backend-config",
+    "backend-directory",
+    "cache-config",
+    "disable-auto-complete-config",
+    "exit-timeout-secs",
+    "host-policy",
+    "http-max-input-size",
+    "id",
+    "log-error",
+    "log-file",
+    "log-format",
+    "log-info",
+    "log-verbose",
+    "log-warning",
+    "metrics-config",
+    "metrics-interval-ms",
+    "model-config-name",
+    "model-load-retry-count",
+    "model-load-thread-count",
+    "rate-limit",
+    "rate-limit-resource",
+    "response-cache-byte-size",
+    "reuse-grpc-port",
+    "reuse-http-port",
+    "strict-model-config",
+    "strict-readiness",
+    "http-thread-count",
+    "grpc-infer-thread-count",
+    "grpc-infer-allocation-pool-size",
+    "grpc-max-response-pool-size",
+    "pinned-memory-pool-byte-size",
+    "cuda-memory-pool-byte-size",
+    "cuda-virtual-address-size",
+    "buffer-manager-thread-count",
+    "enable-peer-access",
 )
 _SERVER_SWITCHES = frozenset({"disable-auto-complete-config"})
 

@@ -34,7 +34,8 @@ class ProfileOptions:
     ``parameters`` are the settings to try in place of the usual ones, and ``search_disabled``
     leaves settings out of the search otherwise. ``curves_disabled`` leaves out the load curves,
     ``reload_disabled`` whatever has a remote server load models. ``load`` has fields of
-    ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment`` its variables.
+    ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment``
+    its variables.
     """
 
     model: str
