@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from analyzer.metrics import Observed, ServerTimes, evaluate
+from analyzer.metrics import BatchTimes, Observed, ServerTimes, evaluate
 from analyzer.record.row import LoadSpec
 from analyzer.simulation.service import ServiceModel
 from analyzer.simulation.world import Pace, Seen, World, Write
@@ -41,12 +41,14 @@ class Prediction:
     """What would be measured.
 
     ``metrics`` are Model Analyzer's, by tag, in the units of ``analyzer.metrics``: throughput and
-    latencies, the server's times, the mean batch. ``utilisation`` is the share of the time that
+    latencies, the server's times, the mean batch; ``server`` are the server's own times, None if it
+    ran nothing. ``utilisation`` is the share of the time that
     instances are at work, 0 to 1, and ``refused`` the share of the requests that the queue policy
     refuses.
     """
 
     metrics: Mapping[str, float]
+    server: ServerTimes | None
     utilisation: float
     refused: float
 
@@ -198,22 +200,9 @@ def _said(seen: Seen, load: LoadSpec, instances: int) -> Prediction:
     first = bisect_right(ended, start)
     turned_away = len(refused) - bisect_right(refused, start)
     latencies = np.array(seen.latency_ns[first:], np.int64)
-    begun = bisect_right(seen.batches, start, key=lambda batch: batch[0])
-    executions = len(seen.batches) - begun
-    served = sum(len(dispatch.tickets) for _, dispatch in seen.batches[begun:])
     answered = len(latencies)
-    server = None
-    if served:
-        server = ServerTimes(
-            requests=served,
-            inferences=served * load.batch_size,
-            executions=executions,
-            request_ns=float(latencies.mean()) if answered else 0.0,
-            queue_ns=sum(seen.queue_ns[begun:]) / served,
-            compute_input_ns=0.0,
-            compute_infer_ns=0.0,
-            compute_output_ns=0.0,
-        )
+    begun = bisect_right(seen.batches, start, key=lambda batch: batch[0])
+    server = _server(seen, begun, load.batch_size, float(latencies.mean()) if answered else 0.0)
     metrics = evaluate(
         Observed(
             seconds=(seen.now_ns - start) / 1e9,
@@ -225,8 +214,44 @@ def _said(seen: Seen, load: LoadSpec, instances: int) -> Prediction:
     )
     return Prediction(
         metrics={tag: metrics[tag] for tag in _TAGS if tag in metrics},
+        server=server,
         utilisation=min(1.0, seen.busy / (instances * seen.now_ns)) if seen.now_ns else 0.0,
         refused=turned_away / (turned_away + answered) if turned_away else 0.0,
+    )
+
+
+def _server(seen: Seen, begun: int, rows: int, latency_ns: float) -> ServerTimes | None:
+    """Make the server's own times of the batches from number ``begun`` on."""
+    ended = [
+        (len(dispatch.tickets), took)
+        for (_, dispatch), took in zip(seen.batches[begun:], seen.took_ns[begun:], strict=True)
+        if took
+    ]
+    requests = sum(count for count, _ in ended)
+    if not requests:
+        return None
+    by_size: dict[int, list[float]] = {}
+    for count, took in ended:
+        by_size.setdefault(count * rows, []).append(took)
+    return ServerTimes(
+        requests=requests,
+        inferences=requests * rows,
+        executions=len(ended),
+        request_ns=latency_ns,
+        queue_ns=sum(seen.queue_ns[begun:]) / requests,
+        compute_input_ns=0.0,
+        compute_infer_ns=sum(count * took for count, took in ended) / requests,
+        compute_output_ns=0.0,
+        batches=tuple(
+            BatchTimes(
+                batch_size=size,
+                executions=len(times),
+                compute_input_ns=0.0,
+                compute_infer_ns=sum(times) / len(times),
+                compute_output_ns=0.0,
+            )
+            for size, times in sorted(by_size.items())
+        ),
     )
 
 

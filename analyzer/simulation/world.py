@@ -49,14 +49,16 @@ class Pace:
 class Seen:
     """What happened. Of answers: when, and after which latency, ns; of batches: when, and what.
 
-    ``queue_ns`` is how long the requests of a batch waited, together. ``refused`` holds when each
-    refusal was given. ``busy`` adds up instances times ns at work.
+    ``queue_ns`` is how long the requests of a batch waited, together, and ``took_ns`` how long a
+    batch computed (0: it still does). ``refused`` holds when each refusal was given. ``busy`` adds
+    up instances times ns at work.
     """
 
     ended_ns: list[int] = field(default_factory=list)
     latency_ns: list[int] = field(default_factory=list)
     batches: list[tuple[int, Dispatch]] = field(default_factory=list)
     queue_ns: list[int] = field(default_factory=list)
+    took_ns: list[float] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     busy: float = 0.0
     now_ns: int = 0
@@ -147,7 +149,9 @@ class World:
             seen.busy += busy * (ends - self._computed_ns)
             self._computed_ns = ends
             self._shared = computing[0][0]
-            self._done.append(heappop(computing)[2])
+            _, number, dispatch = heappop(computing)
+            seen.took_ns[number] = ends - seen.batches[number][0]
+            self._done.append(dispatch)
         self._computed_ns = until
 
     def _turn(self) -> None:
@@ -197,16 +201,19 @@ class World:
         for ticket in tickets:
             rows += ticket.rows
             waited -= ticket.arrived_ns
+        number = len(seen.batches)
         seen.batches.append((now, dispatch))
         seen.queue_ns.append(waited)
         takes = pace.alone[rows] * next(pace.multipliers)
         if pace.inline:
+            seen.took_ns.append(takes)
             self._now += pace.batch_ns + takes
             seen.busy += takes
             self._respond(tickets)
             return
         self._compute(self._now)
-        heappush(self._computing, (self._shared + takes, len(seen.batches), dispatch))
+        seen.took_ns.append(0.0)
+        heappush(self._computing, (self._shared + takes, number, dispatch))
 
     def _respond(self, tickets: Sequence[Ticket]) -> None:
         respond_ns, sent, seen = self._pace.respond_ns, self._sent, self.seen
