@@ -8,7 +8,7 @@ Owns what is learned from what, in this order, each step with what the ones befo
 3. what surrounds computing: from the latency of the lightest load, which waits for nobody;
 4. how times vary: from the percentiles of that load;
 5. what only the whole shows: the simulator's throughput and batches are brought near to the
-   measured ones, by least squares of logarithms, within what the steps before make likely.
+   measured ones, by robust least squares of logarithms, within what the steps before make likely.
 
 A server without statistics has no times by batch size: steps 1 and 2 then begin with a guess
 from throughputs, and step 5 may move far from it.
@@ -40,6 +40,8 @@ _TINY_NS = 200_000.0
 _BATCH_COUNTS = 0.5
 #: and so much a step away from what is likely, of the size that is usual
 _PRIOR_COUNTS = 0.002
+#: differences of logarithms beyond this are rather a disturbance: they count by size, not squared
+_DISTURBED = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,11 @@ def _apply(model: ServiceModel, guess: _Guess, overhead: float) -> ServiceModel:
     return moved.with_overhead(front, overhead - front)
 
 
+def _loss(difference: float) -> float:
+    """Give the square of what is small, and of what is large rather the size (pseudo-Huber)."""
+    return 2 * _DISTURBED**2 * (math.sqrt(1 + (difference / _DISTURBED) ** 2) - 1)
+
+
 def _refined(
     model: ServiceModel, observations: Sequence[Observation], *, told: bool
 ) -> ServiceModel:
@@ -243,10 +250,10 @@ def _refined(
         total = _PRIOR_COUNTS * math.fsum(each * each for each in far)
         for one in observations:
             found = simulate(one.config, tried, one.load, requests=_LOOK)
-            total += math.log(max(found.throughput, 1e-9) / one.throughput) ** 2
+            total += _loss(math.log(max(found.throughput, 1e-9) / one.throughput))
             batch = one.metrics.get("server_batch_size")
             if batch and found.mean_batch:
-                total += _BATCH_COUNTS * math.log(found.mean_batch / batch) ** 2
+                total += _BATCH_COUNTS * _loss(math.log(found.mean_batch / batch))
         return total
 
     best = _Guess(front=-1.0)
