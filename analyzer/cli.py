@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from analyzer import __version__
+from analyzer import __version__, flags
 from analyzer.config.argv import with_options
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.interruption import INTERRUPTED
@@ -33,270 +33,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
-def _flag(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:  # noqa: ANN401 - typer's own signature
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
-
-
-WHAT, GOAL, SEARCH, LOAD, SERVER = "Model", "Goal", "Search", "Measurement", "Server"
-# Long names and short texts, by themselves: beside long texts the names would be cut.
-BOUNDS = "Bounds of the search"
-
 WRONG_USAGE = 2
 #: perf_analyzer's exit codes
 OPTION_ERROR, GENERIC_ERROR = 3, 99
-
-Models = Annotated[
-    list[str] | None,
-    _flag(
-        WHAT,
-        "Model to profile; repeatable, or a,b,c.",
-        "--model",
-        "--profile-models",
-        metavar="NAME",
-    ),
-]
-ConfigFile = Annotated[
-    Path | None, _flag(WHAT, "YAML with these options as keys.", "--config-file", "-f")
-]
-Repositories = Annotated[
-    list[Path] | None,
-    _flag(
-        WHAT,
-        "Folder that holds the model; repeatable. Without it, an example of that name is built.",
-        "--model-repository",
-        "-m",
-    ),
-]
-Export = Annotated[
-    Path | None, _flag(WHAT, "Folder for the results. (default: results)", "--export-path", "-e")
-]
-Fresh = Annotated[
-    bool, _flag(WHAT, "Start over; the old journal is kept beside the new.", "--fresh")
-]
-Objectives = Annotated[
-    list[str] | None,
-    _flag(
-        GOAL,
-        "What to make best; repeatable. (default: perf_throughput)",
-        "--objective",
-        metavar="TAG[:WEIGHT]",
-    ),
-]
-Constraints = Annotated[
-    list[str] | None,
-    _flag(
-        GOAL,
-        "What must hold: TAG<=NUMBER or TAG>=NUMBER; repeatable.",
-        "--constraint",
-        metavar="BOUND",
-    ),
-]
-Budget = Annotated[
-    str | None, _flag(GOAL, "Highest p99 latency allowed.", "--latency-budget", metavar="MS")
-]
-Floor = Annotated[
-    str | None,
-    _flag(
-        GOAL,
-        "Lowest throughput allowed, inferences a second.",
-        "--min-throughput",
-        metavar="NUMBER",
-    ),
-]
-Mode = Annotated[
-    str | None,
-    _flag(SEARCH, "Strategy. (default: quick)", "--run-config-search-mode", metavar="quick|brute"),
-]
-SearchTime = Annotated[
-    str | None,
-    _flag(
-        SEARCH,
-        "For the search; curves and verification may add 1.2 times that. (default: 80)",
-        "--search-time",
-        metavar="SECONDS",
-    ),
-]
-Pairs = Annotated[
-    str | None,
-    _flag(
-        SEARCH,
-        "Times best and default are measured in turn at the end. (default: 4)",
-        "--verify-pairs",
-        metavar="N",
-    ),
-]
-MinInstances = Annotated[
-    str | None, _flag(BOUNDS, "(default: 1)", "--run-config-search-min-instance-count", metavar="N")
-]
-MaxInstances = Annotated[
-    str | None,
-    _flag(
-        BOUNDS,
-        "(default: 5; on a CPU at most its cores)",
-        "--run-config-search-max-instance-count",
-        metavar="N",
-    ),
-]
-MinBatch = Annotated[
-    str | None,
-    _flag(BOUNDS, "(default: 1)", "--run-config-search-min-model-batch-size", metavar="N"),
-]
-MaxBatch = Annotated[
-    str | None,
-    _flag(BOUNDS, "(default: 128)", "--run-config-search-max-model-batch-size", metavar="N"),
-]
-MinConcurrency = Annotated[
-    str | None, _flag(BOUNDS, "(default: 1)", "--run-config-search-min-concurrency", metavar="N")
-]
-MaxConcurrency = Annotated[
-    str | None, _flag(BOUNDS, "(default: 1024)", "--run-config-search-max-concurrency", metavar="N")
-]
-Concurrency = Annotated[
-    str | None,
-    _flag(
-        SEARCH,
-        "Concurrencies to try: a list 1,2,8 or a range 1:9:2.",
-        "--concurrency",
-        "-c",
-        metavar="LIST",
-    ),
-]
-Delays = Annotated[
-    str | None,
-    _flag(
-        SEARCH,
-        "Queue delays to try, microseconds; -1 is no dynamic batching.",
-        "--queue-delays",
-        metavar="LIST",
-    ),
-]
-Threads = Annotated[
-    str | None,
-    _flag(SEARCH, "Threads of an instance to try.", "--intra-op-threads", metavar="LIST"),
-]
-Seed = Annotated[str | None, _flag(SEARCH, "Of the search. (default: 0)", "--seed", metavar="N")]
-BatchSizes = Annotated[
-    str | None,
-    _flag(LOAD, "Rows in each request. (default: 1)", "--batch-sizes", "-b", metavar="N"),
-]
-Protocol = Annotated[
-    str | None,
-    _flag(LOAD, "How requests are sent. (default: http)", "--client-protocol", metavar="http|grpc"),
-]
-Input = Annotated[
-    list[str] | None,
-    _flag(
-        LOAD,
-        "What requests carry: random, zero, JSON (repeatable), a folder, .npz. (default: random)",
-        "--input-data",
-        metavar="KIND|PATH",
-    ),
-]
-Shapes = Annotated[
-    list[str] | None,
-    _flag(
-        LOAD,
-        "Shape of an input whose dimensions vary, without the batch; repeatable.",
-        "--shape",
-        metavar="NAME:D1,D2",
-    ),
-]
-Rule = Annotated[
-    str | None,
-    _flag(
-        LOAD,
-        "When a measurement is long enough: its intervals are narrow, or windows agree. "
-        "(default: precision, but with the flags for windows)",
-        "--measurement-mode",
-        metavar="precision|windows",
-    ),
-]
-Narrow = Annotated[
-    str | None,
-    _flag(
-        LOAD,
-        "How narrow, half of a 95 % interval: throughput[,mean latency]. (default: 5,10)",
-        "--precision",
-        metavar="PERCENT",
-    ),
-]
-Longest = Annotated[
-    str | None,
-    _flag(
-        LOAD,
-        "Most seconds that a measurement by precision takes. (default: 6)",
-        "--max-seconds",
-        metavar="S",
-    ),
-]
-Senders = Annotated[
-    str | None,
-    _flag(LOAD, "Processes that send. (default: as many as needed)", "--senders", metavar="N"),
-]
-Interval = Annotated[
-    str | None,
-    _flag(
-        LOAD, "Length of a window. (default: 1000)", "--measurement-interval", "-p", metavar="MS"
-    ),
-]
-Spread = Annotated[
-    str | None,
-    _flag(
-        LOAD,
-        "Spread of three windows that counts as stable. (default: 10)",
-        "--stability-percentage",
-        metavar="PERCENT",
-    ),
-]
-Windows = Annotated[
-    str | None, _flag(LOAD, "Windows at most. (default: 6)", "--max-trials", "-r", metavar="N")
-]
-Launch = Annotated[
-    str | None,
-    _flag(
-        SERVER,
-        "Start `engine serve` here, or use the server at the endpoint. (default: local)",
-        "--triton-launch-mode",
-        metavar="local|remote",
-    ),
-]
-Http = Annotated[
-    str | None,
-    _flag(
-        SERVER,
-        "Of a remote server. (default: localhost:8000)",
-        "--triton-http-endpoint",
-        "-u",
-        metavar="HOST:PORT",
-    ),
-]
-Grpc = Annotated[
-    str | None, _flag(SERVER, "Of a remote server.", "--triton-grpc-endpoint", metavar="HOST:PORT")
-]
-MetricsUrl = Annotated[
-    str | None,
-    _flag(
-        SERVER,
-        "Metrics page of a remote server. (default: port 8002 of its host)",
-        "--triton-metrics-url",
-        metavar="URL",
-    ),
-]
-Monitoring = Annotated[
-    str | None,
-    _flag(
-        SERVER,
-        "Seconds between two readings of a remote server's metrics. (default: 1)",
-        "--monitoring-interval",
-        "-i",
-        metavar="SECONDS",
-    ),
-]
-Results = Annotated[
-    Path, typer.Option("--export-path", "-e", help="Folder that holds the results.")
-]
-Number = float | None
 
 
 @app.command(
@@ -305,44 +44,45 @@ Number = float | None
 )
 @with_options()
 def profile(
-    profile_models: Models = None,
-    config_file: ConfigFile = None,
-    model_repository: Repositories = None,
-    export_path: Export = None,
-    fresh: Fresh = False,
-    objectives: Objectives = None,
-    constraints: Constraints = None,
-    latency_budget: Budget = None,
-    min_throughput: Floor = None,
-    run_config_search_mode: Mode = None,
-    search_time: SearchTime = None,
-    verify_pairs: Pairs = None,
-    run_config_search_min_instance_count: MinInstances = None,
-    run_config_search_max_instance_count: MaxInstances = None,
-    run_config_search_min_model_batch_size: MinBatch = None,
-    run_config_search_max_model_batch_size: MaxBatch = None,
-    run_config_search_min_concurrency: MinConcurrency = None,
-    run_config_search_max_concurrency: MaxConcurrency = None,
-    concurrency: Concurrency = None,
-    queue_delays: Delays = None,
-    intra_op_threads: Threads = None,
-    seed: Seed = None,
-    batch_sizes: BatchSizes = None,
-    client_protocol: Protocol = None,
-    input_data: Input = None,
-    shapes: Shapes = None,
-    measurement_mode: Rule = None,
-    precision: Narrow = None,
-    max_seconds: Longest = None,
-    senders: Senders = None,
-    measurement_interval: Interval = None,
-    stability_percentage: Spread = None,
-    max_trials: Windows = None,
-    triton_launch_mode: Launch = None,
-    triton_http_endpoint: Http = None,
-    triton_grpc_endpoint: Grpc = None,
-    triton_metrics_url: MetricsUrl = None,
-    monitoring_interval: Monitoring = None,
+    profile_models: flags.Models = None,
+    config_file: flags.ConfigFile = None,
+    model_repository: flags.Repositories = None,
+    export_path: flags.Export = None,
+    fresh: flags.Fresh = False,
+    dry_run: flags.DryRun = False,
+    objectives: flags.Objectives = None,
+    constraints: flags.Constraints = None,
+    latency_budget: flags.Budget = None,
+    min_throughput: flags.Floor = None,
+    run_config_search_mode: flags.Mode = None,
+    search_time: flags.SearchTime = None,
+    verify_pairs: flags.Pairs = None,
+    run_config_search_min_instance_count: flags.MinInstances = None,
+    run_config_search_max_instance_count: flags.MaxInstances = None,
+    run_config_search_min_model_batch_size: flags.MinBatch = None,
+    run_config_search_max_model_batch_size: flags.MaxBatch = None,
+    run_config_search_min_concurrency: flags.MinConcurrency = None,
+    run_config_search_max_concurrency: flags.MaxConcurrency = None,
+    concurrency: flags.Concurrency = None,
+    queue_delays: flags.Delays = None,
+    intra_op_threads: flags.Threads = None,
+    seed: flags.Seed = None,
+    batch_sizes: flags.BatchSizes = None,
+    client_protocol: flags.Protocol = None,
+    input_data: flags.Input = None,
+    shapes: flags.Shapes = None,
+    measurement_mode: flags.Rule = None,
+    precision: flags.Narrow = None,
+    max_seconds: flags.Longest = None,
+    senders: flags.Senders = None,
+    measurement_interval: flags.Interval = None,
+    stability_percentage: flags.Spread = None,
+    max_trials: flags.Windows = None,
+    triton_launch_mode: flags.Launch = None,
+    triton_http_endpoint: flags.Http = None,
+    triton_grpc_endpoint: flags.Grpc = None,
+    triton_metrics_url: flags.MetricsUrl = None,
+    monitoring_interval: flags.Monitoring = None,
     **more: Any,  # noqa: ANN401 - each option has its own type
 ) -> None:
     """Serve variants of a model's configuration, load-test each, and keep the best.
@@ -353,12 +93,13 @@ def profile(
     """
     # The parameters are named after the options' keys, so what was given is what is here.
     given = {**locals(), **more}
-    del given["more"], given["config_file"]
+    del given["more"], given["config_file"], given["dry_run"]
     from analyzer import compose  # noqa: PLC0415 - see above
 
     def run() -> int:
         output = _output()
-        return compose.profile(compose.resolve(config_file, _set(given), output), output)
+        options = compose.resolve(config_file, _set(given), output)
+        return compose.profile(options, output, dry_run=dry_run)
 
     _leave(run)
 
@@ -383,7 +124,7 @@ class Form(Enum):
     epilog="Example: analyze config perf.yaml --format json",
     short_help="Print what a YAML file means, and where each value comes from.",
 )
-@with_options(profile, without=("config_file", "fresh"))
+@with_options(profile, without=("config_file", "fresh", "dry_run"))
 def resolved(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The YAML file.")],
     form: Annotated[Form, typer.Option("--format", help="How it is printed.")] = Form.YAML,
@@ -405,11 +146,15 @@ def resolved(
 )
 def report(
     model: Annotated[str, typer.Argument(help="A profiled model, or the folder of its results.")],
-    export_path: Results = Path("results"),
-    objective: Objectives = None,
-    constraint: Constraints = None,
-    latency_budget: Annotated[Number, _flag(GOAL, "Highest p99 latency allowed, ms.")] = None,
-    min_throughput: Annotated[Number, _flag(GOAL, "Lowest throughput allowed, 1/s.")] = None,
+    export_path: flags.Results = Path("results"),
+    objective: flags.Objectives = None,
+    constraint: flags.Constraints = None,
+    latency_budget: Annotated[
+        float | None, flags.flag(flags.GOAL, "Highest p99 latency allowed, ms.")
+    ] = None,
+    min_throughput: Annotated[
+        float | None, flags.flag(flags.GOAL, "Lowest throughput allowed, 1/s.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. [the results']")
     ] = None,
@@ -436,7 +181,7 @@ def apply(
     model_repository: Annotated[
         Path, typer.Option("--model-repository", "-m", help="The repository that holds the model.")
     ],
-    export_path: Results = Path("results"),
+    export_path: flags.Results = Path("results"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show what the winner changes in config.pbtxt, ask, and write it.

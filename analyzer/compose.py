@@ -6,6 +6,7 @@ results behind (what can be done with them is ``results``'). Signals end here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import fields, replace
@@ -15,8 +16,8 @@ from typing import Any
 
 from rich.console import Console
 
+from analyzer import preview, results, strategy, v2client, variant, workspace
 from analyzer import report as reports
-from analyzer import results, strategy, v2client, variant, workspace
 from analyzer.config import load, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
@@ -38,7 +39,7 @@ from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
 from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
-from analyzer.space import CONCURRENCY, Axis, Candidate
+from analyzer.space import CONCURRENCY, Axis, Candidate, Space
 from analyzer.stages import Campaign, Plan, Skipped
 from analyzer.terminal import Display, closing_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
@@ -78,8 +79,8 @@ def show_config(file: Path, flags: Mapping[str, Any], console: Console, *, json:
     return 0
 
 
-def profile(every: Sequence[ProfileOptions], console: Console) -> int:
-    """Profile models one after another; return the exit code."""
+def profile(every: Sequence[ProfileOptions], console: Console, *, dry_run: bool = False) -> int:
+    """Profile models one after another, or only say what would be done; return the exit code."""
     goals = [goal_of(options) for options in every]
     for options in every:
         strategy.find(options.search_mode)
@@ -91,7 +92,8 @@ def profile(every: Sequence[ProfileOptions], console: Console) -> int:
             )
     code = 0
     for options, goal in zip(every, goals, strict=True):
-        code = _Profile(options, goal, console).run()
+        asked = _Profile(options, goal, console)
+        code = asked.preview() if dry_run else asked.run()
         if code:
             break
     return code
@@ -153,6 +155,46 @@ class _Profile:
                 f"{self._place.journal}. Repair the cause, then run the same command again: it "
                 "measures nothing twice"
             ) from error
+
+    def preview(self) -> int:
+        """Say what would be measured; start a server to know the model, and measure nothing."""
+        machine = describe()
+        source = self._source()
+        rows = self._rows_of(self._head(source, machine))
+        with closing(self._launcher(source)) as launcher:
+            began = time.monotonic()
+            base = self._base(rows, launcher)
+            start = None if rows or source is None else time.monotonic() - began
+        self._check_inputs(base)
+        room, plan = self._layout(base, machine)
+        options = self._options
+        search = strategy.find(options.search_mode)(room, options.seed)
+        first = preview.foreseen(plan, search)
+        if rows:
+            campaign = self._campaign(base, machine)
+            for row in rows:
+                campaign.tell(row)
+            trial = campaign.ask()
+            first = () if trial is None else (trial.candidate,)
+        windows = options.rule == "windows"
+        preview.say(self._console, preview.Preview(
+            model=options.model, mode=options.search_mode, goal=self._goal, space=room, plan=plan,
+            distinct=preview.distinct(room), first=first, taken=len(rows),
+            skipped=preview.impossible(room, plan.cores),
+            shortest=3 * options.window_seconds if windows else options.min_seconds,
+            longest=options.max_windows * options.window_seconds if windows
+            else options.max_seconds,
+            start_seconds=start,
+        ))  # fmt: skip
+        return 0
+
+    def _rows_of(self, head: RunHead) -> tuple[Row, ...]:
+        """Return what was measured before under these options; () where it would begin anew."""
+        if self._options.fresh or not self._place.journal.is_file():
+            return ()
+        contents = journals.read(self._place.journal)
+        same = contents.head.options_digest == head.options_digest
+        return tuple(contents.rows) if same else ()
 
     def _say_unmeasured(self, reason: str) -> None:
         if reason:
@@ -294,6 +336,11 @@ class _Profile:
             raise UsageError(f"--shape: {error.message}") from error
 
     def _campaign(self, base: ModelConfig, machine: Mapping[str, Any]) -> Campaign:
+        room, plan = self._layout(base, machine)
+        search = strategy.find(self._options.search_mode)(room, self._options.seed)
+        return Campaign(search, self._goal, plan)
+
+    def _layout(self, base: ModelConfig, machine: Mapping[str, Any]) -> tuple[Space, Plan]:
         """Lay out the search: what there is to try on this machine, and for how long."""
         options = self._options
         cores = int(machine["cores"])
@@ -317,7 +364,7 @@ class _Profile:
             verify_seconds=options.search_seconds * VERIFY_SHARE,
             cores=cores,
         )
-        return Campaign(strategy.find(options.search_mode)(room, options.seed), self._goal, plan)
+        return room, plan
 
     def _controls_models(self) -> bool:
         """Whether the remote server loads and unloads models when told to."""

@@ -132,7 +132,7 @@ class Display:
         if self._left is not None:
             at, seconds = self._left
             remaining = max(0.0, seconds - (time.monotonic() - at))
-            left.append(f"  about {_clock(remaining)} left", style="bold")
+            left.append(f"  about {clock(remaining)} left", style="bold")
         if head.cell_len + stages.cell_len + left.cell_len > self._console.width:
             stages = Text(f" {stage.value} ", style="bold reverse")
         head = head + stages + left
@@ -147,7 +147,7 @@ class Display:
         return Text.assemble(
             f"{self._short(variant_name)}, concurrency {load}",
             (f"  {elapsed:4.1f} s  {doing}\n", "dim"),
-            (_changes(trial.candidate) or "as the repository has it", "dim"),
+            (changes(trial.candidate) or "as the repository has it", "dim"),
         )
 
     def _short(self, variant_name: str) -> str:
@@ -285,7 +285,7 @@ def _settings(row: Row) -> str:
     )
 
 
-def _changes(candidate: Candidate) -> str:
+def changes(candidate: Candidate) -> str:
     """Say what a candidate changes; "" for the default."""
     return _words(
         candidate.get(INSTANCE_COUNT),
@@ -364,7 +364,8 @@ def _figure(value: float | None) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - likewise
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Spell a time: seconds, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
