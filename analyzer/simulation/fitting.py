@@ -42,6 +42,8 @@ _BATCH_COUNTS = 0.5
 _PRIOR_COUNTS = 0.002
 #: differences of logarithms beyond this are rather a disturbance: they count by size, not squared
 _DISTURBED = 0.15
+#: with so many requests a tail is half believed
+_TAIL_COUNTS = 200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def fit(observations: Sequence[Observation], *, cores: int = 0) -> ServiceModel:
     usable = [one for one in usable if one.throughput > 0]
     if not usable:
         raise ValueError("no measurement can be learned from: none of a model that is predicted")
-    few = min(usable, key=lambda one: (one.instances, one.load.concurrency))
+    few = min(usable, key=lambda one: (one.instances, one.in_flight))
     blank = ServiceModel(
         curve=Curve.affine(1.0, 0.0), cores=cores, serial=_SERIAL, crowding=_CROWDING
     )
@@ -162,7 +164,7 @@ def _guessed(model: ServiceModel, observations: Sequence[Observation]) -> Curve:
     """Guess a curve from throughputs: of the lightest load a batch, of the best one a row."""
     light = _lightest(observations)
     rows = light.load.batch_size
-    alone = 1e9 * rows * min(light.instances, light.load.concurrency) / light.throughput
+    alone = 1e9 * rows * min(light.instances, light.in_flight) / light.throughput
     alone /= _slowed(model, light)
     best = max(observations, key=lambda one: one.throughput)
     row = 1e9 * best.instances / best.throughput / _slowed(model, best)
@@ -171,24 +173,29 @@ def _guessed(model: ServiceModel, observations: Sequence[Observation]) -> Curve:
 
 
 def _lightest(observations: Sequence[Observation]) -> Observation:
-    return min(observations, key=lambda one: (one.load.concurrency / one.instances, one.instances))
+    return min(observations, key=lambda one: (one.in_flight / one.instances, one.instances))
 
 
 def _surrounded(model: ServiceModel, light: Observation) -> ServiceModel:
     """Take from the lightest load what surrounds computing, and how times vary (steps 3, 4)."""
     alone = model.curve.at(light.load.batch_size) * _slowed(model, light)
-    delay = light.config.dynamic_batching.max_queue_delay_microseconds * 1e3 if (
-        light.config.dynamic_batching
-    ) else 0.0  # fmt: skip
     computed = light.compute_ns
-    overhead = light.latency_ns - (alone if computed is None else computed)
-    if light.load.batch_size < light.config.max_batch_size:
-        overhead -= delay
+    overhead = light.latency_ns - (alone if computed is None else computed) - _waited(light)
     overhead = max(overhead, 0.02 * alone, 20_000.0)
     # Stalls of the machine are in the mean latency; what is usual is nearer to its median.
     overhead = min(overhead, max(0.2 * alone, 300_000.0))
     model = replace(model, multipliers=_varied(light, overhead), outside_ns=overhead)
     return replace(model, inline=bool(model.cores) and alone < _TINY_NS)
+
+
+def _waited(light: Observation) -> float:
+    """Say how long requests waited, for others or for a delay; a hand-over is no wait."""
+    if light.server is not None and (light.load.request_rate or light.in_flight > light.instances):
+        return light.server.queue_ns
+    batching = light.config.dynamic_batching
+    if batching is None or light.load.batch_size >= light.config.max_batch_size:
+        return 0.0
+    return batching.max_queue_delay_microseconds * 1e3
 
 
 def _varied(light: Observation, overhead: float) -> tuple[float, ...]:
@@ -205,11 +212,17 @@ def _varied(light: Observation, overhead: float) -> tuple[float, ...]:
         math.log(max(known[percent] - overhead, 0.1 * known[percent])) for percent in PERCENTILES
     ]
     scores = [normal.inv_cdf(percent / 100) for percent in PERCENTILES]
+    # A tail that few requests showed is drawn towards that of a log-normal distribution.
+    slope = (times[1] - times[0]) / scores[1]
+    seen = light.server.requests if light.server is not None else _TAIL_COUNTS
+    trust = seen / (seen + _TAIL_COUNTS)
+    for place in (2, 3):
+        usual = max(times[place - 1], times[0] + slope * scores[place])
+        times[place] = trust * times[place] + (1 - trust) * usual
     # Straight lines in the plane of log-normal distributions; the lower half mirrors p90's.
     scores, times = [-scores[1], *scores], [2 * times[0] - times[1], *times]
     places = [normal.inv_cdf((place + 0.5) / PLACES) for place in range(PLACES)]
     logs = np.interp(places, scores, times)
-    slope = (times[1] - times[0]) / (scores[1] - scores[0])
     low = np.minimum(0.0, np.array(places) - scores[0]) * slope
     return normalised(np.exp(logs + low).tolist())
 

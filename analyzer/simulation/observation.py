@@ -54,6 +54,13 @@ class Observation:
         return 1e9 * self.load.concurrency * self.load.batch_size / self.throughput
 
     @property
+    def in_flight(self) -> float:
+        """How many requests were under way; in an open loop by Little's law."""
+        if self.load.request_rate:
+            return self.throughput / self.load.batch_size * self.latency_ns / 1e9
+        return float(self.load.concurrency)
+
+    @property
     def instances(self) -> int:
         """How many instances served."""
         return settings(self.config)[INSTANCE_COUNT] or 1

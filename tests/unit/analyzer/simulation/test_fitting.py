@@ -15,6 +15,8 @@ from analyzer.simulation.fitting import fit
 from analyzer.simulation.observation import Observation
 from analyzer.simulation.predict import Prediction, simulate
 from analyzer.simulation.service import Curve, ServiceModel, log_normal
+from benchmarks.predict import PROBES as PROBE_CASES
+from benchmarks.predict import Case, judge, markdown
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
 
@@ -122,3 +124,25 @@ def test_an_observation_is_read_from_a_row(probes: list[Observation]) -> None:
     assert 1.8 < read.busy <= 2
     assert Observation.of(replace(written, failure=Failure(stage="load", message="no"))) is None
     assert Observation.of(replace(written, metrics={})) is None
+
+
+def test_an_open_loop_of_little_load_shows_what_one_client_shows() -> None:
+    config = configured(1, 8, 0)
+    load = LoadSpec(request_rate=20.0, distribution="poisson")
+    found = simulate(config, TRUTH, load, requests=300)
+    seen = Observation(config=config, load=load, metrics=found.metrics, server=found.server)
+    assert seen.in_flight < 0.1
+    assert fit([seen], cores=2).overhead_ns == pytest.approx(TRUTH.overhead_ns, rel=0.25)
+
+
+def test_the_page_of_the_benchmark_judges_what_was_not_learned_from(
+    probes: list[Observation],
+) -> None:
+    config, clients = OTHERS[1]
+    cases = [*PROBE_CASES, Case(max_batch=8, delay_us=0, concurrency=clients)]
+    learned = judge("m", list(zip(cases, [*probes, measured(config, clients)], strict=True)), 2)
+    assert [one.probe for one in learned.judged] == [True] * 5 + [False]
+    page = markdown([learned], {"cores": "2"}, "2026-01-01T00:00:00Z")
+    lines = page.splitlines()
+    assert next(line for line in lines if line.startswith("| m | 1 | 8 | 0 | 16 |"))
+    assert next(line for line in lines if line.startswith("| all | 1 |")).endswith("| yes |")
