@@ -145,8 +145,26 @@ def resolved(
     short_help="Write the report again, under another goal if you like.",
 )
 def report(
-    model: Annotated[str, typer.Argument(help="A profiled model, or the folder of its results.")],
-    export_path: flags.Results = Path("results"),
+    model: Annotated[
+        str | None, typer.Argument(help="A profiled model, or the folder of its results.")
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config-file", "-f", help="YAML with models, goal and folder of results."),
+    ] = None,
+    report_model_configs: Annotated[
+        str | None,
+        typer.Option(
+            "--report-model-configs",
+            "-n",
+            help="Configurations; they name their model.",
+            metavar="NAME,...",
+        ),
+    ] = None,
+    export_path: Annotated[
+        Path | None,
+        typer.Option("--export-path", "-e", help="Folder of results. (default: results)"),
+    ] = None,
     objective: flags.Objectives = None,
     constraint: flags.Constraints = None,
     latency_budget: Annotated[
@@ -169,7 +187,18 @@ def report(
         objectives=objective, constraints=constraint,
         latency_budget=latency_budget, min_throughput=min_throughput,
     )  # fmt: skip
-    _leave(lambda: results.report(results.locate(export_path, model), wanted, output, _output()))
+    subject = results.Subject(
+        model=model, configs=report_model_configs, file=config_file, export_path=export_path
+    )
+
+    def run() -> int:
+        every = results.asked(subject, wanted)
+        return max(
+            results.report(place, goal, output, _output(), configs)
+            for place, goal, configs in every
+        )
+
+    _leave(run)
 
 
 @app.command(

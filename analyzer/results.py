@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +19,8 @@ from rich.syntax import Syntax
 
 from analyzer import report as reports
 from analyzer import variant, workspace
-from analyzer.config import values
+from analyzer.config import load, values
+from analyzer.config.settings import Settings
 from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import recommended
@@ -35,8 +37,8 @@ GOAL = "goal.json"
 class Wanted:
     """A goal as the command line of ``analyze report`` has it; all None: the profile's own."""
 
-    objectives: Sequence[str] | None = None
-    constraints: Sequence[str] | None = None
+    objectives: Sequence[str] | Mapping[str, float] | None = None
+    constraints: Sequence[str] | Mapping[str, Mapping[str, float]] | None = None
     latency_budget: float | None = None
     min_throughput: float | None = None
 
@@ -57,6 +59,77 @@ class Wanted:
         return parse_goal(objectives, constraints, *budgets)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What ``analyze report`` is of, as its command line has it.
+
+    ``configs`` are names of configurations (``MODEL_config_4``), which stand for their model.
+    """
+
+    model: str | None = None
+    configs: str | None = None
+    file: Path | None = None
+    export_path: Path | None = None
+
+
+def asked(subject: Subject, wanted: Wanted) -> tuple[tuple[Workspace, Wanted, Sequence[str]], ...]:
+    """Find what to report on: each model's results, its goal, and the configurations named.
+
+    What the command line says comes before what the file does.
+
+    Raises:
+        UsageError: no model is named, or configurations of several, or the file has mistakes.
+    """
+    found = load.resolve(subject.file, {}, profiles=False)
+    listed = found.common.get("report_model_configs")
+    configs = values.names(subject.configs) if subject.configs else ()
+    if not configs and subject.model is None and listed is not None:
+        configs = listed.value
+    models = [subject.model] if subject.model else [_model_of(configs)] if configs else []
+    models = models or list(found.models)
+    if not models:
+        raise UsageError(
+            "no model to report on: name one, such as `analyze report resnet50`, or its "
+            "configurations: --report-model-configs resnet50_config_4"
+        )
+    usual = found.common.get("export_path")
+    folder = subject.export_path or (usual.value if usual else Path("results"))
+    return tuple(
+        (locate(folder, model), _goal_of(wanted, found.models.get(model, found.common)), configs)
+        for model in models
+    )
+
+
+def _goal_of(wanted: Wanted, settings: Settings) -> Wanted:
+    """Fill in from a file what the command line leaves open."""
+    given = {
+        field.name: getattr(wanted, field.name) or setting.value
+        for field in fields(Wanted)
+        if (setting := settings.get(field.name)) is not None
+    }
+    return replace(wanted, **given)
+
+
+def _model_of(configs: Sequence[str]) -> str:
+    """Return the model of configurations.
+
+    Raises:
+        UsageError: they are of several, or one is no name of a configuration.
+    """
+    names = [re.fullmatch(r"(.+)_config_(?:default|\d+)", each) for each in configs]
+    wrong = [each for each, match in zip(configs, names, strict=True) if match is None]
+    if wrong:
+        raise UsageError(
+            f"--report-model-configs: expected names such as resnet50_config_4, found {wrong[0]!r}"
+        )
+    models = sorted({match[1] for match in names if match is not None})
+    if len(models) > 1:
+        raise UsageError(
+            f"--report-model-configs: a report is of one model; these are of {', '.join(models)}"
+        )
+    return models[0]
+
+
 def locate(export_path: Path, model: str) -> Workspace:
     """Find a profiled model's results by its name, or by the folder itself.
 
@@ -75,10 +148,25 @@ def locate(export_path: Path, model: str) -> Workspace:
     )
 
 
-def report(place: Workspace, wanted: Wanted, output: Path | None, console: Console) -> int:
-    """Rank a journal's rows anew and write the report; return the exit code."""
+def report(
+    place: Workspace,
+    wanted: Wanted,
+    output: Path | None,
+    console: Console,
+    configs: Sequence[str] = (),
+) -> int:
+    """Rank a journal's rows anew and write the report; return the exit code.
+
+    Raises:
+        UsageError: one of ``configs`` was not measured.
+    """
     goal = wanted.goal(place)
     contents = journals.read(place.journal)
+    measured = list(dict.fromkeys(row.variant for row in contents.rows))
+    if unknown := [each for each in configs if each not in measured]:
+        near = difflib.get_close_matches(unknown[0], measured, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"there: {', '.join(measured) or 'none'}"
+        raise UsageError(f"{place.journal} has no configuration {unknown[0]!r}; {advice}")
     skipped = reports.read_skipped(place.root, contents.head.run)
     written = reports.write(
         contents.head,

@@ -70,12 +70,17 @@ def options_of(resolved: Resolved) -> tuple[ProfileOptions, ...]:
 
 
 def resolve(
-    file: Path | None, flags: Mapping[str, Any], strategies: Collection[str] = ()
+    file: Path | None,
+    flags: Mapping[str, Any],
+    strategies: Collection[str] = (),
+    *,
+    profiles: bool = True,
 ) -> Resolved:
     """Read a file and what the command line set, by key.
 
     ``flags`` may also hold values of fields that have no key (``fresh``). ``strategies`` are the
-    search modes there are; () judges none.
+    search modes there are; () judges none. ``profiles``: models are to be profiled, so there has to
+    be one.
 
     Raises:
         UsageError: every problem found, a line each.
@@ -87,7 +92,7 @@ def resolve(
     resolved = reading.resolved(flags)
     for place, what in conflicts.conflicts(resolved.models, strategies):
         reading.problem(place, what)
-    if not resolved.models and not reading.spoilt:
+    if profiles and not resolved.models and not reading.spoilt:
         reading.problem("", "no model to profile: pass --model NAME, such as --model resnet50")
     reading.finish()
     return replace(resolved, warnings=tuple(reading.warnings()))
