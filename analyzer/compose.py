@@ -473,9 +473,17 @@ def _command(options: ProfileOptions) -> dict[str, Any]:
         "seed": options.seed,
         "grpc_endpoint": options.grpc_endpoint,
         "metrics_url": options.metrics_url,
+        **_file(options),
         **_searched(options),
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
+
+
+def _file(options: ProfileOptions) -> dict[str, Any]:
+    """Return the file that was read, and whether it names the model."""
+    if options.config_file is None:
+        return {}
+    return {"config_file": str(options.config_file), "listed": options.listed}
 
 
 def _searched(options: ProfileOptions) -> dict[str, Any]:

@@ -232,6 +232,9 @@ class _Reading:
             key: value for key, value in flags.items()
             if key not in BY_NAME and key != "profile_models"
         }  # fmt: skip
+        if self._document.source:
+            extras["config_file"] = Path(self._document.source)
+            extras["listed"] = "profile_models" not in flags
         return Resolved(common, whole, own, extras)
 
     def warnings(self) -> Iterator[str]:

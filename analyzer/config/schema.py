@@ -35,7 +35,7 @@ class ProfileOptions:
     leaves settings out of the search otherwise. ``curves_disabled`` leaves out the load curves,
     ``reload_disabled`` whatever has a remote server load models. ``load`` has fields of
     ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment``
-    its variables.
+    its variables. ``config_file`` is the file that was read, ``listed`` whether it names the model.
     """
 
     model: str
@@ -77,3 +77,5 @@ class ProfileOptions:
     load: Mapping[str, Any] = field(default_factory=dict)
     startup_timeout_s: float = 120.0
     fresh: bool = False
+    config_file: Path | None = None
+    listed: bool = False

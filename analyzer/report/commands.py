@@ -101,13 +101,20 @@ def commands(
         apply=shlex.join(apply) if winner and place.repository is None else "",
         rerank=shlex.join(["analyze", "report", target, "--objective", "perf_latency_p99"]),
         reproduce=shlex.join([
-            *("analyze", "profile", "--model", head.model),
+            *("analyze", "profile", *_subject(head)),
             *_export(head, place),
             *([] if remote == _LOCAL else [*_REMOTE, remote]),
             *_options(_flat({**head.options, **head.command}), usual),
             *_goal(goal),
         ]),
     )  # fmt: skip
+
+
+def _subject(head: RunHead) -> list[str]:
+    """Name what was profiled: a file says things that no flag does."""
+    file = head.command.get("config_file")
+    by_flag = [] if file and head.command.get("listed") else ["--model", head.model]
+    return [*(["--config-file", str(file)] if file else []), *by_flag]
 
 
 def _export(head: RunHead, place: Place) -> list[str]:

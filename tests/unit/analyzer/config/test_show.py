@@ -46,7 +46,7 @@ def test_what_is_printed_can_be_read_again_and_means_the_same(tmp_path: Path) ->
     again.write_text(text(lines(resolved)))
     for before, after in zip(options_of(resolved), load_options(again, {}), strict=True):
         # A default that is written out is a choice like any other, of a rule as well.
-        assert replace(after, rule=before.rule) == before
+        assert replace(after, rule=before.rule, config_file=file) == before
 
 
 def test_each_value_stands_with_its_source(tmp_path: Path) -> None:

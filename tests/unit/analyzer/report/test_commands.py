@@ -55,6 +55,15 @@ def test_only_what_differs_from_the_default_is_spelled_out() -> None:
     )
 
 
+@pytest.mark.parametrize(("listed", "model"), [(True, ""), (False, " --model resnet50")])
+def test_a_file_is_part_of_what_is_reproduced_and_names_its_models(
+    listed: bool, model: str
+) -> None:
+    head = replace(made.head(), options={}, command={"config_file": "perf.yaml", "listed": listed})
+    said = commands(head, Goal(), Place(results="results/resnet50"), USUAL, winner=True)
+    assert said.reproduce == f"analyze profile --config-file perf.yaml{model}"
+
+
 def test_each_shape_has_a_flag_of_its_own() -> None:
     words = shlex.split(spelled({"shapes": ["ids:1,128", "mask:1,128"]}).reproduce)
     assert words[4:] == ["--shape", "ids:1,128", "--shape", "mask:1,128"]
