@@ -211,7 +211,8 @@ def test_every_field_of_the_options_can_be_set_by_a_key_or_is_no_option() -> Non
     known = {each.name for each in (*fields(ProfileOptions), *fields(Limits))}
     assert fields_set - {""} <= known
     by_other_means = {"model", "limits", "min_seconds", "server_flags", "startup_timeout_s",
-                      "fresh", "cpu_only", "parameters", "load", "config_file", "listed"}  # fmt: skip
+                      "fresh", "cpu_only", "parameters", "load", "config_file",
+                      "listed"}  # fmt: skip
     assert known - fields_set == by_other_means
 
 

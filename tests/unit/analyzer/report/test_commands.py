@@ -57,7 +57,7 @@ def test_only_what_differs_from_the_default_is_spelled_out() -> None:
 
 @pytest.mark.parametrize(("listed", "model"), [(True, ""), (False, " --model resnet50")])
 def test_a_file_is_part_of_what_is_reproduced_and_names_its_models(
-    listed: bool, model: str
+    listed: object, model: str
 ) -> None:
     head = replace(made.head(), options={}, command={"config_file": "perf.yaml", "listed": listed})
     said = commands(head, Goal(), Place(results="results/resnet50"), USUAL, winner=True)
