@@ -263,6 +263,8 @@ def test_an_unknown_compression_is_501_and_names_those_there_are() -> None:
         (gzip.compress(INFER)[:-9], "ends before its end"),
         (gzip.compress(bytes(5000)), "exceeds the maximum allowed input size of 1000 bytes"),
     ],
+    # Without names of their own the tests would be named for the bytes, which hold the time.
+    ids=["not gzip", "cut off", "too much"],
 )
 def test_a_compressed_body_that_is_wrong_is_told_why(body: bytes, text: str) -> None:
     with pytest.raises(InvalidArgument, match=text):
