@@ -58,8 +58,8 @@ def _parameter(key: Key) -> inspect.Parameter:
         names = [key.long_flag]
     option = typer.Option(
         *names,
-        help="" if key.effect is Effect.ACTED else f"{key.effect.value}: {key.note}.",
-        metavar=None if switch else "VALUE",
+        help=key.text if key.effect is Effect.ACTED else f"{key.effect.value}: {key.note}.",
+        metavar=" " if switch else "VALUE",
         rich_help_panel=PANEL,
         hidden=key.effect is not Effect.ACTED,
         show_default=False,

@@ -33,7 +33,8 @@ class Key:
 
     ``note`` says why it has no effect, or what to do instead. ``show`` turns the typed value back
     into what a file would say. ``flag`` is its short form on the command line; ``yaml_only`` has
-    none at all. ``usual`` is what holds where the default says nothing.
+    none at all. ``usual`` is what holds where the default says nothing, and
+    ``text`` what the help says of a flag that is declared nowhere else.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Key:
     flag: str = ""
     yaml_only: bool = False
     usual: str = ""
+    text: str = ""
 
     @property
     def long_flag(self) -> str:
@@ -112,7 +114,8 @@ KEYS: tuple[Key, ...] = (
     Key("latency_budget", values.positive, "latency_budget", GOAL, usual="none"),
     Key("min_throughput", values.positive, "min_throughput", GOAL, usual="none"),
     Key("run_config_search_mode", values.text, "search_mode", SEARCH),
-    Key("run_config_search_disable", values.switch, "search_disabled", SEARCH),
+    Key("run_config_search_disable", values.switch, "search_disabled", SEARCH,
+        text="Try no settings but those of model_config_parameters."),
     _bound("min_instance_count", "1"),
     _bound("max_instance_count", "5, on a CPU at most its cores"),
     _bound("min_model_batch_size", "1"),
@@ -124,7 +127,8 @@ KEYS: tuple[Key, ...] = (
         usual="-1, 0, 100, 500, 2000"),
     Key("intra_op_threads", values.wholes(), "intra_op_threads", SEARCH,
         usual="doubling up to the cores"),
-    Key("concurrency_sweep_disable", values.switch, "curves_disabled", SEARCH),
+    Key("concurrency_sweep_disable", values.switch, "curves_disabled", SEARCH,
+        text="Draw no load curves after the search."),
     Key("search_time", values.number(1), "search_seconds", SEARCH),
     Key("verify_pairs", values.whole(0), "verify_pairs", SEARCH),
     Key("seed", values.whole(0), "seed", SEARCH),
@@ -144,8 +148,10 @@ KEYS: tuple[Key, ...] = (
     Key("triton_grpc_endpoint", values.text, "grpc_endpoint", SERVER, usual="none"),
     Key("triton_metrics_url", values.text, "metrics_url", SERVER, usual="port 8002 of the server"),
     Key("monitoring_interval", values.number(0.05), "monitoring_seconds", SERVER, flag="-i"),
-    Key("reload_model_disable", values.switch, "reload_disabled", SERVER),
-    Key("gpus", forms.gpus, "gpus", SERVER, show=forms.gpu_texts),
+    Key("reload_model_disable", values.switch, "reload_disabled", SERVER,
+        text="Leave a remote server's model as it is: vary the load alone."),
+    Key("gpus", forms.gpus, "gpus", SERVER, show=forms.gpu_texts,
+        text="GPUs the server may use: all, or UUIDs. (default: all)"),
     Key(
         "triton_server_environment", values.pairs, "environment", SERVER, show=dict, yaml_only=True
     ),

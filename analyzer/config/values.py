@@ -228,7 +228,10 @@ def single(minimum: int = 1) -> Parse:
     def parse(value: object) -> int:
         found: tuple[int, ...] = many(value)
         if len(found) > 1:
-            raise ValueError(f"this version profiles one value at a time, found {len(found)}")
+            raise ValueError(
+                f"this version profiles one value at a time, found {len(found)}; keep one, and "
+                "profile once more for each other, with an export_path of its own"
+            )
         return found[0]
 
     return parse
