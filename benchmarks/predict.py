@@ -267,9 +267,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS, choices=examples.names())
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--quick", action="store_true", help="few, 1 s each; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="few, 2 s each; nothing is written")
     given = parser.parse_args()
-    seconds, cases = (1.0, FEW) if given.quick else (given.seconds, JUDGED)
+    seconds, cases = (2.0, FEW) if given.quick else (given.seconds, JUDGED)
     here = dict(described())
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     found, rows = [], {}

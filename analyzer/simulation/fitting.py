@@ -255,10 +255,9 @@ def _refined(
         "serial": 0.1 if told else 0.3,
         "front": 1.5,
     }
-    steady = replace(model, multipliers=(1.0,))
 
     def loss(guess: _Guess) -> float:
-        tried = _apply(steady, guess, overhead)
+        tried = _apply(model, guess, overhead)
         far = [float(getattr(guess, name)) / sd for name, sd in likely.items()]
         total = _PRIOR_COUNTS * math.fsum(each * each for each in far)
         for one in observations:

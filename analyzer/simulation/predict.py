@@ -7,6 +7,7 @@ nobody is there yet. Sequences, ensembles and decoupled models are not predicted
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ def _pace(
         alone=alone,
         slowdown=slowdown,
         multipliers=_drawn(service.multipliers, dice),
+        varying=[math.sqrt(alone[1] * time) for time in alone],
         admit_ns=service.admit_ns,
         respond_ns=service.respond_ns,
         batch_ns=service.batch_ns,

@@ -8,7 +8,9 @@ waits for whom (``world``). Times are in ns. The form:
 3. beside other busy instances longer by ``crowding`` for each of them (memory, caches, a GPU's
    cores: 1 means that instances only share what one has), and by how often their threads cover the
    ``cores`` (0: there is no such limit, as on a GPU);
-4. times vary: each is multiplied by one of ``multipliers``, which are equally likely.
+4. times vary: that of a batch of 1 is multiplied by one of ``multipliers``, which are equally
+   likely. A longer batch varies by more, but only by the root of its length, as it does where what
+   disturbs it comes and goes: half of what it lasts is not disturbed as the other half is.
 """
 
 from __future__ import annotations

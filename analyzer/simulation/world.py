@@ -32,12 +32,14 @@ Write = Callable[[int, int], Ticket]
 class Pace:
     """What everything takes, ns. ``alone`` is by rows, ``slowdown`` by busy instances, both from 0.
 
-    ``multipliers`` are those of the batches, in turn. The rest is ``service.ServiceModel``'s.
+    ``multipliers`` are those of the batches, in turn; what they multiply is ``varying``, by rows,
+    () for all of ``alone``, and the rest stays. All else is ``service.ServiceModel``'s.
     """
 
     alone: Sequence[float]
     slowdown: Sequence[float]
     multipliers: Iterator[float]
+    varying: Sequence[float] = ()
     admit_ns: float = 0.0
     respond_ns: float = 0.0
     batch_ns: float = 0.0
@@ -85,6 +87,7 @@ class World:
         self._write = write
         self._gaps = gaps
         self._outside = round(pace.outside_ns)
+        self._varying = pace.varying or pace.alone
         self.seen = Seen()
         #: when requests reach the front end, in order; and when each was sent, by its number
         self._coming: deque[int] = deque([self._outside] * clients)
@@ -204,7 +207,7 @@ class World:
         number = len(seen.batches)
         seen.batches.append((now, dispatch))
         seen.queue_ns.append(waited)
-        takes = pace.alone[rows] * next(pace.multipliers)
+        takes = pace.alone[rows] + self._varying[rows] * (next(pace.multipliers) - 1)
         if pace.inline:
             seen.took_ns.append(takes)
             self._now += pace.batch_ns + takes

@@ -160,3 +160,14 @@ def test_a_hopeless_rate_is_predicted_as_soon_as_any() -> None:
     load = LoadSpec(request_rate=1e7, distribution="poisson")
     found = simulate(configured(), SERVICE, load, requests=300)
     assert found.throughput == pytest.approx(400, rel=0.01)
+
+
+def test_long_batches_vary_by_the_root_of_their_length() -> None:
+    varied = ServiceModel(curve=Curve.affine(0, MS), multipliers=log_normal(0.3))
+    config = configured(max_batch=16, delay_us=0)
+
+    def tail(rows: int) -> float:
+        found = simulate(config, varied, LoadSpec(concurrency=1, batch_size=rows), requests=1500)
+        return found.percentile(99) / found.latency_ms - 1
+
+    assert tail(16) == pytest.approx(tail(1) / 4, rel=0.05)
