@@ -136,17 +136,40 @@ HEAD = (
 
 def main() -> None:
     """Do all of it and write it down."""
+    given = _arguments()
+    machine = dict(described())
+    mine, theirs = _measured(given)
+    text = _page(given, machine, mine, theirs)
+    sys.stdout.write(text + "\n")
+    if not given.quick:
+        plain = {
+            "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine,
+            "model": given.model,
+            "default": [asdict(each) for each in mine],
+            "windows": [asdict(each) for each in theirs],
+        }
+        kind = "repeat" if given.model == MODEL else f"repeat-{given.model}"
+        keep(given.output, plain, text + "\n", kind)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench repeat", description=__doc__)
     parser.add_argument(
         "--model", default=MODEL, help="an example's name; else one that waits and computes nothing"
     )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--concurrencies", type=int, nargs=2, default=(4, 16))
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--quick", action="store_true", help="2 repetitions; nothing is written")
     given = parser.parse_args()
     if given.quick:
         given.repetitions = 2
-    machine = dict(described())
+    return given
+
+
+def _measured(given: argparse.Namespace) -> tuple[list[Taken], list[Taken]]:
+    """Measure by the default rule, and by perf_analyzer's."""
     compared = loads(given.concurrencies)
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as scratch:
         if given.model == MODEL:
@@ -170,7 +193,18 @@ def main() -> None:
                 take(server, given.model, f"concurrency {first}", windows)
                 for _ in range(1 if given.quick else max(2, given.repetitions // 3))
             ]
-    text = "\n\n".join(
+    return mine, theirs
+
+
+def _page(
+    given: argparse.Namespace,
+    machine: Mapping[str, str],
+    mine: Sequence[Taken],
+    theirs: Sequence[Taken],
+) -> str:
+    counted = fmean(each.counted for each in mine)
+    least = WINDOWS.window_seconds * 3
+    return "\n\n".join(
         (
             f"# Measuring again, {datetime.now(UTC):%Y-%m-%d}",
             table(("", ""), machine.items()),
@@ -179,24 +213,12 @@ def main() -> None:
             "## As perf_analyzer measures by default",
             table(HEAD, rows(theirs) if len(theirs) > 1 else []),
             (
-                f"Time counted: {fmean(each.counted for each in mine):.1f} s, against "
-                f"{WINDOWS.window_seconds * 3:g} s at the least: "
-                f"{fmean(each.counted for each in mine) / WINDOWS.window_seconds / 3:.0%}; in all, "
-                f"{fmean(each.seconds for each in mine):.1f} s against "
-                f"{fmean(each.seconds for each in theirs):.1f} s."
+                f"Time counted: {counted:.1f} s, against {least:g} s at the least: "
+                f"{counted / least:.0%}; in all, {fmean(each.seconds for each in mine):.1f} s "
+                f"against {fmean(each.seconds for each in theirs):.1f} s."
             ),
         )
     )
-    sys.stdout.write(text + "\n")
-    if not given.quick:
-        plain = {
-            "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine,
-            "model": given.model,
-            "default": [asdict(each) for each in mine],
-            "windows": [asdict(each) for each in theirs],
-        }
-        keep(RESULTS, plain, text + "\n", "repeat")
 
 
 if __name__ == "__main__":
