@@ -33,7 +33,7 @@ from analyzer.load.http2 import answers
 from analyzer.load.http2.connection import Connection, NotHttp2, Stream
 from analyzer.load.http2.grpc import call_headers
 from analyzer.load.secure import SecureSocket
-from analyzer.load.sockets import Place
+from analyzer.load.sockets import Place, begin_connecting
 
 if TYPE_CHECKING:
     import ssl
@@ -210,15 +210,9 @@ class GrpcClient:
             LoadError: it cannot be, and that is known at once.
         """
         try:
-            sock = socket.socket(self._place.family, socket.SOCK_STREAM)
+            sock = begin_connecting(self._place)
         except OSError as error:
             raise self._refused(error) from error
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(self._place.address)
-        if code not in {0, errno.EINPROGRESS}:
-            sock.close()
-            raise self._refused(OSError(code, errno.errorcode.get(code, "")))
         line = _Line(sock, Connection(self._headers))
         self._lines.append(line)
         self._by_fd[line.fd] = line

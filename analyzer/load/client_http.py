@@ -26,7 +26,7 @@ from analyzer.errors import LoadError
 from analyzer.load.answer import Answer, NotHttp
 from analyzer.load.client import Audience, Message
 from analyzer.load.secure import SecureSocket
-from analyzer.load.sockets import Place
+from analyzer.load.sockets import Place, begin_connecting
 
 if TYPE_CHECKING:
     import ssl
@@ -193,15 +193,9 @@ class HttpClient:
             LoadError: it cannot be, and that is known at once.
         """
         try:
-            sock = socket.socket(self._place.family, socket.SOCK_STREAM)
+            sock = begin_connecting(self._place)
         except OSError as error:
             raise self._refused(error) from error
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(self._place.address)
-        if code not in {0, errno.EINPROGRESS}:
-            sock.close()
-            raise self._refused(OSError(code, errno.errorcode.get(code, "")))
         connection = _Connection(slot, sock)
         self._slots[slot] = connection
         self._by_fd[connection.fd] = connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
 import socket
 from dataclasses import dataclass
@@ -45,6 +46,22 @@ def resolve(host: str, port: int) -> Place:
             continue
         return Place(name, family, where, host)
     raise LoadError(f"cannot connect to {name}: {last}")
+
+
+def begin_connecting(place: Place) -> socket.socket:
+    """Make a socket that does not wait, and begin to connect it.
+
+    Raises:
+        OSError: it cannot be, and that is known at once.
+    """
+    sock = socket.socket(place.family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    code = sock.connect_ex(place.address)
+    if code not in {0, errno.EINPROGRESS}:
+        sock.close()
+        raise OSError(code, errno.errorcode.get(code, ""))
+    return sock
 
 
 def open_files() -> int:
