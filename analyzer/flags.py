@@ -92,6 +92,33 @@ SearchTime = Annotated[
         metavar="SECONDS",
     ),
 ]
+MaxTrials = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Measurements of the search at most. (default: as many as its time allows)",
+        "--max-trials",
+        metavar="N",
+    ),
+]
+MaxTime = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "For everything: search, load curves, verification. (default: by --search-time)",
+        "--max-time",
+        metavar="SECONDS",
+    ),
+]
+TargetPrecision = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Verification ends once the gain's 95 % interval is this narrow (half of it).",
+        "--target-precision",
+        metavar="PERCENT",
+    ),
+]
 Pairs = Annotated[
     str | None,
     flag(
@@ -223,7 +250,7 @@ Spread = Annotated[
     ),
 ]
 Windows = Annotated[
-    str | None, flag(LOAD, "Windows at most. (default: 6)", "--max-trials", "-r", metavar="N")
+    str | None, flag(LOAD, "Windows at most. (default: 6)", "--max-windows", metavar="N")
 ]
 Launch = Annotated[
     str | None,

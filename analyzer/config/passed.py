@@ -22,7 +22,7 @@ OPTIONS: Mapping[str, str] = {
     "measurement-mode": "measurement_mode",
     "measurement-interval": "measurement_interval",
     "stability-percentage": "stability_percentage",
-    "max-trials": "max_trials",
+    "max-trials": "max_windows",
     "batch-size": "batch_sizes",
     "protocol": "client_protocol",
     "metrics-url": "triton_metrics_url",

@@ -23,6 +23,9 @@ class ProfileOptions:
     """Everything ``analyze profile`` needs for one model.
 
     ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
+    ``max_trials`` bounds the search's measurements, ``max_time`` the seconds of everything, and
+    ``target_precision`` is the half width of the gain's interval, as a share, at which verification
+    ends (None: not asked for).
     ``rule`` is when a measurement is long enough: "precision", by the width of the intervals
     (``precision``: half the width as a share of throughput and of mean latency) or after
     ``max_seconds``, or "windows", which agree. ``tolerance`` is the spread of the last three
@@ -45,6 +48,9 @@ class ProfileOptions:
     seed: int = 0
     search_seconds: float = 80.0
     verify_pairs: int = 4
+    max_trials: int | None = None
+    max_time: float | None = None
+    target_precision: float | None = None
     limits: Limits = field(default_factory=Limits)
     protocol: str = "http"
     window_seconds: float = 1.0

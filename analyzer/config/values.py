@@ -104,6 +104,14 @@ def percent(value: object) -> float:
     return found / 100
 
 
+def share(value: object) -> float:
+    """Take per cent, with or without the sign, and return a share above 0 and below 1."""
+    found = percent(str(value).strip().removesuffix("%").strip())
+    if not 0 < found < 1:
+        raise ValueError(f"expected more than 0 and less than 100 per cent, found {value!r}")
+    return found
+
+
 def whole(minimum: int = 1) -> Parse:
     """Take a whole number of at least ``minimum``."""
 

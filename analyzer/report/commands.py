@@ -19,6 +19,9 @@ FLAGS: Mapping[str, str] = {
     "search_mode": "--run-config-search-mode",
     "search_seconds": "--search-time",
     "verify_pairs": "--verify-pairs",
+    "max_trials": "--max-trials",
+    "max_time": "--max-time",
+    "target_precision": "--target-precision",
     "seed": "--seed",
     "min_instance_count": "--run-config-search-min-instance-count",
     "max_instance_count": "--run-config-search-max-instance-count",
@@ -36,7 +39,7 @@ FLAGS: Mapping[str, str] = {
     "max_seconds": "--max-seconds",
     "senders": "--senders",
     "window_seconds": "--measurement-interval",
-    "max_windows": "--max-trials",
+    "max_windows": "--max-windows",
     "tolerance": "--stability-percentage",
     "input_data": "--input-data",
     "shapes": "--shape",
@@ -50,6 +53,7 @@ _SCALES = {
     "window_seconds": 1000.0,
     "tolerance": 100.0,
     "precision": 100.0,
+    "target_precision": 100.0,
 }
 _USUAL, _LOCAL = "results", "local"
 _REMOTE = ["--triton-launch-mode", "remote", "--triton-http-endpoint"]

@@ -28,7 +28,7 @@ from engine.modelconfig import convert
 
 # Short windows and few settings: what is tested is the path, not the figures.
 QUICK = (
-    "--measurement-interval", "60", "--max-trials", "4", "--stability-percentage", "100",
+    "--measurement-interval", "60", "--max-windows", "4", "--stability-percentage", "100",
     "--run-config-search-max-model-batch-size", "4", "--queue-delays", "-1,0",
     "--run-config-search-max-concurrency", "4", "--verify-pairs", "2",
 )  # fmt: skip

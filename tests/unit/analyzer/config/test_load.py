@@ -165,7 +165,7 @@ def test_measuring_goes_by_precision_unless_windows_are_asked_for() -> None:
     assert options.precision == (0.01, 0.1)
     assert load_options(None, {**flags, "precision": "2,5"})[0].precision == (0.02, 0.05)
     assert (options.min_seconds, options.max_seconds) == (1.5, 1.5)
-    both = {"profile_models": "m", "max_trials": "4", "measurement_mode": "precision"}
+    both = {"profile_models": "m", "max_windows": "4", "measurement_mode": "precision"}
     assert load_options(None, both)[0].rule == "precision"
     with pytest.raises(UsageError, match="measurement-mode"):
         load_options(None, {"profile_models": "m", "measurement_mode": "forever"})
