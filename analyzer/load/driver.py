@@ -121,7 +121,7 @@ def rule_of(load: LoadSpec, workload: Workload) -> StoppingRule:
                 min_seconds=load.min_seconds or Precision().min_seconds,
                 max_seconds=load.max_seconds or Precision().max_seconds,
             )
-            return PrecisionRule(precision, inferences=inferences)
+            return PrecisionRule(precision, inferences=inferences, bar=load.bar)
         case "windows":
             in_flight = 0 if load.request_rate else load.concurrency
             return WindowsRule(

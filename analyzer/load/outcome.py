@@ -26,7 +26,7 @@ from analyzer.load.course import Course
 from analyzer.load.driven import Driven, Times
 from analyzer.load.records import Records
 from analyzer.load.window import WindowsRule
-from analyzer.statistics.stopping import Verdict
+from analyzer.statistics.stopping import PrecisionRule, Verdict
 from analyzer.statistics.summary import PERCENTILES, Summary, summarise
 
 STOPPED = "stopped before the first window was over"
@@ -145,7 +145,7 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         senders=len(facts.readings),
         in_flight=in_flight,
         little=little,
-        flags=_flags(summary, little, dropped),
+        flags=(*_slower(course, summary), *_flags(summary, little, dropped)),
         samples=course.rule.samples if isinstance(course.rule, WindowsRule) else (),
     )
 
@@ -208,6 +208,18 @@ def _invalid(facts: Facts, lag: Times, median_ns: float, span: tuple[int, int]) 
             "Use more senders (--senders), or load from another machine"
         )
     return ""
+
+
+def _slower(course: Course, summary: Summary) -> tuple[str, ...]:
+    """Say that it was ended because something else is faster, if so."""
+    rule = course.rule
+    if not (isinstance(rule, PrecisionRule) and rule.slower):
+        return ()
+    text = (
+        "stopped: clearly slower than the best so far; at most "
+        f"{summary.throughput.high:.4g} inferences a second, where the best has {rule.bar:.4g}"
+    )
+    return (text,)
 
 
 def _flags(summary: Summary, little: float, dropped: int) -> tuple[str, ...]:

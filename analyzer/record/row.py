@@ -52,6 +52,9 @@ class LoadSpec:
     ``latency_precision``, shares of the value, or ``max_seconds`` are over), "windows"
     (perf_analyzer's: three windows that agree within ``tolerance``, at most ``max_windows``) or
     "count" (``request_count`` requests). ``senders`` 0: as many processes as it takes.
+
+    ``bar`` is a throughput that it takes to be of interest, inferences a second (0: none): by the
+    rule "precision", a measurement that is surely below it ends, with a remark.
     """
 
     protocol: str = "http"
@@ -73,6 +76,7 @@ class LoadSpec:
     latency_precision: float = 0.1
     min_seconds: float = 0.0
     max_seconds: float = 0.0
+    bar: float = 0.0
     senders: int = 0
     seed: int = 0
     streaming: bool = False

@@ -7,7 +7,6 @@ measures until intervals are narrow enough. Does not own windows (``load.window`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -91,29 +90,34 @@ class Precision:
 
 
 class PrecisionRule:
-    """Measures until ``precision`` is met, or until ``decided`` says that nothing depends on more.
+    """Measures until ``precision`` is met, or until nothing depends on more.
 
     ``inferences`` is how many each request is. What was done while the server warmed up does not
     count. Looks are ever farther apart: to look again and again until chance is kind would make
     intervals lie, and would cost the more the longer a measurement is.
+
+    With a ``bar`` (inferences a second) what matters is whether the throughput reaches it: half of
+    ``min_seconds`` will do where the whole interval lies below.
     """
 
     def __init__(
         self,
         precision: Precision,
-        decided: Callable[[Summary], bool] | None = None,
         *,
         inferences: int = 1,
+        bar: float = 0.0,
     ) -> None:
         self._precision = precision
-        self._decided = decided
+        self._bar = bar
         self._inferences = inferences
         self._done = _Growing()
         self._latency = _Growing()
         self._began: int | None = None
         self._now = 0
-        self._next = max(precision.min_seconds, LOOK_SECONDS)
+        least = precision.min_seconds / 2 if bar else precision.min_seconds
+        self._next = max(least, LOOK_SECONDS)
         self._met = 0
+        self._below = 0
         self._seen: tuple[int, int, Summary] | None = None
 
     def add(self, done_ns: Times, latency_ns: Times, now_ns: int | None = None) -> Verdict:
@@ -132,7 +136,7 @@ class PrecisionRule:
         if elapsed < self._next and not over:
             return Verdict.GO_ON
         self._next = max(elapsed * GROWTH, elapsed + LOOK_SECONDS)
-        return self._look(over=over)
+        return self._look(elapsed, over=over)
 
     def summary(self) -> Summary:
         """Summarise what finished since the server was warm."""
@@ -143,6 +147,16 @@ class PrecisionRule:
         """How many requests are left out at the front: the server was not warm yet."""
         return self._known()[1]
 
+    @property
+    def bar(self) -> float:
+        """The throughput that it takes to be of interest, inferences a second; 0: none."""
+        return self._bar
+
+    @property
+    def slower(self) -> bool:
+        """Whether it ended because the throughput lies below the bar."""
+        return self._below >= CONFIRMING > self._met
+
     def _known(self) -> tuple[int, int, Summary]:
         count = len(self._done)
         if self._seen is None or self._seen[0] != count:
@@ -150,12 +164,14 @@ class PrecisionRule:
             self._seen = count, dropped, self._summarise(dropped)
         return self._seen
 
-    def _look(self, *, over: bool) -> Verdict:
+    def _look(self, elapsed: float, *, over: bool) -> Verdict:
         summary = self.summary()
-        self._met = self._met + 1 if self._precision.met(summary) else 0
-        if self._met >= CONFIRMING or (self._decided is not None and self._decided(summary)):
+        enough = elapsed >= self._precision.min_seconds and self._precision.met(summary)
+        self._met = self._met + 1 if enough else 0
+        self._below = self._below + 1 if summary.throughput.high < self._bar else 0
+        if self._met >= CONFIRMING:
             return Verdict.STEADY
-        return Verdict.GIVE_UP if over else Verdict.GO_ON
+        return Verdict.GIVE_UP if over or self.slower else Verdict.GO_ON
 
     def _summarise(self, dropped: int) -> Summary:
         percentile = self._precision.percentile

@@ -91,6 +91,19 @@ def test_two_for_each_in_flight_are_warm_up_and_half_a_second_is() -> None:
     )
 
 
+def test_what_was_stopped_because_another_is_faster_says_so_and_is_not_stable() -> None:
+    precision = Precision(throughput=1e-9, min_seconds=1.0, max_seconds=9)
+    latency = np.random.default_rng(1).uniform(3, 5, 3000) * MS
+    found = records(3000, 1)
+    found.array["last"] += latency.astype(np.int64) // 2
+    found.array["last"].sort()
+    heard, _ = course(found, PrecisionRule(precision, bar=1500), WarmUp(requests=20, seconds=0.5))
+    driven = outcome(heard)
+    assert not driven.stable
+    assert driven.seconds < 1
+    assert driven.flags[0].startswith("stopped: clearly slower than the best so far; at most 100")
+
+
 def test_under_precision_all_since_the_warm_up_counts() -> None:
     rule = PrecisionRule(Precision(min_seconds=0.5, max_seconds=9))
     heard, told = course(records(3000, 1), rule, WarmUp(requests=20, seconds=0.5))

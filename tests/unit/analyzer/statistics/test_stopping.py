@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.statistics.estimate import Estimate
 from analyzer.statistics.stopping import Precision, PrecisionRule, Verdict
-from analyzer.statistics.summary import Summary, summarise
+from analyzer.statistics.summary import summarise
 
 MS = 1_000_000
 STEP_NS = 100 * MS
@@ -67,13 +67,26 @@ def test_of_few_bursts_only_a_very_narrow_interval_will_do(
     assert Precision().met(summary) == enough
 
 
-def test_it_stops_where_what_hangs_on_it_is_decided() -> None:
-    def decided(summary: Summary) -> bool:
-        return summary.throughput.low > 900
+def test_it_stops_where_it_is_surely_slower_than_it_would_have_to_be() -> None:
+    never = Precision(throughput=1e-4, min_seconds=2.0, max_seconds=5)
+    rule = PrecisionRule(never, bar=1200)
+    verdict, seconds = told(rule, 0.1)
+    assert verdict is Verdict.GIVE_UP
+    assert rule.slower
+    assert 1 < seconds < 2
+    assert rule.summary().throughput.high < 1200
+    for bar in (1010, 900):
+        rule = PrecisionRule(never, bar=bar)
+        assert told(rule, 0.1)[1] >= 5
+        assert not rule.slower
 
-    verdict, seconds = told(PrecisionRule(Precision(throughput=1e-4), decided), 0.1)
+
+def test_a_bar_that_is_not_reached_does_not_make_a_precise_measurement_shorter_or_vague() -> None:
+    precise = Precision(throughput=0.5, latency=0.5, min_seconds=2.0)
+    rule = PrecisionRule(precise, bar=1010)
+    verdict, seconds = told(rule, 0.1)
     assert verdict is Verdict.STEADY
-    assert seconds < 2
+    assert 2 < seconds < 3
 
 
 def test_a_measurement_in_which_nothing_finishes_ends_by_the_clock() -> None:
