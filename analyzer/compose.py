@@ -9,16 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from analyzer import preview, results, strategy, v2client, variant, workspace
+from analyzer import layout, preview, results, strategy, v2client, variant, workspace
 from analyzer import report as reports
-from analyzer.config import load, show
+from analyzer.config import load, meaning, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
 from analyzer.interruption import INTERRUPTED, interruption
@@ -39,16 +38,12 @@ from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
 from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
-from analyzer.space import CONCURRENCY, Axis, Candidate, Space
-from analyzer.stages import Campaign, Plan, Skipped
+from analyzer.stages import Campaign, Skipped
 from analyzer.terminal import Display, closing_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
 from engine.v2.call import ModelDescription
-
-#: what load curves and verification may take, as shares of the search's time
-CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 
 
 def resolve(
@@ -166,9 +161,10 @@ class _Profile:
             base = self._base(rows, launcher)
             start = None if rows or source is None else time.monotonic() - began
         self._check_inputs(base)
-        room, plan = self._layout(base, machine)
         options = self._options
-        search = strategy.find(options.search_mode)(room, options.seed)
+        laid = self._laid(base, machine)
+        room, plan = laid.space, laid.plan
+        search = strategy.find(options.search_mode)(laid.problem)
         first = preview.foreseen(plan, search)
         if rows:
             campaign = self._campaign(base, machine)
@@ -214,7 +210,7 @@ class _Profile:
         campaign = self._campaign(base, journal.head.machine)
         for row in rows:
             campaign.tell(row)
-        spec = self._load()
+        spec = layout.load(self._options)
         with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
             gauge = self._gauge(display)
             bench = Bench(
@@ -240,21 +236,11 @@ class _Profile:
     def _head(self, source: Path | None, machine: Mapping[str, Any]) -> RunHead:
         """Say what is true of every row: the model, the machine, how it was measured."""
         options = self._options
-        meaning: dict[str, Any] = {
-            "model_digest": None if source is None else workspace.fingerprint(source),
-            "machine": f"{machine.get('cpu')}, {machine['cores']} cores",
-            "server": LaunchMode.LOCAL.value if source is not None else options.http_endpoint,
-            "batch_size": options.limits.batch_size,
-            "protocol": options.protocol,
-            **_rule(options),
-            "input_data": ",".join(options.input_data),
-            **_server(options),
-        }
+        digest = None if source is None else workspace.fingerprint(source)
+        kept = {"model_digest": digest, **meaning.of_rows(options, machine)}
         if not set(options.input_data) <= set(KINDS):
             files = [Path(source) for source in options.input_data]
-            meaning["input_digest"] = workspace.fingerprint_of(files)
-        if options.shapes:
-            meaning["shapes"] = _shape_texts(options)
+            kept["input_digest"] = workspace.fingerprint_of(files)
         now = datetime.now(UTC)
         return RunHead(
             schema=SCHEMA,
@@ -263,9 +249,9 @@ class _Profile:
             started_at=now.isoformat(timespec="seconds"),
             versions=machine.get("versions", {}),
             machine=machine,
-            options=meaning,
-            options_digest=journals.options_digest(meaning),
-            command=_command(options),
+            options=kept,
+            options_digest=journals.options_digest(kept),
+            command=meaning.command(options),
         )
 
     def _journal(self, head: RunHead) -> Journal:
@@ -303,7 +289,7 @@ class _Profile:
             repository_of,
             log_dir=place.logs,
             server_flags=options.server_flags,
-            environment=_environment(options),
+            environment=meaning.environment(options),
             startup_timeout_s=options.startup_timeout_s,
         )
 
@@ -336,35 +322,14 @@ class _Profile:
             raise UsageError(f"--shape: {error.message}") from error
 
     def _campaign(self, base: ModelConfig, machine: Mapping[str, Any]) -> Campaign:
-        room, plan = self._layout(base, machine)
-        search = strategy.find(self._options.search_mode)(room, self._options.seed)
-        return Campaign(search, self._goal, plan)
+        laid = self._laid(base, machine)
+        search = strategy.find(self._options.search_mode)(laid.problem)
+        return Campaign(search, self._goal, laid.plan)
 
-    def _layout(self, base: ModelConfig, machine: Mapping[str, Any]) -> tuple[Space, Plan]:
-        """Lay out the search: what there is to try on this machine, and for how long."""
-        options = self._options
-        cores = int(machine["cores"])
-        # Models are placed on whole GPUs: CUDA shows a process one MIG instance of each at most.
-        whole = {gpu.get("whole") or gpu["uuid"] for gpu in machine.get("gpus", ())}
-        gpus = 0 if options.cpu_only else len(options.gpus or whole)
-        host = variant.Machine(cores=cores, gpus=gpus)
-        choices = options.parameters or (() if options.search_disabled else None)
-        if options.launch_mode is LaunchMode.REMOTE and not self._controls_models():
-            choices = ()
-        room = variant.space(base, host, options.limits, choices)
-        loads = [int(value) for each in room.dimensions if each.axis is Axis.LOAD
-                 for value in each.values]  # fmt: skip
-        first = [load for load in (1, 2 * cores) if load in loads] or loads[:1]
-        plan = Plan(
-            default=tuple(Candidate.of(**{CONCURRENCY: load}) for load in first),
-            curve=() if options.curves_disabled else tuple(loads),
-            verify_pairs=options.verify_pairs,
-            search_seconds=options.search_seconds,
-            curve_seconds=options.search_seconds * CURVE_SHARE,
-            verify_seconds=options.search_seconds * VERIFY_SHARE,
-            cores=cores,
-        )
-        return room, plan
+    def _laid(self, base: ModelConfig, machine: Mapping[str, Any]) -> layout.Layout:
+        remote_server = self._options.launch_mode is LaunchMode.REMOTE
+        as_it_is = remote_server and not self._controls_models()
+        return layout.lay_out(self._options, self._goal, base, machine, settings=not as_it_is)
 
     def _controls_models(self) -> bool:
         """Whether the remote server loads and unloads models when told to."""
@@ -380,25 +345,6 @@ class _Profile:
             highlight=False,
         )
         return False
-
-    def _load(self) -> LoadSpec:
-        options = self._options
-        usual = LoadSpec(
-            protocol=options.protocol,
-            batch_size=options.limits.batch_size,
-            window_seconds=options.window_seconds,
-            max_windows=options.max_windows,
-            tolerance=options.tolerance,
-            data=",".join(options.input_data),
-            rule=options.rule,
-            percentile=0,
-            throughput_precision=options.precision[0],
-            latency_precision=options.precision[1],
-            min_seconds=options.min_seconds,
-            max_seconds=options.max_seconds,
-            senders=options.senders,
-        )
-        return replace(usual, **options.load)
 
     def _watch(self, endpoint: Endpoint) -> Watch | PageWatch:
         """Watch the server's processes and machine; one elsewhere by its metrics page."""
@@ -459,71 +405,3 @@ class _Profile:
         closing_words(self._console, rows, self._goal, winner)
         say_commands(self._console, place, model, local=source is not None)
         return 0
-
-
-def _command(options: ProfileOptions) -> dict[str, Any]:
-    """Return what a run was begun with and what does not change the meaning of its rows."""
-    limits = {field.name: getattr(options.limits, field.name) for field in fields(options.limits)}
-    return {
-        "model_repository": [str(path) for path in options.model_repository],
-        "search_mode": options.search_mode,
-        "search_seconds": options.search_seconds,
-        "verify_pairs": options.verify_pairs,
-        "max_trials": options.max_trials,
-        "max_time": options.max_time,
-        "target_precision": options.target_precision,
-        "rule": options.rule,
-        "seed": options.seed,
-        "grpc_endpoint": options.grpc_endpoint,
-        "metrics_url": options.metrics_url,
-        **_file(options),
-        **_searched(options),
-        **{name: bound for name, bound in limits.items() if name != "batch_size"},
-    }
-
-
-def _file(options: ProfileOptions) -> dict[str, Any]:
-    """Return the file that was read, and whether it names the model."""
-    if options.config_file is None:
-        return {}
-    return {"config_file": str(options.config_file), "listed": options.listed}
-
-
-def _searched(options: ProfileOptions) -> dict[str, Any]:
-    """Return what was searched in place of the usual."""
-    every = {each.name: list(each.values) for each in options.parameters}
-    return {"parameters": every} if every else {}
-
-
-def _environment(options: ProfileOptions) -> dict[str, str]:
-    """Return the variables of a server: the user's, and which GPUs it may see."""
-    seen = {"CUDA_VISIBLE_DEVICES": ",".join(options.gpus)} if options.gpus else {}
-    return {**seen, **options.environment}
-
-
-def _server(options: ProfileOptions) -> dict[str, Any]:
-    """Return what else was asked of server and load client, and makes rows comparable."""
-    asked: dict[str, Any] = {
-        "cpu_only": options.cpu_only,
-        "server_flags": list(options.server_flags),
-        "environment": _environment(options),
-        "load": {name: _plain(value) for name, value in options.load.items()},
-    }
-    return {name: value for name, value in asked.items() if value}
-
-
-def _plain(value: object) -> object:
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
-
-
-def _rule(options: ProfileOptions) -> dict[str, Any]:
-    """Return what says how long a measurement is."""
-    names: tuple[str, ...] = ("window_seconds", "max_windows", "tolerance")
-    if options.rule != "windows":
-        names = ("rule", "precision", "min_seconds", "max_seconds")
-    return {name: getattr(options, name) for name in names}
-
-
-def _shape_texts(options: ProfileOptions) -> list[str]:
-    """Spell the shapes as the command line takes them, in an order that does not matter."""
-    return [f"{name}:{','.join(map(str, sizes))}" for name, sizes in sorted(options.shapes.items())]

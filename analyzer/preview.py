@@ -17,7 +17,8 @@ from rich.text import Text
 
 from analyzer import variant
 from analyzer.ranking.goal import Goal
-from analyzer.space import CONCURRENCY, QUEUE_DELAY, Axis, Candidate, Dimension, Outcome, Space
+from analyzer.record.outcome import Outcome
+from analyzer.space import CONCURRENCY, QUEUE_DELAY, Axis, Candidate, Dimension, Space
 from analyzer.stages import Plan, Skipped
 from analyzer.strategy import Strategy
 from analyzer.terminal import changes, clock, say_skipped

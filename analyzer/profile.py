@@ -86,6 +86,7 @@ class Bench:
         self._as_found = as_found
         self._number = 0
         self._served: tuple[str, Endpoint] | None = None
+        self._started = False
         for row in rows:
             self._names.setdefault(row.digest, row.variant)
             self._number = max(self._number, row.number + 1)
@@ -121,9 +122,11 @@ class Bench:
         return replace(row, seconds=time.perf_counter() - begun)
 
     def _fill(self, row: Row, config: ModelConfig) -> Row:
-        stage = "launch"
+        stage, begun = "launch", time.perf_counter()
         try:
             endpoint = self._serve(row, config)
+            if self._started:
+                row = replace(row, launch_seconds=time.perf_counter() - begun)
             stage = "load"
             measured = self._gauge(endpoint, row.load)
         except ServerLost:
@@ -156,7 +159,8 @@ class Bench:
         placement) part of the spread that the interval shows.
         """
         fresh = row.trial.phase is Phase.VERIFY
-        if self._served is not None and self._served[0] == row.digest and not fresh:
+        self._started = self._served is None or self._served[0] != row.digest or fresh
+        if self._served is not None and not self._started:
             return self._served[1]
         self._served = None
         as_found = self._as_found and row.digest == self._default_digest

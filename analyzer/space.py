@@ -1,4 +1,4 @@
-"""What can be tried: dimensions, candidates, outcomes. Pure.
+"""What can be tried: dimensions and candidates. Pure.
 
 A *setting* dimension changes the model's configuration (a new variant, so a reload); a *load*
 dimension changes only what the client does. Values are ordered: neighbours in the list are
@@ -30,6 +30,8 @@ QUEUE_DELAY = "max_queue_delay_microseconds"
 INTRA_OP_THREADS = "intra_op_thread_count"
 CONCURRENCY = "concurrency"
 BATCH_SIZE = "batch_size"
+#: a dimension of another model than the profiled one is named ``MODEL::name``
+SEPARATOR = "::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +118,3 @@ class Limits:
     intra_op_threads: tuple[int, ...] | None = None
     concurrencies: tuple[int, ...] | None = None
     batch_size: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a strategy learns of a candidate.
-
-    ``score`` is better when higher; None: it could not be measured. ``feasible`` is False
-    when a constraint is broken, and ``violation`` says by how much, relative, 0 when it holds.
-    """
-
-    candidate: Candidate
-    score: float | None
-    feasible: bool = True
-    violation: float = 0.0

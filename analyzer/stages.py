@@ -26,15 +26,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import count
 
 from analyzer import variant
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import Standing, contender, identity, is_default, rank
+from analyzer.record.outcome import Outcome
 from analyzer.record.row import Phase, Row, Trial
-from analyzer.space import BATCH_SIZE, CONCURRENCY, Candidate, Outcome
+from analyzer.space import BATCH_SIZE, CONCURRENCY, Candidate
 from analyzer.strategy import Strategy
 
 _GROWTH, _STALLED = 0.05, 2
@@ -177,7 +178,8 @@ class Campaign:
         if (trial := self._next_default()) is not None:
             return Stage.DEFAULT, trial
         if not self._budget_spent() and (candidate := self._strategy.ask()) is not None:
-            return Stage.SEARCH, Trial(candidate=variant.canonical(candidate))
+            why = self._strategy.why()
+            return Stage.SEARCH, Trial(candidate=variant.canonical(candidate), why=why)
         if (trial := self._next_of_curves()) is not None:
             return Stage.CURVE, trial
         if (trial := self._next_of_verification()) is not None:
@@ -228,7 +230,7 @@ class Campaign:
         same = variant.canonical(candidate)
         if (row := self._row_of(same)) is not None:
             outcome = self._goal.outcome(row, self._reference)
-            return Outcome(candidate, outcome.score, outcome.feasible, outcome.violation)
+            return replace(outcome, candidate=candidate)
         reason = variant.reason_not_possible(same, self._plan.cores)
         if reason is None and self._does_not_launch(same):
             reason = "this variant did not come up at another load"

@@ -11,15 +11,37 @@ same seed gives the same questions.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Any, Protocol, cast
 
 from analyzer.errors import UsageError
+from analyzer.ranking.goal import Goal
+from analyzer.record.outcome import Outcome
+from analyzer.record.row import Why
+from analyzer.space import Candidate, Space
+from engine.modelconfig.schema import ModelConfig
 
-if TYPE_CHECKING:
-    from analyzer.space import Candidate, Outcome, Space
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What a strategy is given.
+
+    ``base`` is the complete default configuration and ``cores`` the machine's usable ones; None
+    where nobody knows them, and a strategy has to do without. ``max_trials`` is how many
+    measurements there may be (None: as many as it likes). ``options`` are those of the strategy's
+    own, by Model Analyzer's names.
+    """
+
+    space: Space
+    seed: int = 0
+    goal: Goal = field(default_factory=Goal)
+    base: ModelConfig | None = None
+    cores: int | None = None
+    max_trials: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Strategy(Protocol):
@@ -33,9 +55,26 @@ class Strategy(Protocol):
         """Learn the outcome of a candidate."""
         ...
 
+    def why(self) -> Why | None:
+        """Say why it asks what it asks now, and what it expects; None if it cannot say."""
+        ...
 
-#: a search as a generator: it yields candidates, and is sent the outcome of each
-Script = Generator["Candidate", "Outcome", None]
+    def ended(self) -> str:
+        """Say why it has nothing more to ask; "" if it cannot say, or has not ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A candidate with the reason for asking for it."""
+
+    candidate: Candidate
+    why: Why
+
+
+#: a search as a generator: it yields candidates, is sent the outcome of each, and returns why it
+#: ended, or ""
+Script = Generator[Candidate | Asked, Outcome, str]
 
 
 class Scripted:
@@ -49,24 +88,42 @@ class Scripted:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._told: dict[Candidate, Outcome] = {}
-        self._next = next(script, None)
+        self._next: Candidate | None = None
+        self._why: Why | None = None
+        self._ended = ""
+        self._run(None)
 
     def ask(self) -> Candidate | None:
         """Name what the script waits for, or None when it has ended."""
         return self._next
 
+    def why(self) -> Why | None:
+        """Give the script's own reason."""
+        return self._why
+
+    def ended(self) -> str:
+        """Give what the script returned."""
+        return self._ended
+
     def tell(self, outcome: Outcome) -> None:
         """Keep the outcome, and run the script on if it was waiting for it."""
         self._told.setdefault(outcome.candidate, outcome)
+        while self._next is not None and self._next in self._told:
+            self._run(self._told[self._next])
+
+    def _run(self, known: Outcome | None) -> None:
         try:
-            while self._next is not None and self._next in self._told:
-                self._next = self._script.send(self._told[self._next])
-        except StopIteration:
-            self._next = None
+            asked = next(self._script) if known is None else self._script.send(known)
+        except StopIteration as end:
+            self._next, self._why, self._ended = None, None, end.value
+            return
+        if isinstance(asked, Asked):
+            self._next, self._why = asked.candidate, asked.why
+        else:
+            self._next, self._why = asked, None
 
 
-#: ``make(space, seed) -> Strategy``
-Make = Callable[["Space", int], Strategy]
+Make = Callable[[Problem], Strategy]
 
 GROUP = "analyzer.strategies"
 

@@ -25,8 +25,8 @@ from typing import Any
 
 from analyzer.errors import UsageError
 from analyzer.metrics import BY_TAG, Direction
+from analyzer.record.outcome import Outcome
 from analyzer.record.row import Row
-from analyzer.space import Outcome
 
 DEFAULT_OBJECTIVE = "perf_throughput"
 _LATENCY, _THROUGHPUT = "perf_latency_p99", "perf_throughput"
@@ -110,9 +110,9 @@ class Goal:
         if row.failure is None:
             score = self.score(row.metrics, {} if reference is None else reference.metrics)
         if score is None:
-            return Outcome(candidate, None, feasible=False)
+            return Outcome(candidate, None, feasible=False, row=row)
         violation = self.violation(row.metrics)
-        return Outcome(candidate, score, feasible=not violation, violation=violation)
+        return Outcome(candidate, score, not violation, violation, row)
 
     def describe(self) -> str:
         """Say the goal in words."""

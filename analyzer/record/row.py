@@ -28,13 +28,25 @@ class Phase(Enum):
     VERIFY = "verify"
 
 
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a measurement is taken, in words, and what it is expected to show, by metric's tag."""
+
+    text: str
+    predicted: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What to measure: a candidate, what for, and which repetition it is (from 0)."""
+    """What to measure: a candidate, what for, and which repetition it is (from 0).
+
+    ``why`` is the searcher's own word; trials are equal whatever it says.
+    """
 
     candidate: Candidate
     phase: Phase = Phase.SEARCH
     repetition: int = 0
+    why: Why | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +119,8 @@ class Row:
     ``metrics`` maps a tag to its value; one that was not measured is absent, never 0.
     ``window_rates`` are the throughputs of the windows behind ``perf_throughput``, in order.
     ``gpus`` maps a GPU's UUID to its own metrics. ``config`` is the complete config.pbtxt
-    that was served, and ``settings`` what the report shows of it.
+    that was served, and ``settings`` what the report shows of it. Of the ``seconds`` that all
+    took, ``launch_seconds`` went by until the variant was up (0 where it was up already).
 
     ``absent`` says by tag why a metric is not there, ``remarks`` what besides the server shaped the
     numbers. ``server`` are the server's own counters (``metrics.ServerTimes``: cache, batch sizes,
@@ -141,6 +154,7 @@ class Row:
     estimates: Estimates = field(default_factory=dict)
     histogram: str = ""
     failure: Failure | None = None
+    launch_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +190,8 @@ def row_to_line(row: Row) -> str:
         "phase": row.trial.phase.value,
         "repetition": row.trial.repetition,
     }
+    if (why := row.trial.why) is not None:
+        plain["trial"]["why"] = {"text": why.text, "predicted": dict(why.predicted)}
     plain["load"] = {name: getattr(row.load, name) for name in LoadSpec.__slots__}
     plain["estimates"] = estimates.plain(row.estimates)
     if row.failure is not None:
@@ -220,6 +236,7 @@ def line_to_row(line: str) -> Row:
                 candidate=Candidate.of(**trial["candidate"]),
                 phase=Phase(trial["phase"]),
                 repetition=trial["repetition"],
+                why=Why(**trial["why"]) if "why" in trial else None,
             ),
             load=load_of(load),
             failure=None if failure is None else Failure(**failure),
@@ -241,7 +258,7 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "metrics": (dict, _NUMBER), "window_rates": (list, _NUMBER), "requests": (int,),
     "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
     "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
-    "histogram": (str,),
+    "histogram": (str,), "launch_seconds": (_NUMBER,),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

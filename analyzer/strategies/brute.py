@@ -17,17 +17,17 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from itertools import product
 
-from analyzer.space import CONCURRENCY, MAX_BATCH_SIZE, Axis, Candidate, Dimension, Outcome, Space
-from analyzer.strategy import Script, Scripted
+from analyzer.record.outcome import Outcome
+from analyzer.space import CONCURRENCY, MAX_BATCH_SIZE, Axis, Candidate, Dimension, Space
+from analyzer.strategy import Problem, Script, Scripted
 
 _TRIES = 4
 _LEAST_GAIN = 0.05
 
 
-def make(space: Space, seed: int) -> Scripted:
-    """Make the strategy. It has no randomness: ``seed`` changes nothing."""
-    del seed
-    return Scripted(_search(space))
+def make(problem: Problem) -> Scripted:
+    """Make the strategy. It has no randomness: the seed changes nothing."""
+    return Scripted(_search(problem.space))
 
 
 def _search(space: Space) -> Script:
@@ -50,6 +50,7 @@ def _search(space: Space) -> Script:
                 break
             else:
                 best = best_here
+    return "every combination was tried, as far as it went on paying"
 
 
 def _along(load: Dimension | None, at: Candidate) -> Generator[Candidate, Outcome, Outcome | None]:

@@ -24,6 +24,7 @@ import math
 import random
 from collections.abc import Generator, Iterator
 
+from analyzer.record.outcome import Outcome
 from analyzer.space import (
     CONCURRENCY,
     INSTANCE_COUNT,
@@ -33,11 +34,10 @@ from analyzer.space import (
     Axis,
     Candidate,
     Dimension,
-    Outcome,
     Space,
     Value,
 )
-from analyzer.strategy import Script, Scripted
+from analyzer.strategy import Problem, Script, Scripted
 
 _NOISE = 0.02
 #: a neighbour that loses no more than this may win under a higher load
@@ -56,9 +56,9 @@ Walk = Generator[Candidate, Outcome, Outcome | None]
 Move = tuple[str, tuple[Candidate, ...]]
 
 
-def make(space: Space, seed: int) -> Scripted:
-    """Make the strategy; ``seed`` chooses the starts that are left when sense has been tried."""
-    return Scripted(_Climb(space, seed).search())
+def make(problem: Problem) -> Scripted:
+    """Make the strategy; the seed chooses the starts that are left when sense has been tried."""
+    return Scripted(_Climb(problem.space, problem.seed).search())
 
 
 class _Climb:
@@ -83,10 +83,11 @@ class _Climb:
             best = yield from self._climb(best)
         for setting in self._other_starts():
             if len(self._seen) >= (_HOPELESS if best is None else _ENOUGH):
-                return
+                return f"no neighbour is better after {len(self._seen)} questions"
             found = yield from self._explore(setting, best)
             if found is not None and (best is None or self._promising(found, best)):
                 best = self._choose((yield from self._climb(found)), best)
+        return "every start led to nothing new"
 
     def _other_starts(self) -> Iterator[Candidate]:
         """The least of everything, then settings by lot."""

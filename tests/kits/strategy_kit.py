@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.world import run
 
+from analyzer.record.outcome import Outcome
 from analyzer.space import (
     CONCURRENCY,
     INSTANCE_COUNT,
@@ -22,11 +23,10 @@ from analyzer.space import (
     Axis,
     Candidate,
     Dimension,
-    Outcome,
     Space,
     Value,
 )
-from analyzer.strategy import Strategy, find
+from analyzer.strategy import Problem, Strategy, find
 
 World = Callable[[Candidate], Outcome]
 
@@ -66,6 +66,10 @@ def world(seed: int) -> World:
     return measure
 
 
+def made(name: str, space: Space, seed: int = 0) -> Strategy:
+    return find(name)(Problem(space=space, seed=seed))
+
+
 def _trace(strategy: Strategy, measure: World) -> list[Outcome]:
     return list(run(strategy, measure, limit=3000))
 
@@ -78,7 +82,7 @@ class StrategyKit:
     def test_it_asks_inside_the_space_never_twice_and_ends(
         self, name: str, space: Space, luck: int, seed: int
     ) -> None:
-        asked = [each.candidate for each in _trace(find(name)(space, seed), world(luck))]
+        asked = [each.candidate for each in _trace(made(name, space, seed), world(luck))]
         assert all(candidate in space for candidate in asked)
         assert len(asked) == len(set(asked))
         assert asked
@@ -89,10 +93,10 @@ class StrategyKit:
         self, name: str, space: Space, luck: int, seed: int
     ) -> None:
         measure = world(luck)
-        trace = _trace(find(name)(space, seed), measure)
+        trace = _trace(made(name, space, seed), measure)
         inner = random.Random(luck).sample(range(len(trace) + 1), min(len(trace) + 1, 12))
         for cut in {0, 1, *inner, len(trace)}:
-            again = find(name)(space, seed)
+            again = made(name, space, seed)
             for outcome in trace[:cut]:
                 again.tell(outcome)
             # One question is enough: another cut checks the one after it.
@@ -105,7 +109,7 @@ class StrategyKit:
         self, name: str, space: Space, luck: int, seed: int
     ) -> None:
         measure = world(luck)
-        often, once = find(name)(space, seed), find(name)(space, seed)
+        often, once = made(name, space, seed), made(name, space, seed)
         for outcome in _trace(once, measure):
             assert often.ask() == often.ask() == outcome.candidate
             often.tell(outcome)
@@ -117,7 +121,7 @@ class StrategyKit:
         self, name: str, space: Space, luck: int, seed: int
     ) -> None:
         measure = world(luck)
-        assert _trace(find(name)(space, seed), measure) == _trace(find(name)(space, seed), measure)
+        assert _trace(made(name, space, seed), measure) == _trace(made(name, space, seed), measure)
 
     @settings(max_examples=30, deadline=None)
     @given(spaces(), st.integers(0, 99), st.randoms())
@@ -125,7 +129,7 @@ class StrategyKit:
         self, name: str, space: Space, luck: int, dice: random.Random
     ) -> None:
         measure = world(luck)
-        strategy = find(name)(space, 0)
+        strategy = made(name, space)
         given_away = dice.sample(list(space), min(len(space), 7))
         for candidate in given_away:
             strategy.tell(measure(candidate))
@@ -136,4 +140,4 @@ class StrategyKit:
     @settings(max_examples=20, deadline=None)
     @given(spaces())
     def test_it_ends_where_everything_fails(self, name: str, space: Space) -> None:
-        assert _trace(find(name)(space, 0), lambda candidate: Outcome(candidate, None))
+        assert _trace(made(name, space), lambda candidate: Outcome(candidate, None))

@@ -17,6 +17,7 @@ from analyzer.record.row import (
     Phase,
     Row,
     Trial,
+    Why,
     line_to_row,
     row_to_line,
 )
@@ -47,6 +48,7 @@ _rows = st.builds(
         candidate=_candidates,
         phase=st.sampled_from(Phase),
         repetition=st.integers(0, 9),
+        why=st.none() | st.builds(Why, _text, st.dictionaries(_text, _numbers, max_size=2)),
     ),
     load=st.builds(
         LoadSpec,
@@ -89,6 +91,7 @@ def test_a_row_is_one_line_and_reads_back_as_itself(row: Row) -> None:
     assert "\n" not in line
     assert line.isascii()
     assert line_to_row(line) == row
+    assert line_to_row(line).trial.why == row.trial.why
 
 
 @settings(max_examples=10, deadline=None)

@@ -10,6 +10,7 @@ from kits.strategy_kit import StrategyKit
 from support.world import World, oracle, outcomes, random_world, run
 
 from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.record.outcome import Outcome
 from analyzer.space import (
     CONCURRENCY,
     MAX_BATCH_SIZE,
@@ -17,11 +18,10 @@ from analyzer.space import (
     Axis,
     Candidate,
     Dimension,
-    Outcome,
     Space,
 )
 from analyzer.strategies import brute, quick
-from analyzer.strategy import Make, known
+from analyzer.strategy import Make, Problem, known
 
 
 @pytest.mark.parametrize("name", known())
@@ -34,7 +34,7 @@ def asked(
     space: Space,
     measure: Callable[[Candidate], Outcome],
 ) -> list[Outcome]:
-    return list(run(strategy(space, 0), measure))
+    return list(run(strategy(Problem(space=space)), measure))
 
 
 def loads(outcomes_: list[Outcome]) -> list[object]:

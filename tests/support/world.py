@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from analyzer import variant
 from analyzer.ranking.goal import Goal
+from analyzer.record.outcome import Outcome
 from analyzer.record.row import Failure, LoadSpec, Row, Trial
 from analyzer.space import (
     CONCURRENCY,
@@ -24,7 +25,6 @@ from analyzer.space import (
     Axis,
     Candidate,
     Dimension,
-    Outcome,
     Space,
 )
 from analyzer.strategy import Strategy

@@ -12,6 +12,7 @@ from analyzer.ranking.goal import Goal
 from analyzer.space import CONCURRENCY, Candidate, Limits, Space
 from analyzer.stages import Plan
 from analyzer.strategies import brute, quick
+from analyzer.strategy import Make, Problem
 from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
 
 MODEL = ModelConfig(
@@ -43,15 +44,14 @@ def said(space: Space = SPACE, *, taken: int = 0, first: tuple[Candidate, ...] =
 
 
 @pytest.mark.parametrize("make", [brute.make, quick.make])
-def test_the_default_comes_first_and_then_what_the_search_asks(make: object) -> None:
-    assert callable(make)
-    first = preview.foreseen(PLAN, make(SPACE, 0), 3)
+def test_the_default_comes_first_and_then_what_the_search_asks(make: Make) -> None:
+    first = preview.foreseen(PLAN, make(Problem(space=SPACE)), 3)
     assert first[0] == PLAN.default[0]
     assert len(first) == 4
     assert len(set(first)) == 4
     assert all(variant.reason_not_possible(each, 2) is None for each in first)
     # The first question of a search does not depend on anything measured.
-    asked = make(SPACE, 0).ask()
+    asked = make(Problem(space=SPACE)).ask()
     assert asked is not None
     possible = variant.reason_not_possible(asked, 2) is None
     assert not possible or first[1] == variant.canonical(asked)
@@ -59,7 +59,7 @@ def test_the_default_comes_first_and_then_what_the_search_asks(make: object) -> 
 
 def test_a_search_that_ends_early_is_foreseen_to_its_end() -> None:
     one = Space(SPACE.dimensions[-1:])
-    assert preview.foreseen(PLAN, brute.make(one, 0)) == (
+    assert preview.foreseen(PLAN, brute.make(Problem(space=one))) == (
         Candidate.of(concurrency=1), Candidate.of(concurrency=2),
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ def test_what_is_not_worth_measuring_has_its_reason() -> None:
 
 
 def test_the_page_has_space_order_reasons_and_time() -> None:
-    page = said(first=preview.foreseen(PLAN, quick.make(SPACE, 0), 1))
+    page = said(first=preview.foreseen(PLAN, quick.make(Problem(space=SPACE)), 1))
     for text in (
         "Plan for m: nothing is measured",
         "6 configurations in 8 ways to write them, each at up to 2 loads: 16 points",

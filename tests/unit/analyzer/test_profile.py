@@ -109,7 +109,7 @@ def campaign() -> Campaign:
         Limits(queue_delays_us=(0,), max_model_batch_size=2, concurrencies=(1, 4)),
     )
     plan = Plan(default=(Candidate.of(concurrency=1),), curve=(1, 4), verify_pairs=2)
-    return Campaign(strategy.find("brute")(room, 0), parse_goal(), plan)
+    return Campaign(strategy.find("brute")(strategy.Problem(space=room)), parse_goal(), plan)
 
 
 def test_equal_configurations_have_one_name_and_the_default_its_own() -> None:

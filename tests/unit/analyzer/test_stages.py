@@ -11,7 +11,7 @@ from support.world import World
 from analyzer import strategy
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import gain, rank
-from analyzer.record.row import Failure, Phase, Row, Trial
+from analyzer.record.row import Failure, Phase, Row, Trial, Why
 from analyzer.space import (
     CONCURRENCY,
     INSTANCE_COUNT,
@@ -44,9 +44,15 @@ class Listed:
     def tell(self, outcome: object) -> None:
         self.told[outcome.candidate] = outcome.score  # type: ignore[attr-defined]
 
+    def why(self) -> Why | None:
+        return Why("it is on the list")
+
+    def ended(self) -> str:
+        return "the list is at its end"
+
 
 def quick() -> strategy.Strategy:
-    return strategy.find("quick")(WORLD.space(), 0)
+    return strategy.find("quick")(strategy.Problem(space=WORLD.space()))
 
 
 def finish(campaign: Campaign, world: World = WORLD, told: Iterable[Row] = ()) -> list[Row]:
@@ -236,6 +242,8 @@ def test_what_makes_no_sense_is_listed_and_told_as_failed() -> None:
     assert crowded not in {row.trial.candidate for row in rows}
     assert listed.told[crowded] is None
     assert listed.told[sane] is not None
+    searched = next(row for row in rows if row.trial.candidate == sane)
+    assert searched.trial.why == Why("it is on the list")
     assert [(each.candidate, each.reason) for each in campaign.skipped()] == [
         (crowded, "5 instances of 4 threads are too many for 2 cores")
     ]
@@ -266,7 +274,7 @@ def test_a_variant_that_does_not_come_up_is_not_launched_for_another_load() -> N
 def test_where_only_the_load_can_vary_the_default_is_searched_along_it() -> None:
     space = Space((Dimension(CONCURRENCY, (1, 2, 4, 8, 16), Axis.LOAD),))
     for name in strategy.known():
-        campaign = Campaign(strategy.find(name)(space, 0), Goal(), PLAN)
+        campaign = Campaign(strategy.find(name)(strategy.Problem(space=space)), Goal(), PLAN)
         rows = finish(campaign)
         assert {row.variant for row in rows} == {"m_config_default"}
         assert len({row.trial.candidate for row in rows}) == len(rows)
@@ -388,7 +396,7 @@ def test_told_any_part_of_its_rows_a_fresh_campaign_goes_on_as_the_old_one_did(
     )
 
     def fresh() -> Campaign:
-        return Campaign(strategy.find(name)(space, 3), goal, plan)
+        return Campaign(strategy.find(name)(strategy.Problem(space=space, seed=3)), goal, plan)
 
     whole = fresh()
     rows = finish(whole, world)

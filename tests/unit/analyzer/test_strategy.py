@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from analyzer.errors import UsageError
-from analyzer.space import Candidate, Outcome
-from analyzer.strategy import Script, Scripted, find, known
+from analyzer.record.outcome import Outcome
+from analyzer.record.row import Why
+from analyzer.space import Candidate
+from analyzer.strategy import Asked, Script, Scripted, find, known
 
 ONE, TWO = Candidate.of(x=1), Candidate.of(x=2)
 
@@ -22,6 +24,7 @@ def script(heard: list[Outcome]) -> Script:
     for candidate in (ONE, TWO, ONE):
         outcome = yield candidate
         heard.append(outcome)
+    return "all said"
 
 
 def test_a_script_hears_of_each_candidate_when_it_asks_for_it() -> None:
@@ -32,7 +35,20 @@ def test_a_script_hears_of_each_candidate_when_it_asks_for_it() -> None:
     assert (strategy.ask(), heard) == (ONE, [])
     strategy.tell(Outcome(ONE, 1.0))
     assert heard == [Outcome(ONE, 1.0), Outcome(TWO, 2.0), Outcome(ONE, 1.0)]
-    assert strategy.ask() is None
+    assert (strategy.ask(), strategy.ended()) == (None, "all said")
+
+
+def test_a_reason_is_given_as_long_as_its_candidate_is_asked_for() -> None:
+    def reasoned() -> Script:
+        yield Asked(ONE, Why("first", {"perf_throughput": 5.0}))
+        yield TWO
+        return ""
+
+    strategy = Scripted(reasoned())
+    assert (strategy.ask(), strategy.why()) == (ONE, Why("first", {"perf_throughput": 5.0}))
+    assert strategy.ended() == ""
+    strategy.tell(Outcome(ONE, 1.0))
+    assert (strategy.ask(), strategy.why()) == (TWO, None)
 
 
 def test_of_two_outcomes_for_one_candidate_the_first_counts() -> None:
@@ -50,6 +66,7 @@ def test_a_script_that_asks_nothing_has_ended() -> None:
 
     def empty() -> Script:
         yield from nothing
+        return "there was nothing"
 
     strategy = Scripted(empty())
     strategy.tell(Outcome(ONE, 1.0))

@@ -24,7 +24,7 @@ CANDIDATE = Candidate.of(
 
 def campaign() -> Campaign:
     plan = Plan(default=(Candidate.of(concurrency=1),), search_seconds=60.0)
-    return Campaign(strategy.find("brute")(Space(()), 0), Goal(), plan)
+    return Campaign(strategy.find("brute")(strategy.Problem(space=Space(()))), Goal(), plan)
 
 
 def shown(rows: tuple[Row, ...], width: int, *, terminal: bool = True) -> list[str]:

@@ -1,0 +1,100 @@
+"""From options to the search: what there is to try on this machine, under which load, for how long.
+
+Pure: the options, the model's complete configuration and the machine's description go in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from analyzer import variant
+from analyzer.config.schema import ProfileOptions
+from analyzer.ranking.goal import Goal
+from analyzer.record.row import LoadSpec
+from analyzer.space import CONCURRENCY, Axis, Candidate, Space
+from analyzer.stages import Plan
+from analyzer.strategy import Problem
+from engine.modelconfig.schema import ModelConfig
+
+#: what load curves and verification may take, as shares of the search's time
+CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A search laid out: what the strategy is given, and what the campaign is to do."""
+
+    problem: Problem
+    plan: Plan
+
+    @property
+    def space(self) -> Space:
+        """What there is to try."""
+        return self.problem.space
+
+
+def lay_out(
+    options: ProfileOptions,
+    goal: Goal,
+    base: ModelConfig,
+    machine: Mapping[str, Any],
+    *,
+    settings: bool = True,
+) -> Layout:
+    """Lay out the search of one model; without ``settings`` only the load is varied.
+
+    ``machine`` is what ``measure.machine.describe`` says.
+
+    Raises:
+        UsageError: bounds exclude each other, or a value to try does not fit the model.
+    """
+    cores = int(machine["cores"])
+    choices = options.parameters or (() if options.search_disabled else None)
+    room = variant.space(base, host(options, machine), options.limits, choices if settings else ())
+    problem = Problem(space=room, seed=options.seed, goal=goal, base=base, cores=cores)
+    return Layout(problem, _plan(options, room, cores))
+
+
+def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine:
+    """Say what of the machine the model may use."""
+    # Models are placed on whole GPUs: CUDA shows a process one MIG instance of each at most.
+    whole = {gpu.get("whole") or gpu["uuid"] for gpu in machine.get("gpus", ())}
+    gpus = 0 if options.cpu_only else len(options.gpus or whole)
+    return variant.Machine(cores=int(machine["cores"]), gpus=gpus)
+
+
+def _plan(options: ProfileOptions, room: Space, cores: int) -> Plan:
+    loads = [int(value) for each in room.dimensions if each.axis is Axis.LOAD
+             for value in each.values]  # fmt: skip
+    first = [load for load in (1, 2 * cores) if load in loads] or loads[:1]
+    return Plan(
+        default=tuple(Candidate.of(**{CONCURRENCY: load}) for load in first),
+        curve=() if options.curves_disabled else tuple(loads),
+        verify_pairs=options.verify_pairs,
+        search_seconds=options.search_seconds,
+        curve_seconds=options.search_seconds * CURVE_SHARE,
+        verify_seconds=options.search_seconds * VERIFY_SHARE,
+        cores=cores,
+    )
+
+
+def load(options: ProfileOptions) -> LoadSpec:
+    """Say how the load client loads the server, but for what a candidate says of it."""
+    usual = LoadSpec(
+        protocol=options.protocol,
+        batch_size=options.limits.batch_size,
+        window_seconds=options.window_seconds,
+        max_windows=options.max_windows,
+        tolerance=options.tolerance,
+        data=",".join(options.input_data),
+        rule=options.rule,
+        percentile=0,
+        throughput_precision=options.precision[0],
+        latency_precision=options.precision[1],
+        min_seconds=options.min_seconds,
+        max_seconds=options.max_seconds,
+        senders=options.senders,
+    )
+    return replace(usual, **options.load)
