@@ -282,8 +282,8 @@ class _Profile:
         if source is None:
             return remote.make(options.http_endpoint, options.grpc_endpoint)
 
-        def repository_of(model: str, config: ModelConfig | None, name: str) -> Path:
-            return workspace.write_variant(place.variants / name, source, model, config)
+        def repository_of(configs: Mapping[str, ModelConfig | None], name: str) -> Path:
+            return workspace.write_variant(place.variants / name, {options.model: source}, configs)
 
         return local.make(
             repository_of,
@@ -393,7 +393,7 @@ class _Profile:
         # The report names the commands that use the choice, so the choice comes first.
         if winner is not None and source is not None:
             config = convert.loads(winner.best.config, f"{place.journal}: row {winner.best.number}")
-            workspace.write_chosen(place, source, model, config)
+            workspace.write_chosen(place, {model: source}, {model: config})
         reports.write_skipped(place.root, contents.head.run, skipped)
         omitted = reports.Omissions(torn=len(contents.damage), skipped=skipped)
         written = reports.write(contents.head, rows, self._goal, place.root, omitted=omitted)

@@ -6,12 +6,19 @@ a LaunchError with the server's own words in it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from analyzer.tls import Tls
     from engine.modelconfig.schema import ModelConfig
+
+
+#: models served besides the one that is asked for, and the configuration of each
+Beside = Mapping[str, "ModelConfig | None"]
+ALONE: Beside = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +39,18 @@ class Endpoint:
 class Launcher(Protocol):
     """Serves one variant at a time."""
 
-    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+    def serve(
+        self,
+        model: str,
+        config: ModelConfig | None,
+        *,
+        variant: str,
+        beside: Beside = ALONE,
+    ) -> Endpoint:
         """Serve ``model`` under ``config`` (None: as the repository has it), and wait for ready.
 
         What was served before is stopped or replaced first. ``variant`` names logs and folders.
+        The models ``beside`` it, which it may be made of, are served likewise, and waited for.
 
         Raises:
             LaunchError: it did not come up; the text holds the server's own explanation.

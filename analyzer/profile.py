@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from analyzer import metrics, variant
+from analyzer import assembly, metrics, variant
+from analyzer.assembly import Assembly
 from analyzer.errors import AnalyzerError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.metrics import Observed
@@ -65,7 +66,7 @@ class Bench:
     def __init__(
         self,
         *,
-        base: ModelConfig,
+        base: ModelConfig | Assembly,
         launcher: Launcher,
         gauge: Gauge,
         load: LoadSpec,
@@ -77,25 +78,32 @@ class Bench:
         ``as_found``: ``base`` is the model as its repository has it. ``rows`` are those measured
         before: names of variants and numbers go on from them.
         """
-        self._base = base
+        self._assembly = Assembly.of(base)
         self._launcher = launcher
         self._gauge = gauge
         self._load = load
-        self._default_digest = variant.digest(base)
-        self._names = {self._default_digest: f"{base.name}_config_default"}
+        self._name = self._assembly.name
+        self._default_digest = assembly.digest(self._assembly.configs)
+        self._names = _Names({self._name: self._default_digest})
+        self._defaults = {
+            name: variant.digest(config) for name, config in self._assembly.configs.items()
+        }
+        self._parts = _Names(self._defaults)
         self._as_found = as_found
         self._number = 0
         self._served: tuple[str, Endpoint] | None = None
         self._started = False
         for row in rows:
-            self._names.setdefault(row.digest, row.variant)
+            self._names.learn(self._name, row.digest, row.variant)
+            for name, text in row.composing.items():
+                named = row.settings.get(assembly.MODELS, {}).get(name, {}).get("variant", name)
+                self._parts.learn(name, variant.digest_of(text), named)
             self._number = max(self._number, row.number + 1)
 
     def name(self, trial: Trial) -> str:
         """Name the variant that a trial is about; equal configurations have one name."""
-        digest = variant.digest(variant.make(trial.candidate, self._base))
-        # The first name is the default's, so the others count from 0.
-        return self._names.setdefault(digest, f"{self._base.name}_config_{len(self._names) - 1}")
+        digest = assembly.digest(assembly.make(trial.candidate, self._assembly))
+        return self._names.of(self._name, digest)
 
     def measure(self, trial: Trial) -> Row:
         """Serve, load and observe; whatever goes wrong is in the row's ``failure``.
@@ -104,27 +112,30 @@ class Bench:
             ServerLost: there is no server to measure: that says nothing about the variant.
         """
         begun = time.perf_counter()
-        config = variant.make(trial.candidate, self._base)
+        configs = assembly.make(trial.candidate, self._assembly)
+        others = {name: configs[name] for name in self._assembly.others}
+        names = {name: self._parts.of(name, variant.digest(one)) for name, one in others.items()}
         row = Row(
             number=self._number,
             taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
-            model=self._base.name,
+            model=self._name,
             variant=self.name(trial),
-            digest=variant.digest(config),
+            digest=assembly.digest(configs),
             trial=trial,
             load=self._load_of(trial),
-            settings=variant.settings(config),
-            config=convert.dumps(config),
+            settings=assembly.settings(self._assembly, configs, names),
+            config=convert.dumps(configs[self._name]) if self._name in configs else "",
+            composing={name: convert.dumps(one) for name, one in others.items()},
         )
         self._number += 1
-        row = self._fill(row, config)
+        row = self._fill(row, configs)
         return replace(row, seconds=time.perf_counter() - begun)
 
-    def _fill(self, row: Row, config: ModelConfig) -> Row:
+    def _fill(self, row: Row, configs: Mapping[str, ModelConfig]) -> Row:
         stage, begun = "launch", time.perf_counter()
         try:
-            endpoint = self._serve(row, config)
+            endpoint = self._serve(row, configs)
             if self._started:
                 row = replace(row, launch_seconds=time.perf_counter() - begun)
             stage = "load"
@@ -152,7 +163,7 @@ class Bench:
             histogram=measured.histogram,
         )
 
-    def _serve(self, row: Row, config: ModelConfig) -> Endpoint:
+    def _serve(self, row: Row, configs: Mapping[str, ModelConfig]) -> Endpoint:
         """Reuse the running server if it has this variant; verification always takes a new one.
 
         A new process each time makes what differs from start to start (memory layout, thread
@@ -163,11 +174,20 @@ class Bench:
         if self._served is not None and not self._started:
             return self._served[1]
         self._served = None
-        as_found = self._as_found and row.digest == self._default_digest
-        asked = None if as_found else config
-        endpoint = self._launcher.serve(self._base.name, asked, variant=row.variant)
+        asked = {
+            name: None if self._is_as_found(name, config) else config
+            for name, config in configs.items()
+        }
+        first = self._assembly.loaded[0]
+        beside = {name: config for name, config in asked.items() if name != first}
+        endpoint = self._launcher.serve(first, asked[first], variant=row.variant, beside=beside)
         self._served = (row.digest, endpoint)
         return endpoint
+
+    def _is_as_found(self, name: str, config: ModelConfig) -> bool:
+        """Whether that is how the model's repository has it."""
+        untouched = self._as_found and name not in self._assembly.altered
+        return untouched and variant.digest(config) == self._defaults[name]
 
     def _failed(self, row: Row, stage: str, message: str) -> Row:
         # What served a failed trial is not trusted with the next one.
@@ -180,6 +200,28 @@ class Bench:
         concurrency = trial.candidate.get(CONCURRENCY) or self._load.concurrency
         batch_size = trial.candidate.get(BATCH_SIZE) or self._load.batch_size
         return replace(self._load, concurrency=int(concurrency), batch_size=int(batch_size))
+
+
+class _Names:
+    """Names variants in Model Analyzer's way: ``MODEL_config_default``, then ``MODEL_config_0`` ...
+
+    Equal digests of one model have one name.
+    """
+
+    def __init__(self, defaults: Mapping[str, str]) -> None:
+        self._known = {
+            model: {digest: f"{model}_config_default"} for model, digest in defaults.items()
+        }
+
+    def learn(self, model: str, digest: str, name: str) -> None:
+        """Keep a name that was given before."""
+        self._known.setdefault(model, {}).setdefault(digest, name)
+
+    def of(self, model: str, digest: str) -> str:
+        """Name a variant."""
+        known = self._known[model]
+        # The first name is the default's, so the others count from 0.
+        return known.setdefault(digest, f"{model}_config_{len(known) - 1}")
 
 
 def profile(

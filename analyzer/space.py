@@ -7,7 +7,7 @@ neighbours in the search.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import product
@@ -34,6 +34,17 @@ BATCH_SIZE = "batch_size"
 SEPARATOR = "::"
 
 
+def split(name: str) -> tuple[str, str]:
+    """Return whose a dimension is ("": the profiled model's), and its own name."""
+    model, _, own = name.rpartition(SEPARATOR)
+    return model, own
+
+
+def joined(model: str, name: str) -> str:
+    """Name a dimension of a model; "" is the profiled one."""
+    return f"{model}{SEPARATOR}{name}" if model else name
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One point of a space: sorted pairs of a dimension's name and its value.
@@ -58,6 +69,25 @@ class Candidate:
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.items) or "default"
+
+    def by_model(self) -> Mapping[str, Candidate]:
+        """Return what each model is given, by the model's name; "" is the profiled one."""
+        found: dict[str, dict[str, Value]] = {}
+        for name, value in self.items:
+            model, own = split(name)
+            found.setdefault(model, {})[own] = value
+        return {model: Candidate.of(**values) for model, values in found.items()}
+
+    @staticmethod
+    def of_models(parts: Mapping[str, Candidate]) -> Candidate:
+        """Put together what ``by_model`` took apart."""
+        return Candidate.of(
+            **{
+                joined(model, name): value
+                for model, part in parts.items()
+                for name, value in part.items
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

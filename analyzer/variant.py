@@ -96,6 +96,11 @@ def space(
 
 def canonical(candidate: Candidate) -> Candidate:
     """Return the one candidate that stands for all that mean the same setting and load."""
+    parts = candidate.by_model()
+    return Candidate.of_models({model: _canonical(part) for model, part in parts.items()})
+
+
+def _canonical(candidate: Candidate) -> Candidate:
     delay = candidate.get(QUEUE_DELAY)
     if candidate.get(MAX_BATCH_SIZE) == 1 and delay not in {None, NO_BATCHING}:
         return candidate.replaced(**{QUEUE_DELAY: NO_BATCHING})
@@ -105,8 +110,21 @@ def canonical(candidate: Candidate) -> Candidate:
 def reason_not_possible(candidate: Candidate, cores: int | None = None) -> str | None:
     """Say why a candidate is not worth measuring, or None where it is.
 
-    ``cores`` is the number of usable CPU cores; without it crowding is not judged.
+    ``cores`` is the number of usable CPU cores; without it crowding is not judged. Settings of
+    several models are judged one by one.
     """
+    parts = candidate.by_model()
+    rows = candidate.get(BATCH_SIZE)
+    for model, part in parts.items():
+        # A pipeline hands its requests on as they are.
+        carried = {} if rows is None else {BATCH_SIZE: rows}
+        reason = _reason_not_possible(part.replaced(**carried), cores)
+        if reason is not None:
+            return f"{model}: {reason}" if model else reason
+    return None
+
+
+def _reason_not_possible(candidate: Candidate, cores: int | None) -> str | None:
     largest = candidate.get(MAX_BATCH_SIZE)
     delay, rows = candidate.get(QUEUE_DELAY), candidate.get(BATCH_SIZE)
     if largest == 1 and isinstance(delay, int) and delay > 0:
@@ -181,7 +199,12 @@ def onto(own: ModelConfig, winner: ModelConfig) -> ModelConfig:
 
 def digest(config: ModelConfig) -> str:
     """Return what tells a variant apart: equal digests are the same configuration."""
-    return hashlib.sha256(convert.dumps(config).encode()).hexdigest()[:16]
+    return digest_of(convert.dumps(config))
+
+
+def digest_of(text: str) -> str:
+    """Return the digest of a configuration that is spelled out already."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def settings(config: ModelConfig) -> Mapping[str, Any]:

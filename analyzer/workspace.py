@@ -9,7 +9,8 @@ not own what the files say: the journal, the report and the configurations are o
         journal.jsonl              every measurement; the checkpoint
         report.html  summary.json  metrics-*.csv
         chosen/<model>/            the winner, ready for `engine serve --chosen <model>`
-        variants/<variant>/<model>/    what was served; all but config.pbtxt are links
+        variants/<variant>/<model>/    what was served; all but config.pbtxt are links.
+                                       The models behind it, or beside it, lie there as well
         logs/server-<variant>.log
 """
 
@@ -20,7 +21,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,27 +115,36 @@ def build_example(model: str, directory: Path) -> Path:
     return directory / model
 
 
-def write_variant(directory: Path, source: Path, model: str, config: ModelConfig | None) -> Path:
+def write_variant(
+    directory: Path, sources: Mapping[str, Path], configs: Mapping[str, ModelConfig | None]
+) -> Path:
     """Write the model repository of one variant, and return its path.
 
-    ``source`` is the model's own folder. Everything in it but config.pbtxt is linked, not
-    copied; a ``config`` of None links that too, so the model is served as it is.
+    ``sources`` are the folders of its models by name. Everything in them but config.pbtxt is
+    linked, not copied; where there is no configuration, or None, that is linked too, so the model
+    is served as it is.
     """
     shutil.rmtree(directory, ignore_errors=True)
-    folder = directory / model
+    for model, source in sources.items():
+        _write_model(directory / model, source, configs.get(model))
+    return directory
+
+
+def _write_model(folder: Path, source: Path, config: ModelConfig | None) -> None:
     folder.mkdir(parents=True)
     for entry in sorted(source.resolve().iterdir()):
         if entry.name != CONFIG or config is None:
             (folder / entry.name).symlink_to(entry)
     if config is not None:
         _write(folder / CONFIG, convert.dumps(config))
-    return directory
 
 
-def write_chosen(workspace: Workspace, source: Path, model: str, config: ModelConfig) -> Path:
-    """Put the winner where ``engine serve --chosen`` looks for it."""
+def write_chosen(
+    workspace: Workspace, sources: Mapping[str, Path], configs: Mapping[str, ModelConfig | None]
+) -> Path:
+    """Put the winner, all its models, where ``engine serve --chosen`` looks for it."""
     fresh = workspace.root / ".chosen"
-    write_variant(fresh, source, model, config)
+    write_variant(fresh, sources, configs)
     shutil.rmtree(workspace.chosen, ignore_errors=True)
     fresh.rename(workspace.chosen)
     return workspace.chosen
@@ -148,6 +158,27 @@ def replace_config(folder: Path, text: str) -> Path:
         shutil.copy2(target, kept)
     _write(target, text)
     return kept
+
+
+def composing(folder: Path) -> tuple[str, ...]:
+    """Name the models that an ensemble calls, those of ensembles in it too; () of other models.
+
+    ``folder`` is the ensemble's own, and its models are looked up beside it.
+
+    Raises:
+        ConfigError: a configuration has mistakes.
+    """
+    found: dict[str, None] = {}
+    unread = [folder.name]
+    while unread:
+        path = folder.parent / unread.pop(0) / CONFIG
+        if not path.is_file():
+            continue
+        config = convert.loads(path.read_text(encoding="utf-8"), str(path))
+        steps = dict.fromkeys(step.model_name for step in config.ensemble_scheduling or ())
+        unread += [name for name in steps if name not in found]
+        found |= steps
+    return tuple(found)
 
 
 def fingerprint(folder: Path) -> str:

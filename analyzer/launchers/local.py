@@ -26,10 +26,10 @@ from typing import IO, NamedTuple
 
 from analyzer import v2client
 from analyzer.errors import LaunchError
-from analyzer.launcher import Endpoint, Launcher
+from analyzer.launcher import ALONE, Beside, Endpoint, Launcher
 from engine.modelconfig.schema import ModelConfig
 
-RepositoryOf = Callable[[str, ModelConfig | None, str], Path]
+RepositoryOf = Callable[[Mapping[str, ModelConfig | None], str], Path]
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.02
@@ -61,11 +61,11 @@ def make(  # noqa: PLR0913 - what a server is started with has as many parts
 ) -> Launcher:
     """Make a launcher.
 
-    ``repository_of(model, config, variant)`` writes a variant's model repository and returns
-    its path. The server's output goes to ``log_dir``/server-<variant>.log. ``server_flags``
-    are passed to ``engine serve`` after the launcher's own, and ``environment`` is added to this
-    process's. A server that does not end within
-    ``stop_timeout_s`` of SIGTERM is killed.
+    ``repository_of(configs, variant)`` writes a variant's model repository, which has the models
+    that are named (under their own configuration where it is None), and returns its path. The
+    server's output goes to ``log_dir``/server-<variant>.log. ``server_flags`` are passed to
+    ``engine serve`` after the launcher's own, and ``environment`` is added to this process's. A
+    server that does not end within ``stop_timeout_s`` of SIGTERM is killed.
     """
     limits = _Limits(startup_timeout_s, stop_timeout_s)
     how = _Command(
@@ -100,20 +100,21 @@ class _LocalLauncher:
         self._log: Path | None = None
         self._log_start = 0
 
-    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+    def serve(
+        self, model: str, config: ModelConfig | None, *, variant: str, beside: Beside = ALONE
+    ) -> Endpoint:
         """Stop what runs, start a fresh server, and wait until the model is ready.
 
         Raises:
             LaunchError: it ended, or was not ready in time.
         """
         self._stop()
-        repository = self._repository_of(model, config, variant)
+        repository = self._repository_of({model: config, **beside}, variant)
         ports_file = self._log_dir / f".ports-{variant}.json"
         try:
             self._start(repository, ports_file, variant)
-            endpoint = self._await_ready(
-                model, ports_file, time.monotonic() + self._limits.startup_s
-            )
+            deadline = time.monotonic() + self._limits.startup_s
+            endpoint = self._await_ready((model, *beside), ports_file, deadline)
         except BaseException:
             self._stop()
             raise
@@ -190,8 +191,8 @@ class _LocalLauncher:
             )
         return self._guard
 
-    def _await_ready(self, model: str, ports_file: Path, deadline: float) -> Endpoint:
-        """Wait for the ports, then for the server, then ask for the model."""
+    def _await_ready(self, models: Sequence[str], ports_file: Path, deadline: float) -> Endpoint:
+        """Wait for the ports, then for the server, then ask for the models."""
         assert self._server is not None
         endpoint: Endpoint | None = None
         while endpoint is None or not v2client.ready(endpoint):
@@ -202,8 +203,9 @@ class _LocalLauncher:
                 raise self._failed(f"the server was not ready within {self._limits.startup_s:g} s")
             if endpoint is None and ports_file.exists():
                 endpoint = _endpoint(json.loads(ports_file.read_text()), self._server.pid)
-        if not v2client.model_ready(endpoint, model):
-            raise self._failed(f"the server runs, but {_why_not_ready(endpoint, model)}")
+        for model in models:
+            if not v2client.model_ready(endpoint, model):
+                raise self._failed(f"the server runs, but {_why_not_ready(endpoint, model)}")
         return endpoint
 
     def _failed(self, what: str) -> LaunchError:

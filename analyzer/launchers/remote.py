@@ -13,7 +13,7 @@ import time
 
 from analyzer import v2client
 from analyzer.errors import AnalyzerError, LaunchError, ServerLost
-from analyzer.launcher import Endpoint, Launcher
+from analyzer.launcher import ALONE, Beside, Endpoint, Launcher
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
 
@@ -70,23 +70,46 @@ class _RemoteLauncher:
         #: the models that were changed, and whether each was ready before
         self._changed: dict[str, bool] = {}
 
-    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+    def serve(
+        self, model: str, config: ModelConfig | None, *, variant: str, beside: Beside = ALONE
+    ) -> Endpoint:
         """Have the server load ``model`` under ``config``; None: as its repository has it.
+
+        Models ``beside`` it are loaded first, as it may be made of them; it is taken down before,
+        because between two loads they might not fit each other.
 
         Raises:
             LaunchError: no such model, no model control, or it did not load.
             ServerLost: nothing answers.
         """
-        endpoint = self._endpoint
         self._await_server()
-        before = v2client.model_ready(endpoint, model)
-        if config is None and before and model not in self._changed:
-            return endpoint
+        changing = {name: own for name, own in beside.items() if not self._as_found(name, own)}
+        if changing and v2client.model_ready(self._endpoint, model):
+            self._ask(model, None, variant, down=True)
+        for name, own in changing.items():
+            self._ask(name, own, variant)
+        if changing or not self._as_found(model, config):
+            self._ask(model, config, variant)
+        return self._endpoint
+
+    def _as_found(self, model: str, config: ModelConfig | None) -> bool:
+        """Whether a model is wanted, and there, as the server had it before."""
+        changed = config is not None or model in self._changed
+        return not changed and v2client.model_ready(self._endpoint, model)
+
+    def _ask(
+        self, model: str, config: ModelConfig | None, variant: str, *, down: bool = False
+    ) -> None:
+        """Have a model loaded under ``config``, or taken down."""
+        endpoint, before = self._endpoint, v2client.model_ready(self._endpoint, model)
         override = None if config is None else convert.to_json(config)
         try:
-            v2client.load(endpoint, model, override, timeout_s=LOAD_SECONDS)
+            if down:
+                v2client.unload(endpoint, model, timeout_s=LOAD_SECONDS)
+            else:
+                v2client.load(endpoint, model, override, timeout_s=LOAD_SECONDS)
         except v2client.Refused as error:
-            if error.status in NO_CONTROL and config is None:
+            if error.status in NO_CONTROL and config is None and not down:
                 raise LaunchError(self._not_there(model)) from error
             if error.status in NO_CONTROL:
                 raise LaunchError(
@@ -98,8 +121,8 @@ class _RemoteLauncher:
             self._changed.setdefault(model, before)
             raise
         self._changed.setdefault(model, before)
-        self._await_ready(model)
-        return endpoint
+        if not down:
+            self._await_ready(model)
 
     def why_ended(self) -> str:
         """Whether the server ended is out of sight; the next ``serve`` tells."""
@@ -112,7 +135,8 @@ class _RemoteLauncher:
     def close(self) -> None:
         """Put every model back as it was found; what fails is logged."""
         changed, self._changed = self._changed, {}
-        for model, was_ready in changed.items():
+        # Who is made of others was taken down before they were changed, so it comes last here.
+        for model, was_ready in reversed(changed.items()):
             try:
                 if was_ready:
                     v2client.load(self._endpoint, model, timeout_s=LOAD_SECONDS)

@@ -119,7 +119,8 @@ class Row:
     ``metrics`` maps a tag to its value; one that was not measured is absent, never 0.
     ``window_rates`` are the throughputs of the windows behind ``perf_throughput``, in order.
     ``gpus`` maps a GPU's UUID to its own metrics. ``config`` is the complete config.pbtxt
-    that was served, and ``settings`` what the report shows of it. Of the ``seconds`` that all
+    that was served, and ``settings`` what the report shows of it. ``composing`` are those of the
+    models behind it, or of those profiled side by side, by name. Of the ``seconds`` that all
     took, ``launch_seconds`` went by until the variant was up (0 where it was up already).
 
     ``absent`` says by tag why a metric is not there, ``remarks`` what besides the server shaped the
@@ -155,6 +156,7 @@ class Row:
     histogram: str = ""
     failure: Failure | None = None
     launch_seconds: float = 0.0
+    composing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +260,7 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "metrics": (dict, _NUMBER), "window_rates": (list, _NUMBER), "requests": (int,),
     "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
     "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
-    "histogram": (str,), "launch_seconds": (_NUMBER,),
+    "histogram": (str,), "launch_seconds": (_NUMBER,), "composing": (dict, str),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

@@ -1,6 +1,6 @@
 """Launchers and the load client with the real engine: what the tiny servers stand in for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def launcher_of(source: Path, directory: Path, *flags: str) -> Launcher:
-    def repository_of(model: str, config: ModelConfig | None, variant: str) -> Path:
-        return workspace.write_variant(directory / variant, source, model, config)
+    def repository_of(configs: Mapping[str, ModelConfig | None], variant: str) -> Path:
+        return workspace.write_variant(directory / variant, {MODEL: source}, configs)
 
     return local.make(repository_of, log_dir=directory / "logs", server_flags=flags)
 

@@ -9,7 +9,7 @@ import pytest
 
 from analyzer import strategy, variant
 from analyzer.errors import LaunchError, LoadError, ServerLost
-from analyzer.launcher import Endpoint
+from analyzer.launcher import ALONE, Beside, Endpoint
 from analyzer.metrics import Observed
 from analyzer.profile import Bench, Measured, profile
 from analyzer.ranking.goal import parse_goal
@@ -39,7 +39,10 @@ class Server:
     ended: str = ""
     gone: bool = False
 
-    def serve(self, model: str, config: ModelConfig | None, *, variant: str) -> Endpoint:
+    def serve(
+        self, model: str, config: ModelConfig | None, *, variant: str, beside: Beside = ALONE
+    ) -> Endpoint:
+        del beside
         self.served.append((variant, config))
         if self.gone:
             raise ServerLost("no answer")

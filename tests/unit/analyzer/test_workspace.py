@@ -27,7 +27,7 @@ CONFIG = ModelConfig(name="m", max_batch_size=4)
 def test_a_variant_links_the_model_and_has_a_configuration_of_its_own(
     model: Path, tmp_path: Path
 ) -> None:
-    repository = workspace.write_variant(tmp_path / "v0", model, "m", CONFIG)
+    repository = workspace.write_variant(tmp_path / "v0", {"m": model}, {"m": CONFIG})
     written = repository / "m"
     assert convert.loads((written / "config.pbtxt").read_text(), "v0") == CONFIG
     assert (written / "1" / "model.onnx").read_bytes() == b"weights"
@@ -36,13 +36,13 @@ def test_a_variant_links_the_model_and_has_a_configuration_of_its_own(
 
 
 def test_the_default_variant_is_the_model_as_it_is(model: Path, tmp_path: Path) -> None:
-    repository = workspace.write_variant(tmp_path / "v", model, "m", None)
+    repository = workspace.write_variant(tmp_path / "v", {"m": model}, {"m": None})
     assert (repository / "m" / "config.pbtxt").read_text() == 'name: "m"\n'
 
 
 def test_writing_a_variant_again_replaces_it(model: Path, tmp_path: Path) -> None:
-    workspace.write_variant(tmp_path / "v", model, "m", None)
-    repository = workspace.write_variant(tmp_path / "v", model, "m", CONFIG)
+    workspace.write_variant(tmp_path / "v", {"m": model}, {"m": None})
+    repository = workspace.write_variant(tmp_path / "v", {"m": model}, {"m": CONFIG})
     assert "max_batch_size: 4" in (repository / "m" / "config.pbtxt").read_text()
     assert (model / "config.pbtxt").read_text() == 'name: "m"\n'
 
@@ -51,9 +51,33 @@ def test_the_winner_lies_where_serving_looks_for_it(model: Path, tmp_path: Path)
     place = Workspace(tmp_path / "results" / "m")
     place.root.mkdir(parents=True)
     for size in (1, 2):
-        workspace.write_chosen(place, model, "m", ModelConfig(name="m", max_batch_size=size))
+        config = ModelConfig(name="m", max_batch_size=size)
+        workspace.write_chosen(place, {"m": model}, {"m": config})
     assert "max_batch_size: 2" in (place.chosen / "m" / "config.pbtxt").read_text()
     assert [path.name for path in place.root.iterdir()] == ["chosen"]
+
+
+ENSEMBLE = """name: "%s"
+platform: "ensemble"
+ensemble_scheduling { step [ { model_name: "m" }, { model_name: "%s" } ] }
+"""
+
+
+def test_an_ensembles_models_are_found_beside_it_through_ensembles_in_it(model: Path) -> None:
+    for name, step in (("outer", "inner"), ("inner", "n")):
+        (model.parent / name).mkdir()
+        (model.parent / name / "config.pbtxt").write_text(ENSEMBLE % (name, step))
+    assert workspace.composing(model.parent / "outer") == ("m", "inner", "n")
+    assert workspace.composing(model) == ()
+
+
+def test_several_models_of_a_variant_lie_side_by_side(model: Path, tmp_path: Path) -> None:
+    (model.parent / "n").mkdir()
+    (model.parent / "n" / "config.pbtxt").write_text('name: "n"\n')
+    sources = {"m": model, "n": model.parent / "n"}
+    repository = workspace.write_variant(tmp_path / "v", sources, {"m": CONFIG})
+    assert "max_batch_size: 4" in (repository / "m" / "config.pbtxt").read_text()
+    assert (repository / "n" / "config.pbtxt").read_text() == 'name: "n"\n'
 
 
 def test_an_unknown_model_is_answered_with_those_that_are_there(model: Path) -> None:

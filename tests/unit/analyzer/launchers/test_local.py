@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from engine.modelconfig.schema import ModelConfig
 def repository_of(directory: Path) -> local.RepositoryOf:
     """Repositories that hold the model ``tiny``, and its configuration for the tiny server."""
 
-    def write(model: str, config: ModelConfig | None, variant: str) -> Path:
-        del model
+    def write(configs: Mapping[str, ModelConfig | None], variant: str) -> Path:
+        config = next(iter(configs.values()))
         folder = directory / variant / "tiny"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").unlink(missing_ok=True)
@@ -37,8 +37,8 @@ def repository_of(directory: Path) -> local.RepositoryOf:
 
 
 def misbehaving(directory: Path, **faults: Any) -> local.RepositoryOf:
-    def write(model: str, config: ModelConfig | None, variant: str) -> Path:
-        repository = repository_of(directory)(model, config, variant)
+    def write(configs: Mapping[str, ModelConfig | None], variant: str) -> Path:
+        repository = repository_of(directory)(configs, variant)
         (repository / "faults.json").write_text(json.dumps(faults))
         return repository
 
@@ -173,7 +173,7 @@ from pathlib import Path
 from analyzer.launchers import local
 python, directory = sys.argv[1:]
 launcher = local.make(
-    lambda model, config, variant: Path(directory), log_dir=Path(directory) / "logs", python=python
+    lambda configs, variant: Path(directory), log_dir=Path(directory) / "logs", python=python
 )
 print(launcher.serve("tiny", None, variant="v").pid, flush=True)
 sys.stdin.read()
@@ -182,7 +182,7 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("end", ["killed", "returns"])
 def test_the_server_ends_with_its_owner(tmp_path: Path, end: str) -> None:
-    repository = repository_of(tmp_path)("tiny", None, "v")
+    repository = repository_of(tmp_path)({"tiny": None}, "v")
     (repository / "faults.json").write_text(json.dumps({"child": True}))
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, interpreter(tmp_path), str(repository)],

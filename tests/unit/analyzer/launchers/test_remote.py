@@ -64,6 +64,24 @@ def test_a_model_that_was_not_loaded_is_unloaded_at_the_end(
     assert not server.models["tiny"].ready
 
 
+def test_models_beside_another_are_changed_while_it_is_down_and_all_are_restored(
+    server: V2Server, launcher: Launcher
+) -> None:
+    stage = server.add("stage")
+    before = stage.config, server.models["tiny"].config
+    base = v2client.model_config(launcher.serve("tiny", None, variant="d"), "stage")
+    launcher.serve("tiny", None, variant="d", beside={"stage": None})
+    assert not stage.loads
+    assert not server.models["tiny"].loads
+    launcher.serve("tiny", None, variant="v", beside={"stage": replace(base, max_batch_size=2)})
+    assert stage.config["max_batch_size"] == 2
+    assert server.models["tiny"].loads == [None]
+    assert server.models["tiny"].ready
+    launcher.close()
+    assert (stage.config, server.models["tiny"].config) == before
+    assert server.models["tiny"].ready
+
+
 def test_a_server_whose_models_were_only_looked_at_is_not_touched(
     server: V2Server, launcher: Launcher
 ) -> None:
