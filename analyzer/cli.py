@@ -115,6 +115,53 @@ def _set(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+@app.command(
+    epilog="Example: analyze record --model mobilenet --output mobilenet.jsonl",
+    short_help="Measure every configuration of a model; searches can be replayed over it.",
+)
+@with_options(profile, without=("config_file", "fresh", "dry_run", "max_time"))
+def record(
+    config_file: flags.ConfigFile = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The surface's file (JSON lines).")
+    ] = Path("surface.jsonl"),
+    repetitions: Annotated[
+        int, typer.Option("--repetitions", help="Times every point is measured.", min=1)
+    ] = 3,
+    first_repetition: Annotated[
+        int,
+        typer.Option(
+            "--first-repetition",
+            help="Number of the first, to record repetitions apart from each other.",
+            min=0,
+        ),
+    ] = 0,
+    max_time: Annotated[
+        float | None,
+        typer.Option(
+            "--max-time", help="Stop after these seconds; the same command goes on.", min=1
+        ),
+    ] = None,
+    **given: Any,  # noqa: ANN401 - each option has its own type
+) -> None:
+    """Measure the whole grid of settings and loads, in random order, with repetitions.
+
+    What is searched and how it is measured is said by the options of `analyze profile`. Each
+    setting is served by a fresh server in each repetition. The same command goes on where it
+    stopped.
+    """
+    from analyzer import compose  # noqa: PLC0415 - see above
+    from analyzer.surface.recording import Record  # noqa: PLC0415 - see above
+
+    asked = Record(output, repetitions, first_repetition, max_time)
+
+    def run() -> int:
+        console = _output()
+        return compose.record(compose.resolve(config_file, _set(given), console), asked, console)
+
+    _leave(run)
+
+
 class Form(Enum):
     """How a configuration is printed."""
 

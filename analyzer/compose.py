@@ -26,6 +26,7 @@ from analyzer.launchers import local, remote
 from analyzer.load.driver import DriverSettings, drive
 from analyzer.load.inputs.source import Asked, prepare
 from analyzer.load.payload import KINDS
+from analyzer.load.window import WindowSample
 from analyzer.measure import scrape
 from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.machine import describe
@@ -39,6 +40,11 @@ from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
 from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
 from analyzer.stages import Campaign, Skipped
+from analyzer.surface import recording as recorder
+from analyzer.surface.grid import Grid
+from analyzer.surface.recording import Record, Recording
+from analyzer.surface.screen import Screen
+from analyzer.surface.stored import base_of, with_grid
 from analyzer.terminal import Display, closing_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
@@ -92,6 +98,19 @@ def profile(every: Sequence[ProfileOptions], console: Console, *, dry_run: bool 
         if code:
             break
     return code
+
+
+def record(every: Sequence[ProfileOptions], asked: Record, console: Console) -> int:
+    """Record the surface of a model, or go on with it; return the exit code.
+
+    Raises:
+        UsageError: several models are named, or options do not fit the model.
+    """
+    if len(every) != 1:
+        raise UsageError(
+            f"{len(every)} models are named; a surface is one model's: record them one by one"
+        )
+    return _Profile(every[0], goal_of(every[0]), console).record(asked)
 
 
 def goal_of(options: ProfileOptions) -> Goal:
@@ -184,6 +203,44 @@ class _Profile:
         ))  # fmt: skip
         return 0
 
+    def record(self, asked: Record) -> int:
+        """Measure the whole grid, or what is left of it; return the exit code."""
+        began = time.monotonic()
+        options, machine, source = self._options, describe(), self._source()
+        with ExitStack() as stack:
+            stopped = stack.enter_context(interruption(self._say_stopping))
+            launcher = stack.enter_context(closing(self._launcher(source)))
+            base = base_of(asked.output) or self._base((), launcher)
+            self._check_inputs(base)
+            laid = self._laid(base, machine)
+            head = with_grid(
+                self._head(source, machine), laid.space, base, laid.plan.cores, options.seed
+            )
+            asked.output.parent.mkdir(parents=True, exist_ok=True)
+            journal = stack.enter_context(Journal.resume(asked.output, head))
+            recording = Recording(
+                Grid(laid.space, laid.plan.cores), asked.repetitions, asked.first, options.seed
+            )
+            screen = stack.enter_context(Screen(self._console, options.model, recording))
+
+            def fresh(rows: Sequence[Row]) -> Bench:
+                return Bench(
+                    base=base, launcher=launcher, gauge=self._gauge(screen.window),
+                    load=layout.load(options), rows=rows, as_found=not options.cpu_only,
+                )  # fmt: skip
+
+            def stop() -> bool:
+                late = asked.max_time is not None and time.monotonic() - began >= asked.max_time
+                return late or stopped()
+
+            whole = recorder.record(recording, fresh, journal, stop, screen)
+            measured = len(journal.rows)
+        more = "" if whole else "; it is not complete: the same command goes on from there"
+        self._console.print(
+            f"{measured} measurements are in {asked.output}{more}.", highlight=False, soft_wrap=True
+        )
+        return INTERRUPTED if stopped() and not whole else 0
+
     def _rows_of(self, head: RunHead) -> tuple[Row, ...]:
         """Return what was measured before under these options; () where it would begin anew."""
         if self._options.fresh or not self._place.journal.is_file():
@@ -212,7 +269,7 @@ class _Profile:
             campaign.tell(row)
         spec = layout.load(self._options)
         with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
-            gauge = self._gauge(display)
+            gauge = self._gauge(display.window)
             bench = Bench(
                 base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows,
                 as_found=not self._options.cpu_only,
@@ -356,7 +413,9 @@ class _Profile:
     def _metrics_url(self) -> str:
         return self._options.metrics_url or scrape.default_url(self._options.http_endpoint)
 
-    def _gauge(self, display: Display) -> Callable[[Endpoint, LoadSpec], Measured]:
+    def _gauge(
+        self, on_window: Callable[[WindowSample], None]
+    ) -> Callable[[Endpoint, LoadSpec], Measured]:
         model = self._options.model
         settings = DriverSettings(shapes=self._options.shapes)
 
@@ -368,7 +427,7 @@ class _Profile:
                     model,
                     load,
                     stop=lambda: False,
-                    on_window=display.window,
+                    on_window=on_window,
                     settings=settings,
                 )
             seen = watch.seen()

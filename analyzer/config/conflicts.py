@@ -50,6 +50,12 @@ def _bounds(settings: Settings) -> Iterator[tuple[str, str]]:
                     f"run_config_search_min_{name}, {low.value} ({low.source})"
                 ),
             )
+    least, most = settings.get("min_seconds"), settings.get("max_seconds")
+    if least is not None and most is not None and least.value > most.value:
+        yield (
+            most.source,
+            f"max_seconds: {most.value:g} is below min_seconds, {least.value:g} ({least.source})",
+        )
 
 
 def _needs(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -142,6 +142,8 @@ KEYS: tuple[Key, ...] = (
     Key("shapes", values.shapes, "shapes", LOAD, show=values.shape_texts),
     Key("measurement_mode", values.one_of("precision", "windows"), "rule", LOAD),
     Key("precision", values.precision, "precision", LOAD, show=_precision),
+    Key("min_seconds", values.number(0.1), "min_seconds", LOAD, usual="2",
+        text="Least seconds that a measurement by precision takes. (default: 2)"),
     Key("max_seconds", values.number(0.5), "max_seconds", LOAD),
     Key("senders", values.whole(0), "senders", LOAD),
     Key("measurement_interval", values.milliseconds(50), "window_seconds", LOAD, show=_thousands),

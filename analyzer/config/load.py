@@ -280,7 +280,9 @@ def _build(model: str, settings: Settings, extras: Mapping[str, Any]) -> Profile
         # Who says how long windows are wants windows.
         rest.setdefault("rule", "windows")
     if "max_seconds" in rest:
-        rest["min_seconds"] = min(usual.min_seconds, rest["max_seconds"])
+        rest.setdefault("min_seconds", min(usual.min_seconds, rest["max_seconds"]))
+    elif "min_seconds" in rest:
+        rest["max_seconds"] = max(usual.max_seconds, rest["min_seconds"])
     if "precision" in rest:
         throughput, latency = rest["precision"]
         rest["precision"] = (throughput, usual.precision[1] if latency is None else latency)

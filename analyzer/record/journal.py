@@ -14,9 +14,11 @@ Rules:
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +61,17 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """Read a journal without locking it; the last line may be one that is being written.
+    """Read a journal, gzipped if its name ends so; the last line may be one being written.
 
     Raises:
         JournalError: it cannot be read, or it has no whole first line.
     """
     try:
-        return _parse(path.read_bytes(), path)
-    except OSError as error:
-        raise JournalError(f"{path}: cannot read the journal: {error.strerror}") from error
+        raw = path.read_bytes()
+        return _parse(gzip.decompress(raw) if path.suffix == ".gz" else raw, path)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise JournalError(f"{path}: cannot read the journal: {reason}") from error
 
 
 def options_digest(options: Mapping[str, Any]) -> str:

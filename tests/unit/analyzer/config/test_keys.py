@@ -61,6 +61,7 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
     ("shapes", "x:1,2", {"x": (1, 2)}, "x", "expected NAME:D1,D2"),
     ("measurement_mode", "windows", "windows", "fast", "expected one of precision, windows"),
     ("precision", "2,5", (0.02, 0.05), "0", "expected per cent"),
+    ("min_seconds", 1.5, 1.5, 0.01, "expected at least 0.1"),
     ("max_seconds", 3, 3.0, 0.1, "expected at least 0.5"),
     ("senders", 2, 2, "many", "expected a whole number"),
     ("measurement_interval", 2500, 2.5, 10, "expected at least 50"),
@@ -214,7 +215,7 @@ def test_every_field_of_the_options_can_be_set_by_a_key_or_is_no_option() -> Non
     fields_set = {key.field for key in KEYS}
     known = {each.name for each in (*fields(ProfileOptions), *fields(Limits))}
     assert fields_set - {""} <= known
-    by_other_means = {"model", "limits", "min_seconds", "server_flags", "startup_timeout_s",
+    by_other_means = {"model", "limits", "server_flags", "startup_timeout_s",
                       "fresh", "cpu_only", "parameters", "load", "config_file",
                       "listed"}  # fmt: skip
     assert known - fields_set == by_other_means

@@ -165,6 +165,10 @@ def test_measuring_goes_by_precision_unless_windows_are_asked_for() -> None:
     assert options.precision == (0.01, 0.1)
     assert load_options(None, {**flags, "precision": "2,5"})[0].precision == (0.02, 0.05)
     assert (options.min_seconds, options.max_seconds) == (1.5, 1.5)
+    (longer,) = load_options(None, {"profile_models": "m", "min_seconds": "9"})
+    assert (longer.min_seconds, longer.max_seconds) == (9.0, 9.0)
+    with pytest.raises(UsageError, match=r"max_seconds: 1\.5 is below min_seconds, 3"):
+        load_options(None, {**flags, "min_seconds": "3"})
     both = {"profile_models": "m", "max_windows": "4", "measurement_mode": "precision"}
     assert load_options(None, both)[0].rule == "precision"
     with pytest.raises(UsageError, match="measurement-mode"):

@@ -1,0 +1,1 @@
+"""Recorded surfaces: a whole grid measured again and again, and searches replayed over it."""

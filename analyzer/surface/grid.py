@@ -1,0 +1,84 @@
+"""The grid of a surface: every setting once, each under every load, in an order by lot. Pure.
+
+Owns which points a space has when what means the same counts once and what is not worth measuring
+not at all, and the order in which they are measured. Rules:
+
+1. The default configuration is a setting like any other: a search begins with it.
+2. All loads of a setting follow each other, on one launch; settings come in a random order, another
+   for each repetition, and so do the loads of each. So what changes slowly on the machine (its
+   clock, its neighbours) falls on all points alike.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from analyzer import variant
+from analyzer.space import Axis, Candidate, Space
+
+DEFAULT = Candidate(())
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A space as it is recorded: ``cores`` judges what crowds them (None: nothing does)."""
+
+    space: Space
+    cores: int | None = None
+
+    @property
+    def loads(self) -> tuple[Candidate, ...]:
+        """Every load, as candidates without settings."""
+        found = [each for each in self.space.dimensions if each.axis is Axis.LOAD]
+        names = [each.name for each in found]
+        return tuple(
+            Candidate.of(**dict(zip(names, values, strict=True)))
+            for values in product(*(each.values for each in found))
+        )
+
+    @property
+    def settings(self) -> tuple[Candidate, ...]:
+        """The default, and every setting that has a load under which it is worth measuring."""
+        found: dict[Candidate, None] = {DEFAULT: None}
+        for candidate in self.space:
+            same = variant.canonical(candidate)
+            if variant.reason_not_possible(same, self.cores) is None:
+                found.setdefault(self.split(same)[0])
+        return tuple(found)
+
+    def points(self, setting: Candidate) -> tuple[Candidate, ...]:
+        """List a setting's points: under each load that makes sense for it."""
+        every = (_joined(setting, load) for load in self.loads)
+        return tuple(
+            each for each in every if variant.reason_not_possible(each, self.cores) is None
+        )
+
+    def split(self, candidate: Candidate) -> tuple[Candidate, Candidate]:
+        """Part a candidate into setting and load."""
+        names = {each.name for each in self.space.dimensions if each.axis is Axis.LOAD}
+        setting = tuple(item for item in candidate.items if item[0] not in names)
+        load = tuple(item for item in candidate.items if item[0] in names)
+        return Candidate(setting), Candidate(load)
+
+    def distinct(self, name: Callable[[Candidate], str]) -> tuple[Candidate, ...]:
+        """List the settings whose configurations differ; ``name`` tells them apart."""
+        found: dict[str, Candidate] = {}
+        for setting in self.settings:
+            found.setdefault(name(setting), setting)
+        return tuple(found.values())
+
+    def course(
+        self, settings: tuple[Candidate, ...], repetition: int, seed: int
+    ) -> Iterator[tuple[Candidate, tuple[Candidate, ...]]]:
+        """Yield settings with their points, in the order of one repetition."""
+        dice = random.Random(f"{seed} {repetition}")  # noqa: S311 - no secret
+        for setting in dice.sample(settings, len(settings)):
+            points = self.points(setting)
+            yield setting, tuple(dice.sample(points, len(points)))
+
+
+def _joined(setting: Candidate, load: Candidate) -> Candidate:
+    return setting.replaced(**dict(load.items))

@@ -1,0 +1,35 @@
+"""`analyze record` as a user runs it: stopped, gone on with, and complete."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from analyzer.surface import stored
+
+FLAGS = (
+    "record", "--model", "add_sub", "--run-config-search-disable", "--concurrency", "1,4",
+    "--min-seconds", "0.2", "--max-seconds", "0.5", "--repetitions", "1",
+)  # fmt: skip
+
+
+def analyze(cwd: Path, *more: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "analyzer", *FLAGS, "--output", "add_sub.jsonl", *more],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=dict(os.environ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_recording_that_is_stopped_goes_on_and_ends_with_a_surface(tmp_path: Path) -> None:
+    said = analyze(tmp_path, "--max-time", "1")
+    assert "not complete: the same command goes on" in said
+    assert "2 measurements are in add_sub.jsonl.\n" in analyze(tmp_path)
+    surface = stored.read(tmp_path / "add_sub.jsonl")
+    assert len(surface.truths) == 2
+    assert all(metrics["perf_throughput"] > 0 for metrics in surface.truths.values())
+    assert all(len(taken) == 1 for taken in surface.launches.values())
+    assert surface.base.name == "add_sub"
