@@ -18,7 +18,8 @@ from rich.text import Text
 from analyzer import variant
 from analyzer.ranking.goal import Goal
 from analyzer.record.outcome import Outcome
-from analyzer.space import CONCURRENCY, QUEUE_DELAY, Axis, Candidate, Dimension, Space
+from analyzer.report import wording
+from analyzer.space import QUEUE_DELAY, Axis, Candidate, Dimension, Space
 from analyzer.stages import Plan, Skipped
 from analyzer.strategy import Strategy
 from analyzer.terminal import changes, clock, say_skipped
@@ -149,10 +150,8 @@ def _say_first(console: Console, preview: Preview) -> None:
         console.print("First measurements, as long as nothing is better than the default:")
     for number, candidate in enumerate(preview.first, preview.taken + 1):
         settings = changes(candidate) or "the default configuration"
-        load = candidate.get(CONCURRENCY)
-        console.print(
-            f"  {number:>2}. {settings}, concurrency {load}", highlight=False, markup=False
-        )
+        load = wording.asked(candidate)
+        console.print(f"  {number:>2}. {settings}, {load}", highlight=False, markup=False)
     if not preview.first:
         console.print("  nothing: all is measured")
 

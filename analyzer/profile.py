@@ -21,10 +21,13 @@ from analyzer.metrics import Observed
 from analyzer.record.estimates import Estimates
 from analyzer.record.journal import Journal
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
-from analyzer.space import BATCH_SIZE, CONCURRENCY
+from analyzer.space import BATCH_SIZE, CONCURRENCY, REQUEST_RATE
 from analyzer.stages import Campaign
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
+
+#: an open loop of which so much is answered has no queue that grows
+_KEEPS_UP = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,9 @@ class Bench:
         )
         self._number += 1
         row = self._fill(row, configs)
+        if _overloaded(row):
+            # What still waits in its queue would be part of the next measurement.
+            self._served = None
         return replace(row, seconds=time.perf_counter() - begun)
 
     def _fill(self, row: Row, configs: Mapping[str, ModelConfig]) -> Row:
@@ -197,9 +203,20 @@ class Bench:
         return replace(row, failure=Failure(stage=stage, message=message))
 
     def _load_of(self, trial: Trial) -> LoadSpec:
-        concurrency = trial.candidate.get(CONCURRENCY) or self._load.concurrency
-        batch_size = trial.candidate.get(BATCH_SIZE) or self._load.batch_size
-        return replace(self._load, concurrency=int(concurrency), batch_size=int(batch_size))
+        """Make the load of a trial: an open loop where it has a request rate, else a closed one."""
+        at = trial.candidate
+        batch_size = int(at.get(BATCH_SIZE) or self._load.batch_size)
+        rate = float(at.get(REQUEST_RATE) or 0.0)
+        concurrency = int(at.get(CONCURRENCY) or self._load.concurrency)
+        return replace(
+            self._load, request_rate=rate, concurrency=concurrency, batch_size=batch_size
+        )
+
+
+def _overloaded(row: Row) -> bool:
+    """Whether requests came faster than they were answered."""
+    asked = row.load.request_rate * row.load.batch_size
+    return row.metrics.get("perf_throughput", asked) < _KEEPS_UP * asked
 
 
 class _Names:

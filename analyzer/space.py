@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
-Value = int | str | bool
+Value = int | float | str | bool
 
 
 class Axis(Enum):
@@ -29,7 +29,13 @@ MAX_BATCH_SIZE = "max_batch_size"
 QUEUE_DELAY = "max_queue_delay_microseconds"
 INTRA_OP_THREADS = "intra_op_thread_count"
 CONCURRENCY = "concurrency"
+#: requests a second, as many as come by themselves: the loop is open
+REQUEST_RATE = "request_rate"
 BATCH_SIZE = "batch_size"
+#: of these a candidate has one at most: it says how much load there is
+LEVELS = (REQUEST_RATE, CONCURRENCY)
+#: all that says how a server is loaded, and not what it is
+LOADS = frozenset({*LEVELS, BATCH_SIZE})
 #: a dimension of another model than the profiled one is named ``MODEL::name``
 SEPARATOR = "::"
 
@@ -62,6 +68,14 @@ class Candidate:
     def get(self, name: str) -> Value | None:
         """Return the value of a dimension, or None where the candidate leaves it alone."""
         return next((value for key, value in self.items if key == name), None)
+
+    @property
+    def level(self) -> tuple[str, float] | None:
+        """How much load there is: the dimension that says so, and its value; None: none does."""
+        for name in LEVELS:
+            if (value := self.get(name)) is not None:
+                return name, float(value)
+        return None
 
     def replaced(self, **values: Value) -> Candidate:
         """Return this candidate with some values changed or added."""
@@ -136,6 +150,8 @@ class Limits:
 
     Explicit lists take the place of bounds. Delays are in microseconds, -1 for no dynamic
     batching. ``batch_size`` is the client's: no smaller ``max_batch_size`` can serve it.
+    ``open_loop`` varies the request rate, in requests a second, in place of the concurrency; so
+    does a list or a bound of rates.
     """
 
     min_instance_count: int | None = None
@@ -147,4 +163,14 @@ class Limits:
     queue_delays_us: tuple[int, ...] | None = None
     intra_op_threads: tuple[int, ...] | None = None
     concurrencies: tuple[int, ...] | None = None
+    request_rates: tuple[float, ...] | None = None
+    min_request_rate: float | None = None
+    max_request_rate: float | None = None
+    open_loop: bool = False
     batch_size: int = 1
+
+    @property
+    def varies_rates(self) -> bool:
+        """Whether the load to vary is the request rate: something says so, or names one."""
+        named = (self.request_rates, self.min_request_rate, self.max_request_rate)
+        return self.open_loop or any(each is not None for each in named)

@@ -35,7 +35,7 @@ from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import Standing, contender, identity, is_default, rank
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Phase, Row, Trial
-from analyzer.space import BATCH_SIZE, CONCURRENCY, Candidate
+from analyzer.space import CONCURRENCY, LOADS, Candidate
 from analyzer.strategy import Strategy
 
 _GROWTH, _STALLED = 0.05, 2
@@ -60,14 +60,14 @@ class Stage(Enum):
 class Plan:
     """What a campaign is to do.
 
-    ``default`` holds candidates without settings, ``curve`` the concurrencies of the load
+    ``default`` holds candidates without settings, ``curve`` the levels of the load
     curves, ``search_seconds`` the budget of rules 1 and 2 together, ``curve_seconds`` and
     ``verify_seconds`` those of 3 and 4 (None: no bound), and ``cores`` the machine's, for
     judging which candidates crowd them.
     """
 
     default: tuple[Candidate, ...]
-    curve: tuple[int, ...] = ()
+    curve: tuple[float, ...] = ()
     verify_pairs: int = 4
     search_seconds: float | None = None
     curve_seconds: float | None = None
@@ -262,9 +262,9 @@ class Campaign:
         best = contender(searched, self._goal)
         default = [each for each in rank(searched, self._goal) if each.is_default]
         for standing in ([] if best is None else [best]) + default:
-            concurrency = self._next_point(standing.best)
-            if concurrency is not None:
-                candidate = standing.best.trial.candidate.replaced(**{CONCURRENCY: concurrency})
+            level = self._next_point(standing.best)
+            if level is not None:
+                candidate = _loaded(standing.best.trial.candidate, level)
                 return Trial(candidate=candidate, phase=Phase.CURVE)
         return None
 
@@ -277,28 +277,29 @@ class Campaign:
         best = contender(self._rows, self._goal)
         if default is None or best is None or self._next_point(default.best) is None:
             return None
-        load = best.best.trial.candidate.get(CONCURRENCY)
-        if load is None:
+        level = best.best.trial.candidate.level
+        if level is None:
             return None
-        candidate = default.best.trial.candidate.replaced(**{CONCURRENCY: load})
+        candidate = _loaded(default.best.trial.candidate, level[1])
         known = (*self._of(Phase.SEARCH), *self._of(Phase.CURVE))
         tried = any(row.trial.candidate == candidate for row in known)
         return None if tried else Trial(candidate=candidate, phase=Phase.CURVE)
 
-    def _next_point(self, of: Row) -> int | None:
-        """Return the next concurrency of a variant's curve, or None where the curve ends."""
-        rates: dict[int, float] = {}
+    def _next_point(self, of: Row) -> float | None:
+        """Return the next level of a variant's load curve, or None where the curve ends."""
+        rates: dict[float, float] = {}
         for row in (*self._of(Phase.SEARCH), *self._of(Phase.CURVE)):
-            if identity(row) == identity(of) and row.load.batch_size == of.load.batch_size:
-                load = int(row.trial.candidate.get(CONCURRENCY) or row.load.concurrency)
-                rates.setdefault(load, row.metrics.get("perf_throughput", 0.0))
+            if identity(row) == identity(of) and row.load.same[:2] == of.load.same[:2]:
+                asked = row.trial.candidate.level
+                level = row.load.level if asked is None else asked[1]
+                rates.setdefault(level, row.metrics.get("perf_throughput", 0.0))
         highest, stalled = 0.0, 0
-        for concurrency in sorted(set(self._plan.curve)):
-            if concurrency not in rates:
-                return concurrency
-            grown = rates[concurrency] > highest * (1.0 + _GROWTH)
+        for level in sorted(set(self._plan.curve)):
+            if level not in rates:
+                return level
+            grown = rates[level] > highest * (1.0 + _GROWTH)
             stalled = 0 if grown else stalled + 1
-            highest = max(highest, rates[concurrency])
+            highest = max(highest, rates[level])
             if stalled >= _STALLED:
                 return None
         return None
@@ -385,6 +386,10 @@ def _within(seconds: float, budget: float | None) -> float:
 
 def _setting(candidate: Candidate) -> Candidate:
     """Return a candidate without its load: what has to be launched."""
-    return Candidate(
-        tuple(item for item in candidate.items if item[0] not in {CONCURRENCY, BATCH_SIZE})
-    )
+    return Candidate(tuple(item for item in candidate.items if item[0] not in LOADS))
+
+
+def _loaded(candidate: Candidate, level: float) -> Candidate:
+    """Return a candidate under another level of the load that it has, in the level's own kind."""
+    name = CONCURRENCY if candidate.level is None else candidate.level[0]
+    return candidate.replaced(**{name: int(level) if name == CONCURRENCY else level})

@@ -27,8 +27,8 @@ from analyzer.metrics import BY_TAG
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import Standing, contender, failures, gain
 from analyzer.record.row import Phase, Row, Trial
+from analyzer.report import wording
 from analyzer.space import (
-    CONCURRENCY,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
     MAX_BATCH_SIZE,
@@ -142,10 +142,9 @@ class Display:
     def _now(self, trial: Trial, variant_name: str) -> Text:
         """Say what is measured in two lines, whatever it is: the display does not jump."""
         elapsed = time.monotonic() - self._begun
-        load = trial.candidate.get(CONCURRENCY)
         doing = self._windows or "starting, warming up"
         return Text.assemble(
-            f"{self._short(variant_name)}, concurrency {load}",
+            f"{self._short(variant_name)}, {wording.asked(trial.candidate)}",
             (f"  {elapsed:4.1f} s  {doing}\n", "dim"),
             (changes(trial.candidate) or "as the repository has it", "dim"),
         )
@@ -157,7 +156,8 @@ class Display:
     def _table(self) -> Table:
         """Show a line for each row, however narrow the terminal: the last column gives way."""
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
-        for title in ("#", "configuration", "concurrency", "infer/sec", "p99 ms"):
+        level = "req rate" if any(row.load.is_open for row in self._recent) else "concurrency"
+        for title in ("#", "configuration", level, "infer/sec", "p99 ms"):
             left = title == "configuration"
             table.add_column(title, justify="left" if left else "right", no_wrap=True)
         table.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -316,11 +316,11 @@ def _words(
 def _figures(row: Row) -> str:
     rate = _figure(row.metrics.get("perf_throughput"))
     p99 = _figure(row.metrics.get("perf_latency_p99"))
-    return f"{rate} infer/sec, p99 {p99} ms at concurrency {row.load.concurrency}"
+    return f"{rate} infer/sec, p99 {p99} ms at {wording.level(row.load)}"
 
 
 def _load(row: Row) -> str:
-    return str(row.trial.candidate.get(CONCURRENCY) or row.load.concurrency)
+    return f"{row.load.level:g}" + "/s" * row.load.is_open
 
 
 def _numbers(row: Row) -> tuple[str, str]:
@@ -348,7 +348,7 @@ def _failure(row: Row) -> str:
 
 def _line(row: Row) -> str:
     settings = "" if row.failure else f"  {_settings(row)}"
-    text = f"[{row.number}] {row.variant}{settings}, concurrency {_load(row)}: "
+    text = f"[{row.number}] {row.variant}{settings}, {wording.level(row.load)}: "
     rate, p99 = _numbers(row)
     text += rate if row.failure else f"{rate} infer/sec, p99 {p99} ms"
     remark = _failure(row) or _remark(row)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,8 +27,10 @@ from analyzer.space import (
     CONCURRENCY,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
+    LOADS,
     MAX_BATCH_SIZE,
     QUEUE_DELAY,
+    REQUEST_RATE,
     Axis,
     Candidate,
     Dimension,
@@ -42,11 +45,10 @@ from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKi
 NO_BATCHING = -1
 #: Model Analyzer's bounds
 _MOST_INSTANCES, _LARGEST_BATCH, _MOST_CONCURRENCY = 5, 128, 1024
+_LEAST_RATE, _MOST_RATE = 16.0, 8192.0
 _DELAYS_US = (NO_BATCHING, 0, 100, 500, 2000)
 #: the dimensions that have a meaning of their own; any other is a field of the configuration
-_USUAL = frozenset(
-    {INSTANCE_COUNT, MAX_BATCH_SIZE, QUEUE_DELAY, INTRA_OP_THREADS, CONCURRENCY, BATCH_SIZE}
-)
+_USUAL = frozenset({INSTANCE_COUNT, MAX_BATCH_SIZE, QUEUE_DELAY, INTRA_OP_THREADS, *LOADS})
 _MAPS = frozenset({"parameters", "metric_tags", "cc_model_filenames"})
 #: how many threads may share a core before a setting is not worth a measurement
 _CROWD = 2
@@ -84,13 +86,7 @@ def space(
             dimensions.append(Dimension(INTRA_OP_THREADS, _distinct(threads)))
         if base.max_batch_size > 0:
             dimensions += _batching(base, limits)
-    loads = limits.concurrencies
-    if loads is None:
-        low, high = _bounds(
-            "concurrency", limits.min_concurrency, limits.max_concurrency, 1, _MOST_CONCURRENCY
-        )
-        loads = _doubling(low, high)
-    dimensions.append(Dimension(CONCURRENCY, _distinct(loads), Axis.LOAD))
+    dimensions.append(_rates(limits) if limits.varies_rates else _concurrencies(limits))
     return Space(tuple(dimensions))
 
 
@@ -261,6 +257,30 @@ def _overlaid(base: ModelConfig, candidate: Candidate) -> ModelConfig:
         value = json.loads(text)
         plain[name] = {**plain.get(name, {}), **value} if name in _MAPS else value
     return convert.from_json(plain, base.name)
+
+
+def _concurrencies(limits: Limits) -> Dimension:
+    loads = limits.concurrencies
+    if loads is None:
+        low, high = _bounds(
+            "concurrency", limits.min_concurrency, limits.max_concurrency, 1, _MOST_CONCURRENCY
+        )
+        loads = _doubling(low, high)
+    return Dimension(CONCURRENCY, _distinct(loads), Axis.LOAD)
+
+
+def _rates(limits: Limits) -> Dimension:
+    rates = limits.request_rates
+    if rates is None:
+        least, most = limits.min_request_rate, limits.max_request_rate
+        low = least if least is not None else min(_LEAST_RATE, most or _LEAST_RATE)
+        high = most if most is not None else max(_MOST_RATE, low)
+        if not 0 < low <= high:
+            raise UsageError(
+                f"request rate: expected 0 < minimum <= maximum, found {low:g} and {high:g}"
+            )
+        rates = tuple(low * 2**step for step in range(int(math.log2(high / low) + 1e-9) + 1))
+    return Dimension(REQUEST_RATE, tuple(sorted(map(float, set(rates)))), Axis.LOAD)
 
 
 def _instances(base: ModelConfig, machine: Machine, limits: Limits) -> Dimension:

@@ -213,8 +213,8 @@ def identity(row: Row) -> tuple[str, str]:
     return row.model, row.digest or row.variant
 
 
-def _by_load(row: Row) -> tuple[int, int, int]:
-    return row.load.batch_size, row.load.concurrency, row.number
+def _by_load(row: Row) -> tuple[tuple[int, bool, float], int]:
+    return row.load.same, row.number
 
 
 def _order(goal: Goal, score: float, row: Row) -> tuple[float, float, bool, int]:
@@ -244,7 +244,7 @@ def _verified(
             if row.trial.phase is Phase.VERIFY
             and row.failure is None
             and identity(row) == identity(of)
-            and _by_load(row)[:2] == _by_load(of)[:2]
+            and row.load.same == of.load.same
         }
 
     ours, theirs = repeats(best), repeats(default)

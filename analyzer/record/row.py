@@ -103,6 +103,21 @@ class LoadSpec:
     input_tensor_format: str = "binary"
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests come by themselves, at a rate, whoever has been answered."""
+        return self.request_rate > 0
+
+    @property
+    def level(self) -> float:
+        """How much load this is: requests a second of an open loop, in flight of a closed one."""
+        return self.request_rate if self.is_open else float(self.concurrency)
+
+    @property
+    def same(self) -> tuple[int, bool, float]:
+        """What equal loads have in common; it sorts by batch size, then by level."""
+        return self.batch_size, self.is_open, self.level
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

@@ -141,8 +141,9 @@ def _front(points: Sequence[Point]) -> Figure:
 
 
 def _curves(numbers: Charts) -> list[Chart]:
-    """Throughput and p99 latency against concurrency, of the best and of the default."""
-    loads = sorted({step.concurrency for curve in numbers.curves for step in curve.steps})
+    """Throughput and p99 latency against the load, of the best and of the default."""
+    loads = sorted({step.level for curve in numbers.curves for step in curve.steps})
+    rates = any(curve.is_open for curve in numbers.curves)
     latencies = [
         step.latency for curve in numbers.curves for step in curve.steps if step.latency is not None
     ]
@@ -158,10 +159,10 @@ def _curves(numbers: Charts) -> list[Chart]:
         logarithmic = scale is not None
         layout = _layout(
             x={
-                **_axis("Concurrency", None),
+                **_axis("Request rate (1/s)" if rates else "Concurrency", None),
                 "type": "log",
                 "tickvals": loads,
-                "ticktext": [f"{load:,}" for load in loads],
+                "ticktext": [f"{load:,g}" for load in loads],
             },
             y=_axis(f"{wording.heading(tag)} ({metric.unit})", scale),
             height=360,
@@ -187,7 +188,7 @@ def _curve(curve: Curve, tag: str) -> Figure | None:
         "type": "scatter",
         "mode": "lines+markers",
         "name": curve.label,
-        "x": [step.concurrency for step in steps],
+        "x": [step.level for step in steps],
         "y": values,
         "text": [wording.measured(tag, value) for value in values],
         "hovertemplate": "%{text}",
@@ -236,8 +237,8 @@ def _breakdown(bars: Sequence[Bar]) -> Chart:
     return Chart(
         name="breakdown",
         title="Where a request spends its time",
-        note="Averages at each configuration's best load (name @ concurrency). Queue time grows "
-        "with the load by itself: compare configurations at like concurrency.",
+        note="Averages at each configuration's best load (name @ load). Queue time grows "
+        "with the load by itself: compare configurations under like load.",
         figure={"data": traces, "layout": layout},
         wide=True,
     )

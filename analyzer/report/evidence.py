@@ -116,8 +116,7 @@ class Evidence:
                 for row in self.measured
                 if row.trial.phase is Phase.VERIFY
                 and of(side, row)
-                and (row.load.concurrency, row.load.batch_size)
-                == (side.best.load.concurrency, side.best.load.batch_size)
+                and row.load.same == side.best.load.same
             }
             for side in (self.leader, self.default)
         ]

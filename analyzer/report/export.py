@@ -27,6 +27,7 @@ IDLE = "server_only"
 _INFERENCE_TAGS = (THROUGHPUT, P99)
 _GPU_TAGS = ("gpu_used_memory", "gpu_utilization", "gpu_power_usage")
 _SERVER = "triton-server"
+_CONCURRENCY, _RATE = "Concurrency", "Request Rate"
 
 
 def csv_files(evidence: Evidence) -> dict[str, str]:
@@ -50,10 +51,11 @@ def instance_group(row: Row) -> str:
 
 
 def _inference(evidence: Evidence) -> str:
+    loads = _loads(evidence)
     head = (
         "Model",
         "Batch",
-        "Concurrency",
+        *loads,
         "Model Config Path",
         "Instance Group",
         "Max Batch Size",
@@ -61,18 +63,19 @@ def _inference(evidence: Evidence) -> str:
     )
     rows: list[tuple[list[Any], Mapping[str, float]]] = []
     for variant, row, satisfies in _ordered(evidence):
-        cells = [row.model, row.load.batch_size, row.load.concurrency, variant]
+        cells = [row.model, row.load.batch_size, *_levels(row, loads), variant]
         cells += [instance_group(row), row.settings.get("max_batch_size", ""), satisfies]
         rows.append((cells, row.metrics))
     return _text(head, rows, _INFERENCE_TAGS)
 
 
 def _gpus(evidence: Evidence) -> str:
+    loads = _loads(evidence)
     head = (
         "Model",
         "GPU UUID",
         "Batch",
-        "Concurrency",
+        *loads,
         "Model Config Path",
         "Instance Group",
         "Satisfies Constraints",
@@ -82,7 +85,7 @@ def _gpus(evidence: Evidence) -> str:
         if "GPU" not in instance_group(row):
             continue
         for uuid, metrics in row.gpus.items():
-            cells = [row.model, uuid, row.load.batch_size, row.load.concurrency, variant]
+            cells = [row.model, uuid, row.load.batch_size, *_levels(row, loads), variant]
             rows.append(([*cells, instance_group(row), satisfies], metrics))
     return _text(head, rows, _GPU_TAGS)
 
@@ -91,6 +94,20 @@ def _server_only(evidence: Evidence) -> str:
     idle = evidence.head.machine.get(IDLE) or {}
     rows = [([_SERVER, uuid], metrics) for uuid, metrics in idle.items()]
     return _text(("Model", "GPU UUID"), rows, _GPU_TAGS)
+
+
+def _loads(evidence: Evidence) -> tuple[str, ...]:
+    """Name the columns of the load: Model Analyzer's runs have one of the two."""
+    kinds = {row.load.is_open for row in evidence.measured}
+    columns = ((_CONCURRENCY, False), (_RATE, True))
+    return tuple(name for name, is_open in columns if is_open in kinds)
+
+
+def _levels(row: Row, columns: Sequence[str]) -> list[Any]:
+    """Return a row's cells in the columns of the load."""
+    rate = int(row.load.level) if row.load.level.is_integer() else row.load.level
+    mine = _RATE if row.load.is_open else _CONCURRENCY
+    return [rate if name == mine else "" for name in columns]
 
 
 def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:

@@ -44,12 +44,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One configuration at one concurrency: means over its measurements.
+    """One configuration at one level of load: means over its measurements.
 
     ``low`` and ``high`` bound the throughput: its interval, or the slowest and fastest window.
     """
 
-    concurrency: int
+    level: float
     throughput: float
     low: float
     high: float
@@ -58,9 +58,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """How one configuration does as its load grows."""
+    """How one configuration does as its load grows: of an open loop the rate, else concurrency."""
 
     label: str
+    is_open: bool
     role: str
     steps: tuple[Step, ...]
 
@@ -118,6 +119,7 @@ def curves(evidence: Evidence) -> tuple[Curve, ...]:
             continue
         curve = Curve(
             label=wording.short(standing.variant, evidence.model),
+            is_open=standing.best.load.is_open,
             role="default" if standing.is_default else "best",
             steps=_steps(evidence, standing),
         )
@@ -133,7 +135,7 @@ def bars(evidence: Evidence) -> tuple[Bar, ...]:
         shown[-1] = evidence.default
     return tuple(
         Bar(
-            label=f"{wording.short(each.variant, evidence.model)} @ {each.best.load.concurrency}",
+            label=f"{wording.short(each.variant, evidence.model)} @ {_level(each.best)}",
             role=role(evidence, each.best),
             hover=f"{wording.setup(each.best.settings)}\n{wording.load(each.best)}",
             values=each.best.metrics,
@@ -159,6 +161,10 @@ def bounds(evidence: Evidence, tag: str) -> tuple[tuple[float, str], ...]:
     )
 
 
+def _level(row: Row) -> str:
+    return f"{row.load.level:g}" + "/s" * row.load.is_open
+
+
 def _plottable(row: Row) -> bool:
     return THROUGHPUT in row.metrics and P99 in row.metrics
 
@@ -172,24 +178,24 @@ def _bounds(row: Row) -> tuple[float, ...]:
 
 
 def _steps(evidence: Evidence, standing: Standing) -> tuple[Step, ...]:
-    """Fold a variant's rows, verification included, by concurrency at its best batch size."""
-    groups: dict[int, list[Row]] = {}
+    """Fold a variant's rows, verification included, by level of load, as its best one has it."""
+    groups: dict[float, list[Row]] = {}
     for row in evidence.measured:
         if (
             of(standing, row)
-            and row.load.batch_size == standing.best.load.batch_size
+            and row.load.same[:2] == standing.best.load.same[:2]
             and THROUGHPUT in row.metrics
         ):
-            groups.setdefault(row.load.concurrency, []).append(row)
+            groups.setdefault(row.load.level, []).append(row)
     steps = []
-    for concurrency, rows in sorted(groups.items()):
+    for level, rows in sorted(groups.items()):
         rates = [row.metrics[THROUGHPUT] for row in rows]
         spread = [bound for row in rows for bound in _bounds(row)] or rates
         latencies = [row.metrics[P99] for row in rows if P99 in row.metrics]
         mean = fmean(rates)
         steps.append(
             Step(
-                concurrency=concurrency,
+                level=level,
                 throughput=mean,
                 low=min(mean, *spread),
                 high=max(mean, *spread),

@@ -21,7 +21,8 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
                   measurements), measurements [...]}
     verification  measurements taken in turn at the end, repetition by repetition
     pareto        [{variant, number}] in throughput and p99 latency, the quickest first
-    failures      [{number, variant, settings, concurrency, batch_size, stage, message}]
+    failures      [{number, variant, settings, concurrency, request_rate, batch_size, stage,
+                  message}]
     skipped       [{settings, reason}] that the search passed over without a measurement
     unstable      how many measurements did not settle
     torn          how many lines of the journal could not be read
@@ -29,8 +30,9 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     commands      {serve, apply, rerank, reproduce}, "" where there is nothing to serve
 
 A measurement is {number, variant, phase: search|curve|verify, repetition, taken_at, seconds,
-concurrency, batch_size, protocol, stable, requests, metrics, window_rates, gpus, server (its
-counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}.
+concurrency, request_rate, batch_size, protocol, stable, requests, metrics, window_rates, gpus,
+server (its counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}. Of
+concurrency and request_rate (a second, in an open loop) one is null.
 """
 
 from __future__ import annotations
@@ -150,7 +152,7 @@ def _measurement(row: Row) -> dict[str, Any]:
         "repetition": row.trial.repetition,
         "taken_at": row.taken_at,
         "seconds": row.seconds,
-        "concurrency": row.load.concurrency,
+        **_level(row),
         "batch_size": row.load.batch_size,
         "protocol": row.load.protocol,
         "stable": row.stable,
@@ -164,13 +166,21 @@ def _measurement(row: Row) -> dict[str, Any]:
     }
 
 
+def _level(row: Row) -> dict[str, float | None]:
+    load = row.load
+    return {
+        "concurrency": None if load.is_open else load.concurrency,
+        "request_rate": load.request_rate if load.is_open else None,
+    }
+
+
 def _failure(row: Row) -> dict[str, Any]:
     reason = row.failure
     return {
         "number": row.number,
         "variant": row.variant,
         "settings": row.settings,
-        "concurrency": row.load.concurrency,
+        **_level(row),
         "batch_size": row.load.batch_size,
         "stage": "" if reason is None else reason.stage,
         "message": "" if reason is None else reason.message,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.rank import Standing
-from analyzer.record.row import Phase, Row
+from analyzer.record.row import LoadSpec, Phase, Row
 from analyzer.report import wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
 
@@ -218,17 +218,16 @@ def _batching(row: Row) -> Cell:
 
 def _loads(rows: Sequence[Row]) -> _Strip:
     wide = any(row.load.batch_size != 1 for row in rows)
+    kinds = {row.load.is_open for row in rows}
+    title = "Load" if len(kinds) > 1 else "Request rate" if True in kinds else "Concurrency"
+
+    def said(load: LoadSpec) -> str:
+        level = wording.level(load) if len(kinds) > 1 else f"{load.level:,g}"
+        return f"{level} x {load.batch_size}" if wide else level
+
     return (
-        Column("Concurrency x batch" if wide else "Concurrency", numeric=True),
-        [
-            Cell(
-                f"{row.load.concurrency} x {row.load.batch_size}"
-                if wide
-                else f"{row.load.concurrency:,}",
-                row.load.concurrency * row.load.batch_size,
-            )
-            for row in rows
-        ],
+        Column(f"{title} x batch" if wide else title, "1/s" * (kinds == {True}), numeric=True),
+        [Cell(said(row.load), row.load.level * row.load.batch_size) for row in rows],
     )
 
 

@@ -250,17 +250,15 @@ def _at_best_loads(evidence: Evidence, best: Standing, default: Standing) -> str
 def _at_same_load(best: Standing, default: Standing) -> str | None:
     """Compare the two at a load at which both were measured: the best's own, else the nearest."""
 
-    def by_load(rows: Sequence[Row]) -> dict[tuple[int, int], Row]:
+    def by_load(rows: Sequence[Row]) -> dict[tuple[int, bool, float], Row]:
         return {
-            (row.load.concurrency, row.load.batch_size): row
-            for row in rows
-            if THROUGHPUT in row.metrics and P99 in row.metrics
+            row.load.same: row for row in rows if THROUGHPUT in row.metrics and P99 in row.metrics
         }
 
     ours, theirs = by_load(best.rows), by_load(default.rows)
-    wanted = (best.best.load.concurrency, best.best.load.batch_size)
-    both = sorted(ours.keys() & theirs.keys(), key=lambda load: abs(load[0] - wanted[0]))
-    if not both or wanted == (default.best.load.concurrency, default.best.load.batch_size):
+    wanted = best.best.load
+    both = sorted(ours.keys() & theirs.keys(), key=lambda load: abs(load[-1] - wanted.level))
+    if not both or wanted.same == default.best.load.same:
         return None
     one, other = ours[both[0]], theirs[both[0]]
     values = [

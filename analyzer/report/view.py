@@ -224,15 +224,29 @@ def _length(load: LoadSpec) -> str:
     )
 
 
+def _loaded(load: LoadSpec) -> str:
+    """Say how the server was loaded."""
+    over = f"over {load.protocol.upper()} with {load.data} data"
+    counts = "Latency counts from the planned arrival to the last byte."
+    if not load.is_open:
+        how = "as many requests in flight as the concurrency says"
+        return f"Load: closed loop {over}, {how}. {counts}"
+    gaps = {
+        "constant": "at even distances",
+        "poisson": "at random moments (Poisson)",
+        "gamma": f"in bursts (gamma, coefficient of variation {load.distribution_cv:g})",
+    }
+    return (
+        f"Load: open loop {over}; requests come {gaps.get(load.distribution, load.distribution)} "
+        f"at the request rate, whoever has been answered. {counts}"
+    )
+
+
 def _method(evidence: Evidence) -> tuple[str, ...]:
     """Say how the numbers came about, and what they do not say."""
     first = evidence.rows[0].load
     said = [
-        (
-            f"Load: closed loop over {first.protocol.upper()} with {first.data} data, as many "
-            "requests in flight as the concurrency says. Latency counts from the planned arrival "
-            "to the last byte."
-        ),
+        _loaded(first),
         _length(first),
         (
             "Latencies are percentiles over the requests that count (nearest rank). Queue and "

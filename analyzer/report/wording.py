@@ -12,12 +12,13 @@ from typing import Any
 
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.goal import Goal
-from analyzer.record.row import Row
+from analyzer.record.row import LoadSpec, Row
 from analyzer.space import (
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
     MAX_BATCH_SIZE,
     QUEUE_DELAY,
+    REQUEST_RATE,
     Candidate,
 )
 from analyzer.variant import NO_BATCHING
@@ -177,8 +178,21 @@ def setting(candidate: Candidate) -> str:
 
 def load(row: Row) -> str:
     """Say under which load a row was measured."""
-    said = f"concurrency {row.load.concurrency}"
+    said = level(row.load)
     return said if row.load.batch_size == 1 else f"{said}, {row.load.batch_size} rows a request"
+
+
+def level(load: LoadSpec) -> str:
+    """Say how much load there was: ``concurrency 8``, or ``62.5 requests/s``."""
+    return f"{load.level:,g} requests/s" if load.is_open else f"concurrency {load.concurrency}"
+
+
+def asked(candidate: Candidate) -> str:
+    """Say the load that a candidate asks for; "" where it asks for none."""
+    if candidate.level is None:
+        return ""
+    name, value = candidate.level
+    return f"{value:,g} requests/s" if name == REQUEST_RATE else f"concurrency {value:,g}"
 
 
 def hardware(machine: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ _text = st.text(max_size=12)
 _numbers = st.floats(allow_nan=False, allow_infinity=False)
 _metrics = st.dictionaries(_text, _numbers, max_size=3)
 _candidates = st.dictionaries(
-    st.text(min_size=1, max_size=6), st.integers() | st.booleans() | _text, max_size=3
+    st.text(min_size=1, max_size=6), st.integers() | st.booleans() | _numbers | _text, max_size=3
 ).map(lambda items: Candidate(tuple(sorted(items.items()))))
 _plain = st.recursive(
     st.none() | st.booleans() | st.integers() | _numbers | _text,
@@ -54,6 +54,7 @@ _rows = st.builds(
         LoadSpec,
         protocol=_text,
         concurrency=st.integers(1, 9),
+        request_rate=st.floats(0, 1e6),
         window_seconds=_numbers,
         headers=st.lists(st.tuples(_text, _text), max_size=2).map(tuple),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, RunHead, Trial
-from analyzer.space import CONCURRENCY, INSTANCE_COUNT, Candidate
+from analyzer.space import CONCURRENCY, INSTANCE_COUNT, REQUEST_RATE, Candidate
 
 MODEL = "m"
 
@@ -15,6 +15,7 @@ def row(
     number: int = 0,
     *,
     concurrency: int = 1,
+    rate: float = 0.0,
     phase: Phase = Phase.SEARCH,
     repetition: int = 0,
     failure: str | None = None,
@@ -22,9 +23,13 @@ def row(
     digest: str | None = None,
     **metrics: float,
 ) -> Row:
-    """Make a row of ``m_config_<variant>``; metrics by tag, a failure by its text."""
+    """Make a row of ``m_config_<variant>``; metrics by tag, a failure by its text.
+
+    With a ``rate`` its loop is open.
+    """
     name = f"{MODEL}_config_{variant}"
-    loaded = Candidate.of(**{CONCURRENCY: concurrency})
+    level = {REQUEST_RATE: rate} if rate else {CONCURRENCY: concurrency}
+    loaded = Candidate.of(**level)
     candidate = loaded
     if variant != "default":
         candidate = loaded.replaced(**{INSTANCE_COUNT: sum(map(ord, variant))})
@@ -36,7 +41,7 @@ def row(
         variant=name,
         digest=name if digest is None else digest,
         trial=Trial(candidate=candidate, phase=phase, repetition=repetition),
-        load=LoadSpec(concurrency=concurrency),
+        load=LoadSpec(concurrency=concurrency, request_rate=rate),
         stable=failure is None,
         metrics={} if failure else metrics,
         window_rates=rates,

@@ -20,8 +20,10 @@ from analyzer.space import (
     CONCURRENCY,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
+    LOADS,
     MAX_BATCH_SIZE,
     QUEUE_DELAY,
+    REQUEST_RATE,
     Axis,
     Candidate,
     Dimension,
@@ -67,6 +69,8 @@ class World:
     def truth(self, candidate: Candidate) -> dict[str, float] | None:
         """Return the metrics without noise; None where the variant does not load."""
         at = dict(variant.canonical(candidate).items)
+        if (rate := at.pop(REQUEST_RATE, None)) is not None:
+            return self._open(Candidate.of(**at), float(rate))
         instances = int(at.get(INSTANCE_COUNT, 1))
         threads = int(at.get(INTRA_OP_THREADS, 1))
         delay_us, largest = int(at.get(QUEUE_DELAY, -1)), int(at.get(MAX_BATCH_SIZE, 1))
@@ -100,6 +104,22 @@ class World:
             "cpu_used_ram": memory,
         }
 
+    def _open(self, setting: Candidate, rate: float) -> dict[str, float] | None:
+        """Return the metrics of an open loop: a queue in front of what a closed one can do."""
+        alone, full = (
+            self.truth(setting.replaced(**{CONCURRENCY: clients})) for clients in (1, 1024)
+        )
+        if alone is None or full is None:
+            return None
+        most = full["perf_throughput"]
+        average = alone["perf_latency_avg"] / (1.0 - min(rate / most, 0.99))
+        return {
+            **full,
+            "perf_throughput": min(rate, most),
+            "perf_latency_avg": average,
+            "perf_latency_p99": average * self.tail,
+        }
+
     def metrics(self, candidate: Candidate, repetition: int = 0) -> dict[str, float] | None:
         """Return the metrics as one measurement shows them."""
         truth = self.truth(candidate)
@@ -117,7 +137,7 @@ class World:
 
     def row(self, trial: Trial, number: int = 0, *, model: str = "m", seconds: float = 4.0) -> Row:
         """Measure a trial as a bench would."""
-        plain = [item for item in trial.candidate.items if item[0] != CONCURRENCY]
+        plain = [item for item in trial.candidate.items if item[0] not in LOADS]
         key = str(variant.canonical(Candidate(tuple(plain))))
         default = not plain
         metrics = self.metrics(trial.candidate, trial.repetition)
@@ -129,7 +149,10 @@ class World:
             variant=f"{model}_config_default" if default else f"{model}_config_{key}",
             digest=key,
             trial=trial,
-            load=LoadSpec(concurrency=int(trial.candidate.get(CONCURRENCY) or 1)),
+            load=LoadSpec(
+                concurrency=int(trial.candidate.get(CONCURRENCY) or 1),
+                request_rate=float(trial.candidate.get(REQUEST_RATE) or 0.0),
+            ),
             stable=True,
         )
         if metrics is None:

@@ -139,6 +139,25 @@ def test_a_running_variant_is_reused_but_never_for_verification() -> None:
     assert [load.concurrency for load in server.loads] == [1, 2, 2]
 
 
+def test_a_request_rate_makes_an_open_loop_and_a_concurrency_a_closed_one() -> None:
+    server = Server()
+    subject = bench(server)
+    rate = Candidate.of(request_rate=62.5, batch_size=2)
+    subject.measure(Trial(candidate=rate))
+    subject.measure(trial(concurrency=3))
+    assert [(load.request_rate, load.batch_size) for load in server.loads] == [(62.5, 2), (0.0, 1)]
+    assert server.loads[1].concurrency == 3
+
+
+def test_a_server_that_was_sent_more_than_it_answers_is_not_measured_again() -> None:
+    server = Server()
+    subject = bench(server)
+    for rate in (40.0, 80.0, 4000.0, 8000.0):
+        subject.measure(Trial(candidate=Candidate.of(request_rate=rate)))
+    # The queue that the third left behind would be the fourth's.
+    assert len(server.served) == 2
+
+
 def test_the_default_is_served_as_its_repository_has_it() -> None:
     server = Server()
     bench(server).measure(trial(concurrency=1))

@@ -143,6 +143,24 @@ def test_curves_are_drawn_for_best_and_default_and_use_what_is_known() -> None:
     assert len(of_best) + len(of_default) == len(drawn)
 
 
+def test_a_profile_of_request_rates_draws_its_curves_over_rates() -> None:
+    first, best = (
+        Candidate.of(request_rate=100.0),
+        Candidate.of(instance_count=2, request_rate=100.0),
+    )
+    rates = tuple(50.0 * 2**step for step in range(12))
+    plan = replace(PLAN, default=(first,), curve=rates)
+    rows = finish(Campaign(Listed(best), Goal(), plan))
+    assert all(row.load.is_open for row in rows)
+    drawn = [row.trial.candidate for row in rows if row.trial.phase is Phase.CURVE]
+    assert all(each.level is not None and each.level[0] == "request_rate" for each in drawn)
+    full = max(row.metrics["perf_throughput"] for row in rows)
+    tried = {row.load.request_rate for row in rows}
+    # One rate that it cannot keep shows what it can do, and two more that this is all.
+    assert tried == set(rates[: len(tried)])
+    assert sum(rate > full for rate in tried) == 3
+
+
 def test_a_curve_survives_one_dip() -> None:
     rates = {1: 10.0, 2: 20.0, 4: 19.0, 8: 40.0, 16: 41.0, 32: 42.0, 64: 99.0}
     campaign = Campaign(Listed(), Goal(), replace(PLAN, default=DEFAULT[:1]))

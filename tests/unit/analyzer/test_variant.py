@@ -14,6 +14,7 @@ from analyzer.space import (
     INTRA_OP_THREADS,
     MAX_BATCH_SIZE,
     QUEUE_DELAY,
+    REQUEST_RATE,
     Axis,
     Candidate,
     Limits,
@@ -72,6 +73,28 @@ def test_only_the_load_axis_costs_no_reload_and_it_comes_last() -> None:
     made = space(MODEL, Machine(2), Limits())
     assert [each.name for each in made.dimensions if each.axis is Axis.LOAD] == [CONCURRENCY]
     assert made.dimensions[-1].name == CONCURRENCY
+
+
+@pytest.mark.parametrize(
+    ("limits", "rates"),
+    [
+        (Limits(open_loop=True), tuple(16.0 * 2**k for k in range(10))),
+        (Limits(request_rates=(80.5, 20.0, 40.0)), (20.0, 40.0, 80.5)),
+        (Limits(min_request_rate=100.0, max_request_rate=450.0), (100.0, 200.0, 400.0)),
+        (Limits(max_request_rate=10.0), (10.0,)),
+        (Limits(min_request_rate=9000.0), (9000.0,)),
+    ],
+)
+def test_rates_take_the_place_of_concurrencies_where_any_is_asked_for(
+    limits: Limits, rates: tuple[float, ...]
+) -> None:
+    load = space(MODEL, Machine(2), limits).dimensions[-1]
+    assert (load.name, load.values, load.axis) == (REQUEST_RATE, rates, Axis.LOAD)
+
+
+def test_a_least_rate_above_the_highest_is_refused() -> None:
+    with pytest.raises(UsageError, match="request rate: expected 0 < minimum <= maximum"):
+        space(MODEL, Machine(2), Limits(min_request_rate=20.0, max_request_rate=10.0))
 
 
 def test_a_model_that_does_not_batch_has_no_batches_to_try() -> None:

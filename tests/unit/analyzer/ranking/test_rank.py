@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from support.single_rows import row
@@ -75,6 +76,27 @@ def test_repetitions_do_not_rank() -> None:
     rows = verified((100.0, 101.0), (500.0, 130.0))
     assert rank(rows, Goal())[0].score == 130.0
     assert all(each.trial.phase is not Phase.VERIFY for s in rank(rows, Goal()) for each in s.rows)
+
+
+def test_a_rate_and_a_concurrency_of_one_number_are_two_loads() -> None:
+    rows = verified((100.0, 101.0), (120.0, 121.0))
+    opened = [
+        replace(each, load=replace(each.load, request_rate=4.0)) if each.number >= 10 else each
+        for each in rows
+    ]
+    found, other = gain(rows, Goal()), gain(opened, Goal())
+    assert found is not None
+    assert other is not None
+    assert (found.pairs, other.pairs) == (2, 0)
+
+
+def test_a_variants_rows_stand_by_rising_rate() -> None:
+    rates = (400.0, 50.0, 100.5)
+    rows = [
+        row("0", at, rate=rate, perf_throughput=min(rate, 90.0)) for at, rate in enumerate(rates)
+    ]
+    (standing,) = rank(rows, Goal())
+    assert [each.load.request_rate for each in standing.rows] == sorted(rates)
 
 
 def test_variants_that_were_never_measured_are_failures_and_do_not_stand() -> None:

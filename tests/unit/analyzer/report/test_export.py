@@ -61,6 +61,24 @@ def test_gpu_metrics_are_the_golden_files_form_to_the_byte() -> None:
     assert len(table(text)) == 4
 
 
+def test_runs_of_request_rates_have_model_analyzers_column_for_them() -> None:
+    rows = [
+        replace(row, load=replace(row.load, request_rate=16.0 * row.load.concurrency))
+        for row in small()
+    ]
+    found = files(rows)
+    assert found[INFERENCE].startswith(
+        "Model,Batch,Request Rate,Model Config Path,Instance Group,Max Batch Size,"
+        "Satisfies Constraints,Throughput (infer/sec),p99 Latency (ms)\n"
+        "add_sub,1,32,add_sub_config_1,1:GPU,8,Yes,8041.2,0.9\n"
+    )
+    assert found[GPU].startswith("Model,GPU UUID,Batch,Request Rate,Model Config Path,")
+    both = table(files([rows[0], *small()[1:]])[INFERENCE])
+    assert [(line["Concurrency"], line["Request Rate"]) for line in both] == [
+        ("2", ""), ("1", ""), ("2", ""), ("", "16"),
+    ]  # fmt: skip
+
+
 def test_measurements_that_keep_the_constraints_come_first_each_side_from_best_to_worst() -> None:
     lines = table(files(CPU_ROWS, budget=100)[INFERENCE])
     groups: dict[str, list[dict[str, str]]] = {}

@@ -4,8 +4,11 @@ from support import rows as made
 
 from analyzer.ranking.goal import parse_goal
 from analyzer.report import series, tables
+from analyzer.report.charts import draw
+from analyzer.report.commands import Commands
 from analyzer.report.evidence import Evidence, advantage, gather
 from analyzer.report.tables import Table
+from analyzer.report.view import make
 
 SWEEP = made.resnet50()
 
@@ -44,6 +47,24 @@ def test_a_line_has_a_cell_for_each_column_and_numbers_sort_as_numbers() -> None
             assert len(line.cells) == len(table.columns)
             for head, cell in zip(table.columns, line.cells, strict=True):
                 assert not head.numeric or cell.order is None or isinstance(cell.order, int | float)
+
+
+def test_rows_of_an_open_loop_are_told_by_their_rates() -> None:
+    rows = [
+        replace(row, load=replace(row.load, request_rate=12.5 * row.load.concurrency))
+        for row in SWEEP
+    ]
+    seen = gather(made.head(), rows, parse_goal())
+    assert column(tables.measurements(seen), "Request rate")[:3] == ["12.5", "50", "12.5"]
+    (curve, *_) = series.curves(seen)
+    assert curve.is_open
+    assert [step.level for step in curve.steps] == [12.5, 25, 50, 100, 200, 400]
+    mixed = gather(made.head(), [*rows[:1], *SWEEP[1:]], parse_goal())
+    assert column(tables.measurements(mixed), "Load")[:2] == ["12.5 requests/s", "concurrency 4"]
+    page = make(seen, Commands(serve="", apply="", rerank="", reproduce=""))
+    assert page.method[0].startswith("Load: open loop")
+    titles = [chart.figure["layout"]["xaxis"]["title"]["text"] for chart in draw(page.charts)]
+    assert titles.count("Request rate (1/s)") == 2
 
 
 def test_a_machine_without_a_gpu_has_no_gpu_columns() -> None:
@@ -130,7 +151,7 @@ def test_load_curves_rise_through_every_concurrency_that_was_measured() -> None:
     best, default = series.curves(evidence())
     assert (best.role, default.role) == ("best", "default")
     for curve in (best, default):
-        assert [step.concurrency for step in curve.steps] == [1, 2, 4, 8, 16, 32]
+        assert [step.level for step in curve.steps] == [1, 2, 4, 8, 16, 32]
         assert all(step.low <= step.throughput <= step.high for step in curve.steps)
 
 
