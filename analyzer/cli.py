@@ -54,6 +54,7 @@ def profile(
     constraints: flags.Constraints = None,
     latency_budget: flags.Budget = None,
     min_throughput: flags.Floor = None,
+    cost_per_hour: flags.Cost = None,
     run_config_search_mode: flags.Mode = None,
     search_time: flags.SearchTime = None,
     max_trials: flags.MaxTrials = None,
@@ -223,6 +224,9 @@ def report(
     min_throughput: Annotated[
         float | None, flags.flag(flags.GOAL, "Lowest throughput allowed, 1/s.")
     ] = None,
+    cost_per_hour: Annotated[
+        float | None, flags.flag(flags.GOAL, "What the machine costs an hour.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. [the results']")
     ] = None,
@@ -235,7 +239,7 @@ def report(
 
     wanted = results.Wanted(
         objectives=objective, constraints=constraint,
-        latency_budget=latency_budget, min_throughput=min_throughput,
+        latency_budget=latency_budget, min_throughput=min_throughput, cost_per_hour=cost_per_hour,
     )  # fmt: skip
     subject = results.Subject(
         model=model, configs=report_model_configs, file=config_file, export_path=export_path

@@ -120,8 +120,9 @@ def goal_of(options: ProfileOptions) -> Goal:
         UsageError: it names metrics that do not exist, or bounds that cannot hold.
     """
     return parse_goal(
-        options.objectives, options.constraints, options.latency_budget, options.min_throughput
-    )
+        options.objectives, options.constraints, options.latency_budget, options.min_throughput,
+        options.cost_per_hour,
+    )  # fmt: skip
 
 
 class _Profile:

@@ -79,6 +79,15 @@ Floor = Annotated[
         metavar="NUMBER",
     ),
 ]
+Cost = Annotated[
+    str | None,
+    flag(
+        GOAL,
+        "What the machine costs an hour, in any money: adds the cost of a million inferences.",
+        "--cost-per-hour",
+        metavar="NUMBER",
+    ),
+]
 Mode = Annotated[
     str | None,
     flag(SEARCH, "Strategy. (default: quick)", "--run-config-search-mode", metavar="quick|brute"),

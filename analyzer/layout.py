@@ -13,13 +13,16 @@ from analyzer import variant
 from analyzer.config.schema import ProfileOptions
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec
-from analyzer.space import CONCURRENCY, Axis, Candidate, Space
+from analyzer.space import CONCURRENCY, LEVELS, Candidate, Space
 from analyzer.stages import Plan
 from analyzer.strategy import Problem
 from engine.modelconfig.schema import ModelConfig
 
 #: what load curves and verification may take, as shares of the search's time
 CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
+#: requests of an open loop that may wait at once: by then a server is plainly not keeping up, and
+#: each holds a connection and its data
+MOST_IN_FLIGHT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,14 @@ def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine
 
 
 def _plan(options: ProfileOptions, room: Space, cores: int) -> Plan:
-    loads = [int(value) for each in room.dimensions if each.axis is Axis.LOAD
-             for value in each.values]  # fmt: skip
-    first = [load for load in (1, 2 * cores) if load in loads] or loads[:1]
+    name, levels = next((each.name, each.values) for each in room.dimensions if each.name in LEVELS)
+    # Of rates the lowest, and one that most servers still keep: beyond, queues only grow.
+    first = [levels[0], levels[(len(levels) - 1) // 2]]
+    if name == CONCURRENCY:
+        first = [level for level in (1, 2 * cores) if level in levels] or [levels[0]]
     return Plan(
-        default=tuple(Candidate.of(**{CONCURRENCY: load}) for load in first),
-        curve=() if options.curves_disabled else tuple(loads),
+        default=tuple(Candidate.of(**{name: level}) for level in dict.fromkeys(first)),
+        curve=() if options.curves_disabled else tuple(map(float, levels)),
         verify_pairs=options.verify_pairs,
         search_seconds=options.search_seconds,
         curve_seconds=options.search_seconds * CURVE_SHARE,
@@ -96,5 +101,7 @@ def load(options: ProfileOptions) -> LoadSpec:
         min_seconds=options.min_seconds,
         max_seconds=options.max_seconds,
         senders=options.senders,
+        distribution=options.request_distribution,
+        max_inflight=MOST_IN_FLIGHT,
     )
     return replace(usual, **options.load)

@@ -295,7 +295,21 @@ def _per_inference(watts: Formula) -> Formula:
     return formula
 
 
+def _watts(seen: Observed) -> float | None:
+    """Power of all that can be measured here, processors and GPUs."""
+    known = [seen.cpu_watts, *(gpu.power_watts for gpu in seen.gpus)]
+    found = [each for each in known if each is not None]
+    return sum(found) if found else None
+
+
+def _by_goal(_: Observed) -> float | None:
+    """No measurement has it: it is made of a row in the light of a goal (``ranking.derived``)."""
+    return None
+
+
 MORE, LESS = Direction.MORE, Direction.LESS
+#: what only a goal gives a row: the rate of answers within its latency limit, and their price
+GOODPUT, COST = "goodput", "cost_per_million"
 
 METRICS = (
     Metric("perf_throughput", "Throughput", "infer/sec", MORE, _throughput),
@@ -380,6 +394,9 @@ METRICS = (
         LESS,
         _per_inference(_value("cpu_watts")),
     ),
+    Metric("energy_per_inference", "Energy per Inference", "mJ", LESS, _per_inference(_watts)),
+    Metric(GOODPUT, "Goodput", "infer/sec", MORE, _by_goal),
+    Metric(COST, "Cost", "per million infer", LESS, _by_goal),
     Metric("cpu_frequency", "CPU Frequency", "MHz", MORE, _value("cpu_mhz")),
     Metric("cpu_context_switches", "CPU Context Switches", "1/s", LESS, _value("switches")),
     Metric("cpu_other_load", "CPU Load of Others", "cores", LESS, _value("others_cpu")),

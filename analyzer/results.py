@@ -35,12 +35,16 @@ GOAL = "goal.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A goal as the command line of ``analyze report`` has it; all None: the profile's own."""
+    """A goal as the command line of ``analyze report`` has it; all None: the profile's own.
+
+    A price alone is added to the profile's own goal.
+    """
 
     objectives: Sequence[str] | Mapping[str, float] | None = None
     constraints: Sequence[str] | Mapping[str, Mapping[str, float]] | None = None
     latency_budget: float | None = None
     min_throughput: float | None = None
+    cost_per_hour: float | None = None
 
     def goal(self, place: Workspace) -> Goal:
         """Return the goal that was asked for, or else the one that the profile had.
@@ -50,13 +54,15 @@ class Wanted:
         """
         budgets = (self.latency_budget, self.min_throughput)
         if not self.objectives and not self.constraints and budgets == (None, None):
-            return read_goal(place)
+            own = read_goal(place)
+            price = own.cost_per_hour if self.cost_per_hour is None else self.cost_per_hour
+            return replace(own, cost_per_hour=price)
         try:
             objectives = values.objectives(self.objectives) if self.objectives else None
             constraints = values.constraints(self.constraints) if self.constraints else None
         except ValueError as error:
             raise UsageError(str(error)) from error
-        return parse_goal(objectives, constraints, *budgets)
+        return parse_goal(objectives, constraints, *budgets, self.cost_per_hour)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +252,7 @@ def write_goal(place: Workspace, goal: Goal) -> None:
             }
             for each in goal.constraints
         },
+        "cost_per_hour": goal.cost_per_hour,
     }
     (place.root / GOAL).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
@@ -257,7 +264,8 @@ def read_goal(place: Workspace) -> Goal:
         return parse_goal(None, None, None, None)
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        return parse_goal(plain["objectives"], plain["constraints"], None, None)
+        price = plain.get("cost_per_hour")
+        return parse_goal(plain["objectives"], plain["constraints"], cost_per_hour=price)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise AnalyzerError(
             f"{path}: not a goal ({error!r}); remove it, or state a goal"

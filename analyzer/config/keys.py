@@ -113,6 +113,7 @@ KEYS: tuple[Key, ...] = (
     Key("constraints", values.constraints, "constraints", GOAL, usual="none"),
     Key("latency_budget", values.positive, "latency_budget", GOAL, usual="none"),
     Key("min_throughput", values.positive, "min_throughput", GOAL, usual="none"),
+    Key("cost_per_hour", values.positive, "cost_per_hour", GOAL, usual="none"),
     Key("run_config_search_mode", values.text, "search_mode", SEARCH),
     Key("run_config_search_disable", values.switch, "search_disabled", SEARCH,
         text="Try no settings but those of model_config_parameters."),
@@ -146,6 +147,9 @@ KEYS: tuple[Key, ...] = (
         text="Least seconds that a measurement by precision takes. (default: 2)"),
     Key("max_seconds", values.number(0.5), "max_seconds", LOAD),
     Key("senders", values.whole(0), "senders", LOAD),
+    Key("request_distribution", values.one_of("constant", "poisson"), "request_distribution", LOAD,
+        text="Moments at which the requests of a request rate come: constant or poisson. "
+             "(default: poisson)"),
     Key("measurement_interval", values.milliseconds(50), "window_seconds", LOAD, show=_thousands),
     Key("stability_percentage", values.percent, "tolerance", LOAD, show=_hundreds),
     Key("max_windows", values.whole(3), "max_windows", LOAD),

@@ -24,6 +24,8 @@ def of_rows(options: ProfileOptions, machine: Mapping[str, Any]) -> dict[str, An
         "input_data": ",".join(options.input_data),
         **_server(options),
     }
+    if options.limits.varies_rates:
+        meaning["arrivals"] = options.request_distribution
     if options.shapes:
         meaning["shapes"] = _shape_texts(options)
     return meaning

@@ -19,6 +19,7 @@ OPTIONS: Mapping[str, str] = {
     "input-data": "input_data",
     "shape": "shapes",
     "concurrency-range": "concurrency",
+    "request-distribution": "request_distribution",
     "measurement-mode": "measurement_mode",
     "measurement-interval": "measurement_interval",
     "stability-percentage": "stability_percentage",
@@ -95,7 +96,6 @@ _TLS = "a profile's requests are not encrypted yet; `analyze perf` has the flag"
 #: perf_analyzer's flags that would change what is measured, and what works instead
 REFUSED: Mapping[str, str] = {
     "request-rate-range": _RATE,
-    "request-distribution": _RATE,
     "request-intervals": _RATE,
     "periodic-concurrency-range": _RATE,
     "request-period": _RATE,

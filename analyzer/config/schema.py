@@ -61,12 +61,14 @@ class ProfileOptions:
     min_seconds: float = 2.0
     max_seconds: float = 6.0
     senders: int = 0
+    request_distribution: str = "poisson"
     input_data: tuple[str, ...] = ("random",)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     objectives: Mapping[str, float] | tuple[str, ...] | None = None
     constraints: Mapping[str, Mapping[str, float]] | None = None
     latency_budget: float | None = None
     min_throughput: float | None = None
+    cost_per_hour: float | None = None
     launch_mode: LaunchMode = LaunchMode.LOCAL
     http_endpoint: str = "localhost:8000"
     grpc_endpoint: str | None = None

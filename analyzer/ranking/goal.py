@@ -18,19 +18,22 @@ Rules:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from analyzer.errors import UsageError
-from analyzer.metrics import BY_TAG, Direction
+from analyzer.metrics import BY_TAG, COST, GOODPUT, Direction
+from analyzer.ranking.derived import enriched
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Row
 
 DEFAULT_OBJECTIVE = "perf_throughput"
 _LATENCY, _THROUGHPUT = "perf_latency_p99", "perf_throughput"
 _WIDEST_RATIO = 1000.0
+_PERCENTILE = re.compile(r"perf_latency_p(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,17 @@ class Constraint:
                 broken += excess / abs(limit) if limit else excess
         return broken
 
+    def is_sure(self, row: Row) -> bool:
+        """Whether a row's interval lies wholly on one side of each limit; also where it has none.
+
+        Else the limit lies within it, and whether it is kept is a matter of luck.
+        """
+        estimate = row.estimates.get(self.tag)
+        if estimate is None:
+            return True
+        limits = [limit for limit in (self.minimum, self.maximum) if limit is not None]
+        return not any(estimate.low < limit < estimate.high for limit in limits)
+
     def __str__(self) -> str:
         metric = BY_TAG[self.tag]
         bounds = ((">=", self.minimum), ("<=", self.maximum))
@@ -67,10 +81,35 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Objectives (tag and weight, the weights adding up to 1) under constraints."""
+    """Objectives (tag and weight, the weights adding up to 1) under constraints.
+
+    ``cost_per_hour`` is what the machine costs, in whatever money; None: nobody said.
+    """
 
     objectives: tuple[tuple[str, float], ...] = ((DEFAULT_OBJECTIVE, 1.0),)
     constraints: tuple[Constraint, ...] = ()
+    cost_per_hour: float | None = None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The metrics that objectives and constraints name, each once."""
+        every = [tag for tag, _ in self.objectives] + [each.tag for each in self.constraints]
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def promise(self) -> tuple[int, float] | None:
+        """The percentile of latency that is bounded, and its limit, ms: of several the highest."""
+        found = [
+            (int(match[1]), each.maximum)
+            for each in self.constraints
+            if each.maximum is not None and (match := _PERCENTILE.fullmatch(each.tag))
+        ]
+        return max(found, default=None)
+
+    def seen(self, row: Row) -> Row:
+        """Return a row with the metrics that this goal gives it: goodput and cost."""
+        limit = None if self.promise is None else self.promise[1]
+        return enriched(row, limit, self.cost_per_hour)
 
     def satisfied(self, metrics: Mapping[str, float]) -> bool:
         """Whether every constraint is known to hold."""
@@ -80,10 +119,13 @@ class Goal:
         """Return the sum of the constraints' relative violations."""
         return sum(constraint.violation(metrics) for constraint in self.constraints)
 
+    def unsure(self, row: Row) -> tuple[Constraint, ...]:
+        """Return the constraints that a row keeps or breaks by less than its interval is wide."""
+        return tuple(each for each in self.constraints if not each.is_sure(row))
+
     def unmeasured(self, metrics: Mapping[str, float]) -> tuple[str, ...]:
         """Name the objectives and constraints that these metrics say nothing of."""
-        wanted = [tag for tag, _ in self.objectives] + [each.tag for each in self.constraints]
-        return tuple(tag for tag in dict.fromkeys(wanted) if tag not in metrics)
+        return tuple(tag for tag in self.wanted if tag not in metrics)
 
     def score(self, metrics: Mapping[str, float], reference: Mapping[str, float]) -> float | None:
         """Return how good these metrics are, more is better; None if an objective is missing."""
@@ -105,10 +147,12 @@ class Goal:
         ``reference`` is a row to measure several objectives against, by custom one of the
         default configuration; keep it the same throughout a search.
         """
+        row = self.seen(row)
         candidate = row.trial.candidate
         score = None
         if row.failure is None:
-            score = self.score(row.metrics, {} if reference is None else reference.metrics)
+            origin = {} if reference is None else self.seen(reference).metrics
+            score = self.score(row.metrics, origin)
         if score is None:
             return Outcome(candidate, None, feasible=False, row=row)
         violation = self.violation(row.metrics)
@@ -141,13 +185,15 @@ def parse_goal(
     constraints: Mapping[str, Mapping[str, float] | None] | None = None,
     latency_budget: float | None = None,
     min_throughput: float | None = None,
+    cost_per_hour: float | None = None,
 ) -> Goal:
     """Read a goal in Model Analyzer's forms.
 
     ``objectives`` is a list of tags (equal weights) or a mapping of tag to weight; none means
     throughput. ``constraints`` maps a tag to ``{min: x}``, ``{max: x}`` or both.
     ``latency_budget`` (ms) takes the place of the p99 latency's ``max``, and
-    ``min_throughput`` (inferences a second) of the throughput's ``min``.
+    ``min_throughput`` (inferences a second) of the throughput's ``min``. ``cost_per_hour`` is what
+    the machine costs.
 
     Raises:
         UsageError: it holds mistakes; the text lists each of them.
@@ -168,15 +214,36 @@ def parse_goal(
             problems.append(
                 f"constraints: {tag}: min {sides['min']:g} is above max {sides['max']:g}"
             )
-    if problems:
-        raise UsageError("\n".join(problems))
-    return Goal(
+    goal = Goal(
         wanted,
         tuple(
             Constraint(tag, minimum=sides.get("min"), maximum=sides.get("max"))
             for tag, sides in bounds.items()
         ),
+        cost_per_hour,
     )
+    problems += _lacking(goal)
+    if problems:
+        raise UsageError("\n".join(problems))
+    return goal
+
+
+def _lacking(goal: Goal) -> list[str]:
+    """Say what a goal has to state besides, for its metrics to have a meaning."""
+    said = []
+    if GOODPUT in goal.wanted and goal.promise is None:
+        said.append(
+            f"{GOODPUT} counts answers within a limit, and none is stated: add latency_budget "
+            "(--latency-budget MS), or a max of perf_latency_p50, _p90, _p95 or _p99"
+        )
+    if COST in goal.wanted and goal.cost_per_hour is None:
+        said.append(
+            f"{COST} is made of the machine's price, and none is stated: add cost_per_hour "
+            "(--cost-per-hour NUMBER)"
+        )
+    if goal.cost_per_hour is not None and not 0.0 < goal.cost_per_hour < math.inf:
+        said.append(f"cost_per_hour: expected a number above 0, found {goal.cost_per_hour:g}")
+    return said
 
 
 def _objectives(

@@ -8,6 +8,8 @@ Rules:
    many times; were those rows ranked, whoever is measured most often would look best, and
    the choice and its proof would share their luck. They count for ``gain`` alone.
 3. Equal digests are one variant, whatever they are called.
+4. What a verification refutes does not count: where a variant broke a constraint on average of its
+   repetitions at a load, its row at that load breaks it too, whatever the search saw there.
 """
 
 from __future__ import annotations
@@ -15,11 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.goal import Goal, log_ratio
 from analyzer.ranking.interval import Interval, paired, welch
 from analyzer.record.row import Phase, Row
+
+#: so many repetitions it takes to refute what the search saw
+_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,19 @@ class Gain:
         return self.pairs > 0 and self.high is not None and self.high < 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuted:
+    """A row of the search that kept the constraints, where its verification did not (rule 4).
+
+    ``metrics`` are the verification's means, of the constraints alone, over ``times`` repetitions.
+    """
+
+    row: Row
+    metrics: Mapping[str, float]
+    violation: float
+    times: int
+
+
 def is_default(row: Row) -> bool:
     """Whether a row measured the default configuration."""
     return row.variant == f"{row.model}_config_default"
@@ -78,31 +97,54 @@ def failures(rows: Sequence[Row]) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.failure is not None)
 
 
+def refuted(rows: Sequence[Row], goal: Goal) -> tuple[Refuted, ...]:
+    """Return the rows that keep the constraints as measured, but not on average when verified.
+
+    One repetition refutes nothing: it may have been the unlucky one.
+    """
+    tags = {each.tag for each in goal.constraints}
+    again: dict[object, list[Row]] = {}
+    for row in rows if tags else ():
+        if row.trial.phase is Phase.VERIFY and row.failure is None:
+            again.setdefault((identity(row), row.load.same), []).append(goal.seen(row))
+    found = []
+    for row in _ranked(rows, goal) if again else ():
+        repeats = again.get((identity(row), row.load.same), [])
+        if len(repeats) < _FEWEST:
+            continue
+        known = [tag for tag in tags if all(tag in each.metrics for each in repeats)]
+        means = {tag: fmean(each.metrics[tag] for each in repeats) for tag in known}
+        if (violation := goal.violation(means)) and goal.satisfied(row.metrics):
+            found.append(Refuted(row=row, metrics=means, violation=violation, times=len(repeats)))
+    return tuple(found)
+
+
 def rank(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     """Order the variants, the best first; those never measured are left out."""
     against = reference(rows)
-    origin: Mapping[str, float] = {} if against is None else against.metrics
-    groups: dict[tuple[str, str], list[tuple[float, Row]]] = {}
-    for row in _ranked(rows):
+    origin: Mapping[str, float] = {} if against is None else goal.seen(against).metrics
+    broken = {each.row.number: each.violation for each in refuted(rows, goal)}
+    groups: dict[tuple[str, str], list[_Scored]] = {}
+    for row in _ranked(rows, goal):
         score = goal.score(row.metrics, origin)
         if score is not None:
-            groups.setdefault(identity(row), []).append((score, row))
+            violation = broken.get(row.number) or goal.violation(row.metrics)
+            groups.setdefault(identity(row), []).append(_Scored(score, violation, row))
     standings = []
     for scored in groups.values():
-        score, best = min(scored, key=lambda pair: _order(goal, *pair))
-        named = next((row for _, row in scored if is_default(row)), scored[0][1])
-        standings.append(
-            Standing(
-                variant=named.variant,
-                digest=best.digest,
-                is_default=is_default(named),
-                best=best,
-                rows=tuple(sorted((row for _, row in scored), key=_by_load)),
-                satisfies=goal.satisfied(best.metrics),
-                score=score,
-            )
+        best = min(scored, key=_Scored.order)
+        named = next((each.row for each in scored if is_default(each.row)), scored[0].row)
+        standing = Standing(
+            variant=named.variant,
+            digest=best.row.digest,
+            is_default=is_default(named),
+            best=best.row,
+            rows=tuple(sorted((each.row for each in scored), key=_by_load)),
+            satisfies=not best.violation,
+            score=best.score,
         )
-    return tuple(sorted(standings, key=lambda each: _order(goal, each.score, each.best)))
+        standings.append((best.order(), standing))
+    return tuple(standing for _, standing in sorted(standings, key=lambda pair: pair[0]))
 
 
 def contender(rows: Sequence[Row], goal: Goal) -> Standing | None:
@@ -141,7 +183,8 @@ def pareto(
 ) -> tuple[Row, ...]:
     """Return the rows that no other row beats in both metrics, by ``x`` from its better end.
 
-    Of rows that are equal in both the first one stays.
+    Of rows that are equal in both the first one stays. (``frontier`` has the set in all that a
+    configuration gives and costs.)
 
     Raises:
         KeyError: there is no metric of that tag.
@@ -149,7 +192,7 @@ def pareto(
     signs = BY_TAG[x].direction.value, BY_TAG[y].direction.value
     points = [
         (signs[0] * row.metrics[x], signs[1] * row.metrics[y], row)
-        for row in _ranked(rows)
+        for row in _ranked(rows, Goal())
         if x in row.metrics and y in row.metrics
     ]
     front: list[Row] = []
@@ -180,7 +223,7 @@ def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None
     plain = _advantage(best_row, default_row, weights)
     if plain is None:
         return None
-    ratios = _verified(rows, best_row, default_row, weights)
+    ratios = _verified([goal.seen(row) for row in rows], best_row, default_row, weights)
     interval = paired(ratios)
     if interval is not None:
         pairs, method = len(ratios), f"paired t interval over {len(ratios)} interleaved repetitions"
@@ -204,8 +247,21 @@ def _percent(advantage: float, *, less: bool) -> float:
     return -100.0 * math.expm1(-advantage) if less else 100.0 * math.expm1(advantage)
 
 
-def _ranked(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.failure is None and row.trial.phase is not Phase.VERIFY]
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    score: float
+    violation: float
+    row: Row
+
+    def order(self) -> tuple[float, float, bool, int]:
+        """Sort key, the best first; of equals the default, then what was measured earlier."""
+        return self.violation, -self.score, not is_default(self.row), self.row.number
+
+
+def _ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
+    """Return the rows that rank (rule 2), with the metrics that the goal gives them."""
+    measured = (row for row in rows if row.failure is None)
+    return [goal.seen(row) for row in measured if row.trial.phase is not Phase.VERIFY]
 
 
 def identity(row: Row) -> tuple[str, str]:
@@ -215,11 +271,6 @@ def identity(row: Row) -> tuple[str, str]:
 
 def _by_load(row: Row) -> tuple[tuple[int, bool, float], int]:
     return row.load.same, row.number
-
-
-def _order(goal: Goal, score: float, row: Row) -> tuple[float, float, bool, int]:
-    """Sort key, the best first; of equals the default, then what was measured earlier."""
-    return goal.violation(row.metrics), -score, not is_default(row), row.number
 
 
 def _advantage(best: Row, default: Row, weights: Sequence[tuple[str, float]]) -> float | None:

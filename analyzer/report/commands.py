@@ -32,6 +32,11 @@ FLAGS: Mapping[str, str] = {
     "queue_delays_us": "--queue-delays",
     "intra_op_threads": "--intra-op-threads",
     "concurrencies": "--concurrency",
+    "open_loop": "--request-rate-search-enable",
+    "request_rates": "--request-rate",
+    "min_request_rate": "--run-config-search-min-request-rate",
+    "max_request_rate": "--run-config-search-max-request-rate",
+    "arrivals": "--request-distribution",
     "batch_size": "--batch-sizes",
     "protocol": "--client-protocol",
     "rule": "--measurement-mode",
@@ -147,7 +152,9 @@ def _options(options: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
             continue
         if name in _SCALES:
             value = _scaled(value, _SCALES[name])
-        if name in _REPEATED and isinstance(value, list | tuple):
+        if value is True:
+            words.append(flag)
+        elif name in _REPEATED and isinstance(value, list | tuple):
             words += [word for each in value for word in (flag, str(each))]
         elif text := _text(value):
             words += [flag, text]
@@ -170,6 +177,8 @@ def _goal(goal: Goal) -> list[str]:
         for sign, limit in ((">=", each.minimum), ("<=", each.maximum)):
             if limit is not None:
                 words += ["--constraint", f"{each.tag}{sign}{limit:g}"]
+    if goal.cost_per_hour is not None:
+        words += ["--cost-per-hour", f"{goal.cost_per_hour:g}"]
     return words
 
 

@@ -15,7 +15,7 @@ from analyzer.errors import NothingMeasured
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking import rank
 from analyzer.ranking.goal import Goal, log_ratio
-from analyzer.ranking.rank import Gain, Standing
+from analyzer.ranking.rank import Gain, Refuted, Standing
 from analyzer.record.row import Phase, Row, RunHead
 from analyzer.stages import Skipped, untried
 
@@ -40,13 +40,15 @@ class Evidence:
     ``standings`` holds every variant that was measured, the best first. ``chosen`` is the one
     to serve. ``contender`` is the best that is not the default, and ``gain`` compares the two
     (None: nothing to compare); ``front`` is the Pareto set in p99 latency and throughput;
-    ``omitted`` is what the rows do not show.
+    ``omitted`` is what the rows do not show, and ``refuted`` what of them the verification did not
+    confirm.
     """
 
     head: RunHead
     rows: tuple[Row, ...]
     goal: Goal
     omitted: Omissions
+    refuted: tuple[Refuted, ...]
     standings: tuple[Standing, ...]
     chosen: Standing | None
     contender: Standing | None
@@ -74,6 +76,18 @@ class Evidence:
     def reference(self) -> Row | None:
         """The row that several objectives are weighed against."""
         return rank.reference(self.rows)
+
+    def violation(self, row: Row) -> float:
+        """Return by what share a row, or its verification, breaks the constraints; 0 for none."""
+        known = (each.violation for each in self.refuted if each.row.number == row.number)
+        return next(known, self.goal.violation(row.metrics))
+
+    def judged(self, standing: Standing) -> Mapping[str, float]:
+        """Return what a variant's constraints are judged by: its best row, or what refuted it."""
+        for each in self.refuted:
+            if each.row.number == standing.best.number:
+                return {**standing.best.metrics, **each.metrics}
+        return standing.best.metrics
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -137,11 +151,13 @@ def gather(
         raise NothingMeasured(
             f"no measurement of {head.model} in run {head.run}; run `analyze profile` first"
         )
+    rows = [goal.seen(row) for row in rows]
     return Evidence(
         head=head,
         rows=tuple(rows),
         goal=goal,
         omitted=omitted,
+        refuted=rank.refuted(rows, goal),
         standings=rank.rank(rows, goal),
         chosen=rank.recommended(rows, goal),
         contender=rank.contender(rows, goal),
@@ -174,12 +190,12 @@ def advantage(goal: Goal, row: Row, reference: Row) -> float | None:
     return 100.0 * math.expm1(total)
 
 
-def by_merit(standing: Standing, goal: Goal, reference: Row | None) -> tuple[Row, ...]:
+def by_merit(evidence: Evidence, standing: Standing) -> tuple[Row, ...]:
     """Order a variant's rows: those that keep the constraints first, the best first."""
-    origin = {} if reference is None else reference.metrics
+    origin = {} if evidence.reference is None else evidence.reference.metrics
 
     def key(row: Row) -> tuple[float, float, int]:
-        score = goal.score(row.metrics, origin)
-        return goal.violation(row.metrics), -(-math.inf if score is None else score), row.number
+        score = evidence.goal.score(row.metrics, origin)
+        return evidence.violation(row), -(-math.inf if score is None else score), row.number
 
     return tuple(sorted(standing.rows, key=key))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from analyzer.metrics import BY_TAG
+from analyzer.metrics import BY_TAG, COST
 from analyzer.record.row import Row
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, by_merit
 
@@ -66,7 +66,8 @@ def _inference(evidence: Evidence) -> str:
         cells = [row.model, row.load.batch_size, *_levels(row, loads), variant]
         cells += [instance_group(row), row.settings.get("max_batch_size", ""), satisfies]
         rows.append((cells, row.metrics))
-    return _text(head, rows, _INFERENCE_TAGS)
+    price = (COST,) if evidence.goal.cost_per_hour is not None else ()
+    return _text(head, rows, (*_INFERENCE_TAGS, *price))
 
 
 def _gpus(evidence: Evidence) -> str:
@@ -113,9 +114,8 @@ def _levels(row: Row, columns: Sequence[str]) -> list[Any]:
 def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:
     """Yield each row with its variant's name and whether it keeps the constraints."""
     for standing in evidence.standings:
-        for row in by_merit(standing, evidence.goal, evidence.reference):
-            satisfied = evidence.goal.satisfied(row.metrics)
-            yield standing.variant, row, "Yes" if satisfied else "No"
+        for row in by_merit(evidence, standing):
+            yield standing.variant, row, "No" if evidence.violation(row) else "Yes"
 
 
 def _text(

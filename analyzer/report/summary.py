@@ -8,7 +8,7 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     schema        1
     model, run, started_at
     goal          text; objectives [{tag, weight, direction: more|less}];
-                  constraints [{tag, min, max}], a missing bound being null
+                  constraints [{tag, min, max}], a missing bound being null; cost_per_hour
     verdict       finding: better|unproven|default|alone|infeasible|nothing;
                   headline, sentence, bullets
     chosen        the variant to serve: {variant, is_default, satisfies, settings, config,
@@ -106,6 +106,7 @@ def _goal(evidence: Evidence) -> dict[str, Any]:
         "constraints": [
             {"tag": each.tag, "min": each.minimum, "max": each.maximum} for each in goal.constraints
         ],
+        "cost_per_hour": goal.cost_per_hour,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analyzer.metrics import BY_TAG
+from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
 from analyzer.record.row import LoadSpec, Phase, Row
 from analyzer.report import wording
@@ -180,6 +180,8 @@ def _wanted(evidence: Evidence) -> list[str]:
     """Throughput and p99, then whatever else the goal names."""
     tags = [tag for tag, _ in evidence.goal.objectives]
     tags += [each.tag for each in evidence.goal.constraints]
+    if evidence.goal.cost_per_hour is not None:
+        tags.append(COST)
     return list(dict.fromkeys([THROUGHPUT, P99, *tags]))
 
 

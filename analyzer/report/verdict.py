@@ -11,6 +11,7 @@ Owns what may be claimed of the best configuration. Rules:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def _claim(evidence: Evidence) -> _Claim:
         limits = wording.listed(wording.limits(evidence.goal))
         claim = (
             f"no configuration keeps {limits}; {leader.variant} comes closest, with "
-            f"{_broken(evidence, leader.best.metrics)} at {wording.load(leader.best)}"
+            f"{_broken(evidence, evidence.judged(leader))} at {wording.load(leader.best)}"
         )
         return Finding.INFEASIBLE, "No configuration keeps the constraints", claim
     if leader.is_default:
@@ -129,7 +130,7 @@ def _claim(evidence: Evidence) -> _Claim:
     if default is not None and not default.satisfies:
         claim = (
             f"{leader.variant} is the best {where}, which the default configuration does not "
-            f"keep: it has {_broken(evidence, default.best.metrics)} at "
+            f"keep: it has {_broken(evidence, evidence.judged(default))} at "
             f"{wording.load(default.best)}"
         )
         return Finding.BETTER, f"{name} keeps the constraints, the default does not", claim
@@ -270,14 +271,13 @@ def _at_same_load(best: Standing, default: Standing) -> str | None:
 
 
 def _doubts(evidence: Evidence) -> Iterator[str]:
-    chosen = evidence.chosen
-    if chosen is not None and chosen.satisfies:
-        again = evidence.typical(chosen)
-        if not evidence.goal.satisfied(again):
-            yield (
-                f"{wording.short(chosen.variant, evidence.model)} kept the constraints in the "
-                f"search, but not in the verification: {_broken(evidence, again)}."
-            )
+    for each in evidence.refuted:
+        yield (
+            f"{wording.short(each.row.variant, evidence.model)} at {wording.load(each.row)} kept "
+            f"the constraints in the search, but not in the verification: "
+            f"{_broken(evidence, each.metrics)} on average of {each.times} repetitions."
+        )
+    yield from _unsure(evidence)
     failed, shaky = evidence.failed, [row for row in evidence.measured if not row.stable]
     if failed and evidence.measured:
         variants = len({row.digest or row.variant for row in failed})
@@ -296,6 +296,28 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
         yield (
             f"{wording.count(evidence.omitted.torn, 'line')} of the journal could not be read and "
             f"{'is' if evidence.omitted.torn == 1 else 'are'} left out."
+        )
+
+
+def _unsure(evidence: Evidence) -> Iterator[str]:
+    """Say which limits lie within the interval of the chosen one's measurement."""
+    chosen = evidence.chosen
+    if chosen is None:
+        return
+    for each in evidence.goal.unsure(chosen.best):
+        estimate = chosen.best.estimates[each.tag]
+        verified = evidence.typical(chosen).get(each.tag)
+        again = ""
+        if evidence.pairs() and verified is not None:
+            again = f"; in the verification it was {wording.measured(each.tag, verified)}"
+        open_ended = math.isinf(estimate.high)
+        upto = "more" if open_ended else wording.measured(each.tag, estimate.high)
+        yield (
+            f"Not certain: {wording.title(each.tag)} of "
+            f"{wording.short(chosen.variant, evidence.model)} is "
+            f"{wording.measured(each.tag, estimate.value)}, and the limit lies within its 95 % "
+            f"interval of {wording.measured(each.tag, estimate.low)} "
+            f"{'and' if open_ended else 'to'} {upto}{again}."
         )
 
 

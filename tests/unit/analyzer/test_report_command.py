@@ -82,3 +82,24 @@ def test_without_a_goal_the_profiles_own_stays(folder: Path) -> None:
 def test_what_is_no_model_is_refused(subject: Subject, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         results.asked(subject, Wanted())
+
+
+def test_a_price_alone_is_added_to_the_profiles_own_goal(folder: Path) -> None:
+    place = Workspace(folder / "m")
+    results.write_goal(place, Wanted(min_throughput=7.0, cost_per_hour=2.0).goal(place))
+    kept = Wanted().goal(place)
+    assert (kept.cost_per_hour, kept.describe()) == (
+        2.0,
+        "maximize Throughput with Throughput >= 7 infer/sec",
+    )
+    priced = Wanted(cost_per_hour=3.6).goal(place)
+    assert (priced.cost_per_hour, priced.constraints) == (3.6, kept.constraints)
+    console = Console(file=StringIO(), width=80)
+    assert results.report(place, Wanted(cost_per_hour=3.6), None, console) == 0
+    summary = json.loads((place.root / "summary.json").read_text())
+    assert summary["goal"]["cost_per_hour"] == 3.6
+    assert summary["chosen"]["measurement"]["metrics"]["cost_per_million"] == 5.0
+    assert "--cost-per-hour 3.6" in summary["commands"]["reproduce"]
+    lines = (place.root / "metrics-model-inference.csv").read_text().splitlines()
+    assert lines[0].endswith(",Throughput (infer/sec),Cost (per million infer)")
+    assert lines[1].endswith(",200.0,5.0")

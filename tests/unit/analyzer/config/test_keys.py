@@ -38,6 +38,7 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
      {"gpu_used_memory": {"min": 3, "max": 2}}, "min 3 is above max 2"),
     ("latency_budget", 10, 10.0, 0, "expected more than 0"),
     ("min_throughput", 100.5, 100.5, "fast", "expected a number, found 'fast'"),
+    ("cost_per_hour", 2.75, 2.75, 0, "expected more than 0"),
     ("run_config_search_mode", "brute", "brute", ["quick"], "expected a word"),
     ("run_config_search_disable", True, True, "maybe", "expected true or false, found 'maybe'"),
     ("run_config_search_min_instance_count", 2, 2, 0, "expected at least 1, found 0"),
@@ -63,6 +64,7 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
     ("precision", "2,5", (0.02, 0.05), "0", "expected per cent"),
     ("min_seconds", 1.5, 1.5, 0.01, "expected at least 0.1"),
     ("max_seconds", 3, 3.0, 0.1, "expected at least 0.5"),
+    ("request_distribution", "constant", "constant", "gamma", "one of constant, poisson"),
     ("senders", 2, 2, "many", "expected a whole number"),
     ("measurement_interval", 2500, 2.5, 10, "expected at least 50"),
     ("stability_percentage", 5, 0.05, "x", "expected a number"),
@@ -217,7 +219,8 @@ def test_every_field_of_the_options_can_be_set_by_a_key_or_is_no_option() -> Non
     assert fields_set - {""} <= known
     by_other_means = {"model", "limits", "server_flags", "startup_timeout_s",
                       "fresh", "cpu_only", "parameters", "load", "config_file",
-                      "listed"}  # fmt: skip
+                      "listed", "request_rates", "min_request_rate",
+                      "max_request_rate", "open_loop"}  # fmt: skip
     assert known - fields_set == by_other_means
 
 

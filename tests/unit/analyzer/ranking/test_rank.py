@@ -7,7 +7,7 @@ import pytest
 from support.single_rows import row
 
 from analyzer.ranking.goal import Goal, parse_goal
-from analyzer.ranking.rank import contender, failures, gain, pareto, rank, recommended
+from analyzer.ranking.rank import contender, failures, gain, pareto, rank, recommended, refuted
 from analyzer.record.row import Phase, Row
 
 
@@ -228,6 +228,36 @@ def test_the_contender_is_recommended_only_when_repetitions_prove_it_better() ->
 
 def test_a_default_that_breaks_the_constraints_is_never_recommended_for_being_faster() -> None:
     rows = verified((100.0, 101.0, 99.0), (80.0, 81.0, 79.0))
+    latency = {"m_config_default": 10.0, "m_config_0": 8.0}
+    rows = [
+        replace(each, metrics={**each.metrics, "perf_latency_p99": latency[each.variant]})
+        for each in rows
+    ]
     chosen = recommended(rows, parse_goal(latency_budget=9.0))
     assert chosen is not None
     assert chosen.variant == "m_config_0"
+
+
+def test_what_breaks_the_constraints_when_verified_is_not_recommended_at_that_load() -> None:
+    goal = parse_goal(latency_budget=9.0)
+    rows = verified((200.0, 201.0), (100.0, 101.0))
+    rows[0] = row("default", 0, concurrency=4, perf_throughput=80.0, perf_latency_p99=5.0)
+    # It kept 9 ms in the search, and had 10 ms twice when it was measured again.
+    (found,) = refuted(rows, goal)
+    assert (found.row, found.times) == (rows[1], 2)
+    assert found.metrics["perf_latency_p99"] == pytest.approx((1000 / 100 + 1000 / 101) / 2)
+    assert [each.satisfies for each in rank(rows, goal)] == [True, False]
+    chosen = recommended(rows, goal)
+    assert chosen is not None
+    assert chosen.is_default
+    # At a lower load the same variant is still one to serve.
+    lower = row("0", 2, concurrency=2, perf_throughput=95.0, perf_latency_p99=6.0)
+    first = rank([*rows, lower], goal)[0]
+    assert (first.variant, first.best, first.satisfies) == ("m_config_0", lower, True)
+
+
+def test_one_unlucky_repetition_refutes_nothing() -> None:
+    goal = parse_goal(latency_budget=9.0)
+    assert refuted(verified((90.0,), (100.0,)), goal) == ()
+    assert refuted(verified((120.0,) * 2, (100.0, 130.0)), goal) == ()
+    assert refuted(verified((90.0,) * 2, (100.0, 100.0)), parse_goal()) == ()

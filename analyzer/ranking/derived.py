@@ -1,0 +1,47 @@
+"""Metrics that a row has only in the light of a goal: its goodput, and what it costs. Pure.
+
+Neither is a property of a measurement: a limit and a price may change after it, so they are made of
+what the row has (its throughput, and the histogram of its latencies) wherever rows are judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from analyzer.metrics import COST, GOODPUT
+from analyzer.record.row import Row
+from analyzer.statistics.histogram import Histogram
+
+_THROUGHPUT = "perf_throughput"
+_SECONDS, _MILLION = 3600.0, 1e6
+
+
+def enriched(row: Row, limit_ms: float | None, cost_per_hour: float | None) -> Row:
+    """Return a row with the metrics that a latency limit and a price an hour give it.
+
+    A row that was measured without a histogram has no goodput, and one that answered nothing no
+    cost.
+    """
+    rate = row.metrics.get(_THROUGHPUT)
+    if row.failure is not None or rate is None:
+        return row
+    found: dict[str, float] = {}
+    if limit_ms is not None and row.histogram:
+        found[GOODPUT] = rate * _share_within(row.histogram, limit_ms)
+    if cost_per_hour is not None and rate > 0.0:
+        found[COST] = cost_of(rate, cost_per_hour)
+    if found.items() <= row.metrics.items():
+        return row
+    return replace(row, metrics={**row.metrics, **found})
+
+
+def cost_of(rate: float, cost_per_hour: float) -> float:
+    """Return what a million inferences cost at ``rate``, inferences a second, above 0."""
+    return cost_per_hour / (rate * _SECONDS) * _MILLION
+
+
+# A campaign asks after every measurement, of all rows there are.
+@lru_cache(maxsize=4096)
+def _share_within(histogram: str, limit_ms: float) -> float:
+    return 1.0 - Histogram.from_text(histogram).share_above(limit_ms * 1e6)
