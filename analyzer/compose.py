@@ -27,7 +27,7 @@ from analyzer.load.driver import DriverSettings, drive
 from analyzer.load.inputs.source import Asked, prepare
 from analyzer.load.payload import KINDS
 from analyzer.load.window import WindowSample
-from analyzer.measure import scrape
+from analyzer.measure import attainable, scrape
 from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
@@ -136,7 +136,7 @@ class _Profile:
 
     def run(self) -> int:
         """Measure, choose, report; return the exit code."""
-        machine = describe()
+        machine = self._machine()
         if machine.get("gpus") and self._options.launch_mode is LaunchMode.LOCAL:
             # Model Analyzer's server-only figures: the GPUs before a model is on them.
             machine["server_only"] = idle_gpus()
@@ -173,7 +173,7 @@ class _Profile:
 
     def preview(self) -> int:
         """Say what would be measured; start a server to know the model, and measure nothing."""
-        machine = describe()
+        machine = self._machine()
         source = self._source()
         rows = self._rows_of(self._head(source, machine))
         with closing(self._launcher(source)) as launcher:
@@ -241,6 +241,17 @@ class _Profile:
             f"{measured} measurements are in {asked.output}{more}.", highlight=False, soft_wrap=True
         )
         return INTERRUPTED if stopped() and not whole else 0
+
+    def _machine(self) -> dict[str, Any]:
+        """Describe this machine.
+
+        Raises:
+            UsageError: the goal names what cannot be measured on it.
+        """
+        machine = describe()
+        remote = self._options.launch_mode is LaunchMode.REMOTE
+        attainable.refuse(self._goal.wanted, machine, remote=remote)
+        return machine
 
     def _rows_of(self, head: RunHead) -> tuple[Row, ...]:
         """Return what was measured before under these options; () where it would begin anew."""

@@ -7,6 +7,7 @@ own what to try (``stages``), how to bring a server up (``launchers``) or how to
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,8 +27,9 @@ from analyzer.stages import Campaign
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
 
-#: an open loop of which so much is answered has no queue that grows
-_KEEPS_UP = 0.95
+#: an open loop's queue grows where answers fall short of what was due by this share, and by so many
+#: standard deviations of arrivals that come by chance
+_SHORT, _SIGMAS = 0.05, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +216,12 @@ class Bench:
 
 
 def _overloaded(row: Row) -> bool:
-    """Whether requests came faster than they were answered."""
-    asked = row.load.request_rate * row.load.batch_size
-    return row.metrics.get("perf_throughput", asked) < _KEEPS_UP * asked
+    """Whether requests came faster than they were answered, by more than their own chance."""
+    rate = row.metrics.get("perf_throughput", 0.0) / row.load.batch_size
+    if not row.load.is_open or not rate:
+        return False
+    due = row.requests / rate * row.load.request_rate
+    return due - row.requests > max(_SHORT * due, _SIGMAS * math.sqrt(due))
 
 
 class _Names:

@@ -31,7 +31,7 @@ _ADVICE = (
     " --triton-metrics-url, or start it with --allow-metrics=true"
 )
 #: what only a look at the server's own machine tells
-_OUT_OF_SIGHT = ("cpu_utilization", "cpu_used_ram", "gpu_memory_by_process", "gpu_temperature")
+OUT_OF_SIGHT = ("cpu_utilization", "cpu_used_ram", "gpu_memory_by_process", "gpu_temperature")
 
 
 class PageError(Exception):
@@ -80,9 +80,7 @@ class PageWatch:
         for glimpse in glimpses:
             for look in glimpse.gpus:
                 gpus[look.uuid] = Gpu(uuid=look.uuid, total_bytes=look.total_bytes)
-        absent = dict.fromkeys(
-            _OUT_OF_SIGHT, "the server runs elsewhere: its page does not tell it"
-        )
+        absent = dict.fromkeys(OUT_OF_SIGHT, "the server runs elsewhere: its page does not tell it")
         if glimpses and self._failures:
             absent["metrics_page"] = (
                 f"{self._failures} of {self._failures + len(glimpses)} readings failed: "
