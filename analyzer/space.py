@@ -38,6 +38,12 @@ LEVELS = (REQUEST_RATE, CONCURRENCY)
 LOADS = frozenset({*LEVELS, BATCH_SIZE})
 #: a dimension of another model than the profiled one is named ``MODEL::name``
 SEPARATOR = "::"
+#: by what the model is run: a backend's name, an execution accelerator's or "none", and FP32 ...
+BACKEND = "backend"
+ACCELERATOR = "accelerator"
+PRECISION = "precision"
+#: its values, from the most exact on
+PRECISIONS = ("FP32", "BF16", "FP16", "INT8")
 
 
 def split(name: str) -> tuple[str, str]:
@@ -167,6 +173,9 @@ class Limits:
     min_request_rate: float | None = None
     max_request_rate: float | None = None
     open_loop: bool = False
+    backends: tuple[str, ...] | None = None
+    accelerators: tuple[str, ...] | None = None
+    precisions: tuple[str, ...] | None = None
     batch_size: int = 1
 
     @property

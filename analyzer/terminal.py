@@ -36,7 +36,7 @@ from analyzer.space import (
     Candidate,
 )
 from analyzer.stages import Campaign, Skipped, Stage, untried
-from analyzer.variant import NO_BATCHING, chosen_fields
+from analyzer.variant import NO_BATCHING, chosen_fields, run_by
 from analyzer.workspace import Workspace
 
 #: how many finished measurements the live display keeps in view
@@ -277,6 +277,7 @@ def _settings(row: Row) -> str:
     settings = row.settings
     delay = settings.get(QUEUE_DELAY) if settings.get("dynamic_batching") else NO_BATCHING
     return _words(
+        run_by(settings),
         settings.get("instance_group"),
         settings.get(MAX_BATCH_SIZE),
         delay,
@@ -288,6 +289,7 @@ def _settings(row: Row) -> str:
 def changes(candidate: Candidate) -> str:
     """Say what a candidate changes; "" for the default."""
     return _words(
+        run_by(dict(candidate.items)),
         candidate.get(INSTANCE_COUNT),
         candidate.get(MAX_BATCH_SIZE),
         candidate.get(QUEUE_DELAY),
@@ -296,11 +298,16 @@ def changes(candidate: Candidate) -> str:
     )
 
 
-def _words(
-    instances: object, largest: object, delay: object, threads: object, fields: Mapping[str, str]
+def _words(  # noqa: PLR0913 - settings have as many parts
+    by: str,
+    instances: object,
+    largest: object,
+    delay: object,
+    threads: object,
+    fields: Mapping[str, str],
 ) -> str:
     """Say settings in a few words; what is None goes unsaid."""
-    parts = []
+    parts = [by] if by else []
     if instances:
         parts.append(f"instances {instances}")
     if largest is not None:

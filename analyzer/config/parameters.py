@@ -3,8 +3,8 @@
 Owns what a list means there, as in Model Analyzer: for a field that does not repeat, its values to
 try; for one that repeats, its elements, unless they are lists themselves, which are then the
 values to try. Choices inside a field are multiplied. Each field becomes one dimension of the
-search; what other searches vary as well (instances, batch size, queue delay, threads) has their
-name.
+search; what other searches vary as well (instances, batch size, queue delay, threads, the backend)
+has their name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from analyzer.config.values import Way, Wrong
 from analyzer.space import (
+    BACKEND,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
     MAX_BATCH_SIZE,
@@ -108,6 +109,8 @@ def _products(fields: Mapping[str, tuple[Field | None, Any]]) -> Iterator[dict[s
 
 def _named(name: str, every: Sequence[Any]) -> list[Dimension]:
     """Make the dimension of a field, under the name that the search knows it by."""
+    if name == BACKEND:
+        return [Dimension(name, tuple(dict.fromkeys(map(str, every))))]
     if name == MAX_BATCH_SIZE:
         return [_dimension(name, map(int, every))]
     if name == "dynamic_batching" and all(set(each) <= {QUEUE_DELAY} for each in every):

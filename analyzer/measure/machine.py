@@ -25,7 +25,14 @@ PACKAGES = (
     "servetune",
     "onnxruntime",
     "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
     "openvino",
+    "tensorrt-cu13",
+    "tensorrt-cu12",
+    "tensorflow",
+    "tensorflow-cpu",
+    "torch",
     "numpy",
     "grpcio",
     "protobuf",
@@ -33,13 +40,19 @@ PACKAGES = (
     "uvloop",
     "httptools",
 )
+#: the kernel's words for instructions that compute in 16 bits, x86's and ARM's
+_HALVES = {
+    "BF16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "FP16": {"avx512_fp16", "amx_fp16", "asimdhp"},
+}
 _ROOT = Path("/")
 
 
 def describe(devices: gpus.Gpus | None = None, root: Path = _ROOT) -> dict[str, Any]:
     """Describe this machine in JSON's types.
 
-    Keys, where known: hostname, cpu, cores (usable: quota and affinity applied), logical_cores,
+    Keys, where known: hostname, cpu, cpu_precisions (BF16, FP16: what it has instructions for
+    besides the usual), cores (usable: quota and affinity applied), logical_cores,
     physical_cores, ram_bytes, os, kernel, cpu_governor, gpus (uuid, name, total_bytes each, of a
     MIG instance whole, the GPU's uuid), gpu_driver, no_gpu (why there is none), environment (what
     was checked: ``environment.Check``'s fields), warnings (texts of what failed), and versions.
@@ -49,6 +62,7 @@ def describe(devices: gpus.Gpus | None = None, root: Path = _ROOT) -> dict[str, 
     plain = {
         "hostname": platform.node(),
         "cpu": _cpu_model(root),
+        "cpu_precisions": precisions(root),
         "cores": usable_cores(root),
         "logical_cores": psutil.cpu_count(),
         "physical_cores": psutil.cpu_count(logical=False),
@@ -87,6 +101,16 @@ def usable_cores(root: Path = _ROOT) -> int:
     quota = environment.cpu_quota(root)
     # A fraction of a core still runs a thread: 1.5 cores are two threads that wait a little.
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def precisions(root: Path = _ROOT) -> list[str]:
+    """Name the precisions of 16 bits that the processor has instructions for."""
+    for row in _text(root / "proc/cpuinfo").splitlines():
+        name, _, value = row.partition(":")
+        if name.strip() in {"flags", "Features"}:
+            flags = set(value.split())
+            return [each for each, words in _HALVES.items() if words & flags]
+    return []
 
 
 def _ram_bytes(root: Path) -> int:

@@ -17,6 +17,8 @@ from typing import Any
 from analyzer.metrics import BY_TAG, COST
 from analyzer.record.row import Row
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, by_merit
+from analyzer.space import ACCELERATOR, BACKEND, PRECISION
+from analyzer.variant import run_by
 
 INFERENCE = "metrics-model-inference.csv"
 GPU = "metrics-model-gpu.csv"
@@ -28,6 +30,8 @@ _INFERENCE_TAGS = (THROUGHPUT, P99)
 _GPU_TAGS = ("gpu_used_memory", "gpu_utilization", "gpu_power_usage")
 _SERVER = "triton-server"
 _CONCURRENCY, _RATE = "Concurrency", "Request Rate"
+#: columns of ours, where rows differ in them
+_RUN_BY = (BACKEND, PRECISION, ACCELERATOR)
 
 
 def csv_files(evidence: Evidence) -> dict[str, str]:
@@ -61,13 +65,18 @@ def _inference(evidence: Evidence) -> str:
         "Max Batch Size",
         "Satisfies Constraints",
     )
+    ordered = list(_ordered(evidence))
+    # Model Analyzer has no such columns, so they are there only where they tell rows apart.
+    by = len({run_by(row.settings) for _, row, _ in ordered}) > 1
     rows: list[tuple[list[Any], Mapping[str, float]]] = []
-    for variant, row, satisfies in _ordered(evidence):
+    for variant, row, satisfies in ordered:
         cells = [row.model, row.load.batch_size, *_levels(row, loads), variant]
         cells += [instance_group(row), row.settings.get("max_batch_size", ""), satisfies]
+        cells += [row.settings.get(name) or "" for name in _RUN_BY] if by else []
         rows.append((cells, row.metrics))
     price = (COST,) if evidence.goal.cost_per_hour is not None else ()
-    return _text(head, rows, (*_INFERENCE_TAGS, *price))
+    by_head = [name.title() for name in _RUN_BY] if by else []
+    return _text((*head, *by_head), rows, (*_INFERENCE_TAGS, *price))
 
 
 def _gpus(evidence: Evidence) -> str:

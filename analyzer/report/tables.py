@@ -14,6 +14,7 @@ from analyzer.ranking.rank import Standing
 from analyzer.record.row import LoadSpec, Phase, Row
 from analyzer.report import wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
+from analyzer.variant import run_by
 
 _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
 _POWER = "gpu_power_usage"
@@ -200,14 +201,16 @@ def _names(evidence: Evidence, rows: Iterable[Row], chosen: Standing | None = No
 
 def _settings(rows: Sequence[Row]) -> list[_Strip]:
     strips = [
+        (Column("Run by"), [_text(run_by(row.settings)) for row in rows]),
         (Column("Instances"), [_text(row.settings.get("instance_group")) for row in rows]),
         (Column("Max batch", numeric=True), _whole(rows, "max_batch_size")),
         (Column("Dynamic batching"), [_batching(row) for row in rows]),
         (Column("Threads", numeric=True), _whole(rows, "intra_op_thread_count")),
     ]
     if not any(row.settings.get("dynamic_batching") for row in rows):
-        del strips[2]
-    return strips
+        del strips[3]
+    # One for all says nothing of a row.
+    return strips if len({cell.text for cell in strips[0][1]}) > 1 else strips[1:]
 
 
 def _batching(row: Row) -> Cell:

@@ -21,7 +21,7 @@ from analyzer.space import (
     REQUEST_RATE,
     Candidate,
 )
-from analyzer.variant import NO_BATCHING
+from analyzer.variant import NO_BATCHING, chosen_fields, run_by
 
 #: said where a value is not known
 NONE = "-"
@@ -149,7 +149,7 @@ def instances(cell: str) -> str:
 
 def setup(settings: Mapping[str, Any]) -> str:
     """Say a variant's settings in one line."""
-    parts = []
+    parts = [run_by(settings)] if run_by(settings) else []
     if groups := settings.get("instance_group"):
         parts.append(instances(str(groups)))
     if (batch := settings.get("max_batch_size")) is not None:
@@ -163,7 +163,8 @@ def setup(settings: Mapping[str, Any]) -> str:
 
 def setting(candidate: Candidate) -> str:
     """Say in one line what a candidate changes of the default configuration."""
-    parts = []
+    by = run_by(dict(candidate.items))
+    parts = [by] if by else []
     if (amount := candidate.get(INSTANCE_COUNT)) is not None:
         parts.append(count(int(amount), "instance"))
     if (batch := candidate.get(MAX_BATCH_SIZE)) is not None:
@@ -173,6 +174,7 @@ def setting(candidate: Candidate) -> str:
         parts.append("no dynamic batching" if off else f"dynamic batching, delay {int(delay):,} µs")
     if (threads := candidate.get(INTRA_OP_THREADS)) is not None:
         parts.append(count(int(threads), "intra-op thread"))
+    parts += [f"{name} {value}" for name, value in chosen_fields(candidate).items()]
     return ", ".join(parts) or "the default configuration"
 
 

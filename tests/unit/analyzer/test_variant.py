@@ -309,6 +309,8 @@ def test_reports_are_shown_what_was_set() -> None:
         "preferred_batch_size": [2, 4],
         "intra_op_thread_count": None,
         "backend": "onnxruntime",
+        "precision": None,
+        "accelerator": "none",
     }
     shown = settings(make(Candidate.of(max_queue_delay_microseconds=-1), MODEL))
     assert (shown["dynamic_batching"], shown["max_queue_delay_microseconds"]) == (False, None)
