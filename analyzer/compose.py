@@ -196,7 +196,7 @@ class _Profile:
         preview.say(self._console, preview.Preview(
             model=options.model, mode=options.search_mode, goal=self._goal, space=room, plan=plan,
             distinct=preview.distinct(room), first=first, taken=len(rows),
-            skipped=preview.impossible(room, plan.cores),
+            skipped=preview.impossible(room, plan.cores, plan.means),
             shortest=3 * options.window_seconds if windows else options.min_seconds,
             longest=options.max_windows * options.window_seconds if windows
             else options.max_seconds,
@@ -396,9 +396,14 @@ class _Profile:
         return Campaign(search, self._goal, laid.plan)
 
     def _laid(self, base: ModelConfig, machine: Mapping[str, Any]) -> layout.Layout:
-        remote_server = self._options.launch_mode is LaunchMode.REMOTE
+        options, files = self._options, None
+        remote_server = options.launch_mode is LaunchMode.REMOTE
         as_it_is = remote_server and not self._controls_models()
-        return layout.lay_out(self._options, self._goal, base, machine, settings=not as_it_is)
+        if (source := self._source()) is not None:
+            files = workspace.version_files(source, base.version_policy)
+        return layout.lay_out(
+            options, self._goal, base, machine, settings=not as_it_is, files=files
+        )
 
     def _controls_models(self) -> bool:
         """Whether the remote server loads and unloads models when told to."""

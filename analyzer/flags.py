@@ -186,6 +186,33 @@ Threads = Annotated[
     str | None,
     flag(SEARCH, "Threads of an instance to try.", "--intra-op-threads", metavar="LIST"),
 ]
+Backends = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Backends to try. (default: those installed that read the model's file)",
+        "--backends",
+        metavar="LIST",
+    ),
+]
+Precisions = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Of FP32, BF16, FP16, INT8. (default: what processor and model files have)",
+        "--precisions",
+        metavar="LIST",
+    ),
+]
+Accelerators = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Of none, tensorrt, openvino. (default: on a GPU tensorrt, if installed)",
+        "--accelerators",
+        metavar="LIST",
+    ),
+]
 Seed = Annotated[str | None, flag(SEARCH, "Of the search. (default: 0)", "--seed", metavar="N")]
 BatchSizes = Annotated[
     str | None,

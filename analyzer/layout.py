@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analyzer import variant
-from analyzer.config.schema import ProfileOptions
+from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec
 from analyzer.space import CONCURRENCY, LEVELS, Candidate, Space
@@ -23,6 +23,20 @@ CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 #: requests of an open loop that may wait at once: by then a server is plainly not keeping up, and
 #: each holds a connection and its data
 MOST_IN_FLIGHT = 1024
+_TENSORRT = frozenset({"tensorrt-cu13", "tensorrt-cu12"})
+_RTX = frozenset({"onnxruntime-ep-nv-tensorrt-rtx-cu13"})
+#: the distributions that each backend is made of, any of them
+BACKENDS: Mapping[str, frozenset[str]] = {
+    "onnxruntime": frozenset({"onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"}),
+    "openvino": frozenset({"openvino"}),
+    "pytorch": frozenset({"torch"}),
+    "tensorflow": frozenset({"tensorflow", "tensorflow-cpu"}),
+    "tensorrt": _TENSORRT,
+}
+#: those that an execution accelerator for GPUs is made of, any of each set
+ACCELERATORS: Mapping[str, tuple[frozenset[str], ...]] = {
+    "tensorrt": (frozenset({"onnxruntime-gpu"}) | _RTX, _TENSORRT | _RTX),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +59,25 @@ def lay_out(
     machine: Mapping[str, Any],
     *,
     settings: bool = True,
+    files: frozenset[str] | None = None,
 ) -> Layout:
     """Lay out the search of one model; without ``settings`` only the load is varied.
 
-    ``machine`` is what ``measure.machine.describe`` says.
+    ``machine`` is what ``measure.machine.describe`` says, ``files`` are the names of what lies in
+    the folders of all the model's versions (None: not known).
 
     Raises:
         UsageError: bounds exclude each other, or a value to try does not fit the model.
     """
-    cores = int(machine["cores"])
     choices = options.parameters or (() if options.search_disabled else None)
-    room = variant.space(base, host(options, machine), options.limits, choices if settings else ())
+    means = variant.Means(base, host(options, machine), files)
+    limits = options.limits
+    if not settings:
+        choices, limits = (), replace(limits, backends=None, accelerators=None, precisions=None)
+    room = variant.space(base, means.machine, limits, choices, files)
+    cores = means.machine.cores
     problem = Problem(space=room, seed=options.seed, goal=goal, base=base, cores=cores)
-    return Layout(problem, _plan(options, room, cores))
+    return Layout(problem, _plan(options, room, means))
 
 
 def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine:
@@ -65,10 +85,22 @@ def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine
     # Models are placed on whole GPUs: CUDA shows a process one MIG instance of each at most.
     whole = {gpu.get("whole") or gpu["uuid"] for gpu in machine.get("gpus", ())}
     gpus = 0 if options.cpu_only else len(options.gpus or whole)
-    return variant.Machine(cores=int(machine["cores"]), gpus=gpus)
+    if options.launch_mode is LaunchMode.REMOTE or "versions" not in machine:
+        return variant.Machine(cores=int(machine["cores"]), gpus=gpus)
+    there = machine["versions"].keys()
+    return variant.Machine(
+        cores=int(machine["cores"]),
+        gpus=gpus,
+        precisions=frozenset(machine.get("cpu_precisions", ())),
+        backends=frozenset(name for name, made_of in BACKENDS.items() if made_of & there),
+        accelerators=frozenset(
+            name for name, made_of in ACCELERATORS.items() if all(one & there for one in made_of)
+        ),
+    )
 
 
-def _plan(options: ProfileOptions, room: Space, cores: int) -> Plan:
+def _plan(options: ProfileOptions, room: Space, means: variant.Means) -> Plan:
+    cores = means.machine.cores
     name, levels = next((each.name, each.values) for each in room.dimensions if each.name in LEVELS)
     # Of rates the lowest, and one that most servers still keep: beyond, queues only grow.
     first = [levels[0], levels[(len(levels) - 1) // 2]]
@@ -82,6 +114,7 @@ def _plan(options: ProfileOptions, room: Space, cores: int) -> Plan:
         curve_seconds=options.search_seconds * CURVE_SHARE,
         verify_seconds=options.search_seconds * VERIFY_SHARE,
         cores=cores,
+        means={"": means},
     )
 
 

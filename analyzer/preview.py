@@ -7,7 +7,7 @@ foreseen for the case that nothing is better than anything else, which is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -59,10 +59,13 @@ class Preview:
         return sum(each or 0.0 for each in parts)
 
 
-def impossible(space: Space, cores: int | None) -> tuple[Skipped, ...]:
+def impossible(
+    space: Space, cores: int | None, means: Mapping[str, variant.Means] | None = None
+) -> tuple[Skipped, ...]:
     """List the settings of a space that are not worth a measurement, and why."""
     reasons = (
-        (setting, variant.reason_not_possible(setting, cores)) for setting in _settings(space)
+        (setting, variant.reason_not_possible(setting, cores, means))
+        for setting in _settings(space)
     )
     return tuple(Skipped(setting, reason) for setting, reason in reasons if reason is not None)
 
@@ -77,7 +80,7 @@ def foreseen(plan: Plan, strategy: Strategy, count: int = FORESEEN) -> tuple[Can
     asked: list[Candidate] = list(plan.default)
     while len(asked) < len(plan.default) + count and (candidate := strategy.ask()) is not None:
         same = variant.canonical(candidate)
-        possible = variant.reason_not_possible(same, plan.cores) is None
+        possible = variant.reason_not_possible(same, plan.cores, plan.means) is None
         if possible and same not in asked:
             asked.append(same)
         strategy.tell(Outcome(candidate, 1.0 if possible else None, feasible=possible))

@@ -25,8 +25,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
 
@@ -62,8 +62,9 @@ class Plan:
 
     ``default`` holds candidates without settings, ``curve`` the levels of the load
     curves, ``search_seconds`` the budget of rules 1 and 2 together, ``curve_seconds`` and
-    ``verify_seconds`` those of 3 and 4 (None: no bound), and ``cores`` the machine's, for
-    judging which candidates crowd them.
+    ``verify_seconds`` those of 3 and 4 (None: no bound), ``cores`` the machine's, for judging
+    which candidates crowd them, and ``means`` by what each model can be run here,
+    by the name that stands before its dimensions.
     """
 
     default: tuple[Candidate, ...]
@@ -73,6 +74,7 @@ class Plan:
     curve_seconds: float | None = None
     verify_seconds: float | None = None
     cores: int | None = None
+    means: Mapping[str, variant.Means] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +233,7 @@ class Campaign:
         if (row := self._row_of(same)) is not None:
             outcome = self._goal.outcome(row, self._reference)
             return replace(outcome, candidate=candidate)
-        reason = variant.reason_not_possible(same, self._plan.cores)
+        reason = variant.reason_not_possible(same, self._plan.cores, self._plan.means)
         if reason is None and self._does_not_launch(same):
             reason = "this variant did not come up at another load"
         if reason is None:

@@ -298,7 +298,7 @@ def changes(candidate: Candidate) -> str:
     )
 
 
-def _words(  # noqa: PLR0913 - settings have as many parts
+def _words(
     by: str,
     instances: object,
     largest: object,

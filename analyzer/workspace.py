@@ -27,7 +27,7 @@ from pathlib import Path
 
 from analyzer.errors import AnalyzerError, UsageError
 from engine.modelconfig import convert
-from engine.modelconfig.schema import ModelConfig
+from engine.modelconfig.schema import ModelConfig, VersionPolicy
 
 CONFIG = "config.pbtxt"
 
@@ -89,6 +89,18 @@ def require_model(repositories: Sequence[Path], model: str) -> Path:
     raise UsageError(
         f"model {model!r} is not in {places}; there: {', '.join(there) or 'no model at all'}"
     )
+
+
+def version_files(source: Path, policy: VersionPolicy | None) -> frozenset[str]:
+    """Name what lies in the folders of all versions that ``policy`` serves (None: the newest)."""
+    there = sorted(int(each.name) for each in source.iterdir() if each.name.isdecimal())
+    served = there[-(policy.latest if policy and policy.latest else 1) :]
+    if policy is not None and policy.all:
+        served = there
+    elif policy is not None and policy.specific is not None:
+        served = [each for each in there if each in policy.specific]
+    found = [{each.name for each in (source / str(one)).iterdir()} for one in served]
+    return frozenset(set.intersection(*found)) if found else frozenset()
 
 
 def examples() -> tuple[str, ...]:

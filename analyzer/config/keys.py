@@ -17,6 +17,7 @@ from typing import Any
 
 from analyzer.config import forms, values
 from analyzer.config.schema import LaunchMode
+from analyzer.space import PRECISIONS
 
 
 class Effect(Enum):
@@ -128,6 +129,11 @@ KEYS: tuple[Key, ...] = (
         usual="-1, 0, 100, 500, 2000"),
     Key("intra_op_threads", values.wholes(), "intra_op_threads", SEARCH,
         usual="doubling up to the cores"),
+    Key("backends", values.names, "backends", SEARCH, usual="those installed that read the file"),
+    Key("accelerators", values.names, "accelerators", SEARCH,
+        usual="none; on a GPU also tensorrt, where it is installed"),
+    Key("precisions", values.some_of(*PRECISIONS), "precisions", SEARCH,
+        usual="FP32, and what the processor or the model's files have besides"),
     Key("concurrency_sweep_disable", values.switch, "curves_disabled", SEARCH,
         text="Draw no load curves after the search."),
     Key("search_time", values.number(1), "search_seconds", SEARCH),

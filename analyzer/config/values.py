@@ -170,6 +170,19 @@ def one_of(*words: str) -> Parse:
     return parse
 
 
+def some_of(*words: str) -> Parse:
+    """Take some of a closed set of words, in whatever case; the order is kept."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(each.upper() for each in names(value)))
+        wrong = [each for each in found if each not in words]
+        if wrong or not found:
+            raise ValueError(f"expected some of {', '.join(words)}; found {value!r}")
+        return found
+
+    return parse
+
+
 def member(kind: type[Enum]) -> Parse:
     """Take the word of an enum's member."""
     words = one_of(*(str(item.value) for item in kind))

@@ -140,14 +140,15 @@ def _accelerators(means: Means, _: list[Dimension]) -> tuple[str, ...]:
     """The model's own first, then TensorRT; OpenVINO is a backend of its own."""
     own, other = accelerators.accelerator_of(means.base), accelerators.TENSORRT
     asked = Candidate.of(**{ACCELERATOR: other})
-    there = own != other and reason_not_possible(asked, None, {"": means}) is None
+    known = means.machine.accelerators is not None and own != other
+    there = known and reason_not_possible(asked, None, {"": means}) is None
     return (own, other) if there else (own,)
 
 
 def _usual(means: Means, found: list[Dimension]) -> tuple[str, ...]:
     """The model's own first, then what is faster on this machine and can be had."""
     own = runtime.precision_of(means.base) or FP32
-    known = means.machine.precisions
+    known = means.machine.precisions or frozenset()
     if on_gpu(means.base, means.machine):
         wanted = [FP16, INT8]
     else:

@@ -33,16 +33,16 @@ _EXTRAS = frozenset({OPENVINO, "tensorflow", TENSORRT})
 class Machine:
     """What the search needs to know of the machine.
 
-    ``cores`` are the usable ones. ``precisions`` are those besides FP32 and INT8 that the CPU has
-    instructions for. ``backends`` are those whose packages are installed, ``accelerators`` the
-    execution accelerators for GPUs; None: not known.
+    ``cores`` are the usable ones. ``precisions`` are those of 16 bits that the CPU has instructions
+    for, ``backends`` those whose packages are installed, ``accelerators`` the execution
+    accelerators for GPUs; None: not known.
     """
 
     cores: int
     gpus: int = 0
-    precisions: frozenset[str] = frozenset()
+    precisions: frozenset[str] | None = None
     backends: frozenset[str] | None = None
-    accelerators: frozenset[str] = frozenset()
+    accelerators: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Means:
         wanted = runtime.precision_of(config)
         if wanted in {None, FP32, INT8, runtime.precision_of(self.base)}:
             return None
-        backend = runtime.backend_of(config)
-        if backend == OPENVINO and wanted not in self.machine.precisions:
+        backend, there = runtime.backend_of(config), self.machine.precisions
+        if backend == OPENVINO and there is not None and wanted not in there:
             words = _INSTRUCTIONS.get(str(wanted), "instructions for it")
             return f"this CPU has no {words}: {wanted} would be no faster than FP32"
         return None

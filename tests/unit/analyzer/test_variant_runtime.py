@@ -54,7 +54,8 @@ ONNX = ModelConfig(
 ON_GPU = replace(ONNX, instance_group=(InstanceGroup(kind=GPU, count=1, gpus=(0,)),))
 BOTH = frozenset({"onnxruntime", "openvino"})
 FILES = frozenset({"model.onnx"})
-PLAIN = Machine(2, backends=BOTH)
+NOTHING: frozenset[str] = frozenset()
+PLAIN = Machine(2, precisions=NOTHING, backends=BOTH)
 WITH_BF16 = Machine(2, precisions=frozenset({"BF16", "FP16"}), backends=BOTH)
 WITH_TENSORRT = Machine(16, 1, backends=BOTH | {"tensorrt"}, accelerators=frozenset({"tensorrt"}))
 
@@ -180,7 +181,7 @@ def test_tensorrt_is_told_its_precision_and_keeps_what_the_user_told_it() -> Non
     ("candidate", "base", "machine", "reason"),
     [
         ({BACKEND: "openvino"}, ONNX, PLAIN, None),
-        ({BACKEND: "openvino"}, ONNX, Machine(2, backends=frozenset()), "is not installed here"),
+        ({BACKEND: "openvino"}, ONNX, Machine(2, backends=NOTHING), "is not installed here"),
         ({BACKEND: "openvino"}, ON_GPU, WITH_TENSORRT, "does not run on NVIDIA GPUs"),
         ({BACKEND: "tensorrt"}, ONNX, WITH_TENSORRT, "TensorRT runs on NVIDIA GPUs only"),
         ({BACKEND: "tensorrt"}, ON_GPU, WITH_TENSORRT, "there is no model.plan beside it"),
@@ -193,7 +194,12 @@ def test_tensorrt_is_told_its_precision_and_keeps_what_the_user_told_it() -> Non
         ({PRECISION: "INT8"}, ONNX, PLAIN, "INT8 needs model_int8.onnx"),
         ({ACCELERATOR: "tensorrt"}, ON_GPU, WITH_TENSORRT, None),
         ({ACCELERATOR: "tensorrt"}, ONNX, WITH_TENSORRT, "is for instances on the GPU"),
-        ({ACCELERATOR: "tensorrt"}, ON_GPU, Machine(2, 1), "tensorrt is not installed here"),
+        (
+            {ACCELERATOR: "tensorrt"},
+            ON_GPU,
+            Machine(2, 1, accelerators=NOTHING),
+            "tensorrt is not installed here",
+        ),
         ({ACCELERATOR: "openvino"}, ONNX, PLAIN, None),
         ({ACCELERATOR: "openvino", BACKEND: "openvino"}, ONNX, PLAIN, "is ONNX Runtime's"),
         ({INSTANCE_COUNT: 2, INTRA_OP_THREADS: 2}, ONNX, PLAIN, None),
@@ -208,7 +214,7 @@ def test_tensorrt_is_told_its_precision_and_keeps_what_the_user_told_it() -> Non
 def test_what_cannot_be_has_its_reason(
     candidate: dict[str, str | int], base: ModelConfig, machine: Machine, reason: str | None
 ) -> None:
-    means = Means(base, machine, FILES)
+    means = {"": Means(base, machine, FILES)}
     found = reason_not_possible(Candidate.of(**candidate), machine.cores, means)
     assert (found is None) == (reason is None)
     assert reason is None or (found is not None and reason in found)

@@ -8,7 +8,7 @@ from analyzer import workspace
 from analyzer.errors import UsageError
 from analyzer.workspace import Workspace
 from engine.modelconfig import convert
-from engine.modelconfig.schema import ModelConfig
+from engine.modelconfig.schema import ModelConfig, VersionPolicy
 
 
 @pytest.fixture
@@ -110,3 +110,15 @@ def test_an_example_that_does_not_exist_is_answered_with_those_that_do(tmp_path:
 def test_an_example_is_built_by_the_engine(tmp_path: Path) -> None:
     folder = workspace.build_example("add_sub", tmp_path / "models")
     assert (folder / "1" / "model.onnx").is_file()
+
+
+def test_a_file_counts_where_every_version_that_is_served_has_it(model: Path) -> None:
+    (model / "10").mkdir()
+    for name in ("model.onnx", "model_int8.onnx"):
+        (model / "10" / name).write_bytes(b"weights")
+    both = {"model.onnx", "model_int8.onnx"}
+    assert workspace.version_files(model, None) == both
+    assert workspace.version_files(model, VersionPolicy(latest=1)) == both
+    assert workspace.version_files(model, VersionPolicy(all=True)) == {"model.onnx"}
+    assert workspace.version_files(model, VersionPolicy(specific=(1,))) == {"model.onnx"}
+    assert workspace.version_files(model, VersionPolicy(specific=(7,))) == frozenset()

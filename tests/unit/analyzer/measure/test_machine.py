@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from analyzer.measure.gpus import NoGpus
-from analyzer.measure.machine import describe, usable_cores, versions
+from analyzer.measure.machine import describe, precisions, usable_cores, versions
 
 NONE = NoGpus("none here")
 
@@ -85,3 +85,19 @@ def test_names_are_read_where_linux_keeps_them(tmp_path: Path) -> None:
     plain = describe(NONE, machine(tmp_path, files))
     assert plain["cpu"] == "Big Chip 9000"
     assert plain["os"] == "Some Linux 1"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "found"),
+    [
+        ("flags\t\t: fpu avx2 avx512f\n", []),
+        ("flags\t\t: avx512_bf16\n", ["BF16"]),
+        ("flags\t\t: amx_bf16 amx_tile avx512_fp16\n", ["BF16", "FP16"]),
+        ("Features\t: fphp asimdhp\n", ["FP16"]),
+        ("", []),
+    ],
+)
+def test_a_processor_says_in_which_precisions_it_computes(
+    tmp_path: Path, cpuinfo: str, found: list[str]
+) -> None:
+    assert precisions(machine(tmp_path, {"proc/cpuinfo": cpuinfo})) == found

@@ -110,6 +110,17 @@ def test_a_configuration_has_one_line_for_each_load_whatever_was_verified() -> N
     assert len(keys) == len(ranked)
 
 
+def test_by_what_a_model_was_run_is_told_where_rows_differ_in_it() -> None:
+    first, *rest = small()
+    by = {"backend": "openvino", "precision": "BF16", "accelerator": "none"}
+    changed = replace(first, settings={**first.settings, **by})
+    lines = table(files([changed, *rest])[INFERENCE])
+    told = {(line["Backend"], line["Precision"]) for line in lines}
+    assert ("openvino", "BF16") in told
+    assert len(told) == 2
+    assert "Backend" not in table(files(small())[INFERENCE])[0]
+
+
 def test_a_table_without_rows_is_no_file() -> None:
     assert set(files(CPU_ROWS)) == {INFERENCE}
     assert set(files(GPU_ROWS)) == {INFERENCE, GPU}
