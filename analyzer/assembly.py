@@ -21,6 +21,7 @@ from typing import Any
 
 from analyzer import variant
 from analyzer.space import Axis, Candidate, Dimension, Space, joined
+from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
 
 #: the key of ``Row.settings`` that holds the settings of each model, where there are several
@@ -63,6 +64,21 @@ class Assembly:
     def loaded(self) -> tuple[str, ...]:
         """The models that requests are sent to."""
         return (self.name,) if self.top is not None else tuple(self.others)
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Every model's config.pbtxt by its name."""
+        return {name: convert.dumps(config) for name, config in self.configs.items()}
+
+    @classmethod
+    def read(cls, name: str, texts: Mapping[str, str], source: str) -> Assembly:
+        """Read what ``texts`` spelled.
+
+        Raises:
+            ConfigError: a text is no configuration.
+        """
+        configs = {model: convert.loads(text, source) for model, text in texts.items()}
+        return cls(name, configs.pop(name, None), configs)
 
     def key(self, model: str) -> str:
         """Return what stands before a model's dimensions; "" before the profiled one's."""
@@ -111,20 +127,26 @@ def settings(
 ) -> Mapping[str, Any]:
     """Return what reports show of a variant; all of it goes into JSON.
 
-    That of the profiled model as ``variant.settings`` has it; where there are several, ``models``
-    has each of the others' with the name of its own variant (``names``), and ``instance_group``
-    all that have instances: ``detect 4:CPU + read 1:CPU``.
+    That of the profiled model as ``variant.settings`` has it. Where there are several, ``models``
+    has those of each that has instances, with the name of its own variant (``names``), and
+    ``instance_group`` says all of theirs: ``detect 4:CPU + read 1:CPU``.
     """
     own = {} if assembly.top is None else dict(variant.settings(configs[assembly.name]))
     if not assembly.others:
         return own
-    others = {
-        name: {"variant": names.get(name, name), **variant.settings(configs[name])}
-        for name in assembly.others
+    every = {
+        name: {"variant": names.get(name, name), **variant.settings(config)}
+        for name, config in configs.items()
+        if not config.is_ensemble
     }
-    every = {**({assembly.name: own} if own else {}), **others}
-    groups = (f"{name} {cell}" for name, each in every.items() if (cell := each["instance_group"]))
-    return {**own, "instance_group": " + ".join(groups), MODELS: others}
+    groups = (f"{name} {each['instance_group']}" for name, each in every.items())
+    return {**own, "instance_group": " + ".join(groups), MODELS: every}
+
+
+def shown(settings: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return what ``settings`` says of each of several models; {} of one that stands alone."""
+    found: Mapping[str, Mapping[str, Any]] = settings.get(MODELS, {})
+    return found
 
 
 def _within(config: ModelConfig, every: Mapping[str, ModelConfig]) -> ModelConfig:

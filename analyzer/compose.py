@@ -15,8 +15,9 @@ from typing import Any
 
 from rich.console import Console
 
-from analyzer import layout, preview, results, strategy, v2client, variant, workspace
+from analyzer import layout, preview, provision, results, strategy, v2client, workspace
 from analyzer import report as reports
+from analyzer.assembly import Assembly
 from analyzer.config import load, meaning, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
@@ -144,13 +145,13 @@ class _Profile:
             self._console.print(f"Warning: {warning}", style="yellow", highlight=False)
         if self._options.launch_mode is LaunchMode.REMOTE:
             self._say_unmeasured(scrape.why_unreadable(self._metrics_url()))
-        source = self._source()
-        head = self._head(source, machine)
+        sources = self._sources()
+        head = self._head(sources, machine)
         with ExitStack() as stack:
             stop = stack.enter_context(interruption(self._say_stopping))
             journal = stack.enter_context(self._journal(head))
-            launcher = stack.enter_context(closing(self._launcher(source)))
-            campaign = self._sweep(journal, launcher, stop)
+            launcher = stack.enter_context(closing(self._launcher(sources)))
+            campaign = self._sweep(journal, launcher, sources, stop)
             contents = journals.Contents(journal.head, journal.rows, journal.damage, 0)
         if stop() and campaign.ask() is not None:
             self._console.print(
@@ -162,7 +163,7 @@ class _Profile:
         self._console.print(f"Search ended: {campaign.why_stopped()}.", highlight=False)
         say_skipped(self._console, campaign.skipped())
         try:
-            return self._finish(contents, source, campaign.skipped())
+            return self._finish(contents, sources, campaign.skipped())
         except OSError as error:
             raise AnalyzerError(
                 f"{error.filename or self._place.root}: cannot write the results: "
@@ -174,12 +175,12 @@ class _Profile:
     def preview(self) -> int:
         """Say what would be measured; start a server to know the model, and measure nothing."""
         machine = self._machine()
-        source = self._source()
-        rows = self._rows_of(self._head(source, machine))
-        with closing(self._launcher(source)) as launcher:
+        sources = self._sources()
+        rows = self._rows_of(self._head(sources, machine))
+        with closing(self._launcher(sources)) as launcher:
             began = time.monotonic()
-            base = self._base(rows, launcher)
-            start = None if rows or source is None else time.monotonic() - began
+            base = self._base(rows, launcher, sources)
+            start = None if rows or not sources else time.monotonic() - began
         self._check_inputs(base)
         options = self._options
         laid = self._laid(base, machine)
@@ -207,15 +208,20 @@ class _Profile:
     def record(self, asked: Record) -> int:
         """Measure the whole grid, or what is left of it; return the exit code."""
         began = time.monotonic()
-        options, machine, source = self._options, describe(), self._source()
+        options, machine, sources = self._options, describe(), self._sources()
         with ExitStack() as stack:
             stopped = stack.enter_context(interruption(self._say_stopping))
-            launcher = stack.enter_context(closing(self._launcher(source)))
-            base = base_of(asked.output) or self._base((), launcher)
+            launcher = stack.enter_context(closing(self._launcher(sources)))
+            found = base_of(asked.output)
+            base = (
+                self._base((), launcher, sources)
+                if found is None
+                else provision.placed(options, found)
+            )
             self._check_inputs(base)
             laid = self._laid(base, machine)
             head = with_grid(
-                self._head(source, machine), laid.space, base, laid.plan.cores, options.seed
+                self._head(sources, machine), laid.space, base, laid.plan.cores, options.seed
             )
             asked.output.parent.mkdir(parents=True, exist_ok=True)
             journal = stack.enter_context(Journal.resume(asked.output, head))
@@ -227,7 +233,7 @@ class _Profile:
             def fresh(rows: Sequence[Row]) -> Bench:
                 return Bench(
                     base=base, launcher=launcher, gauge=self._gauge(screen.window),
-                    load=layout.load(options), rows=rows, as_found=not options.cpu_only,
+                    load=layout.load(options), rows=rows,
                 )  # fmt: skip
 
             def stop() -> bool:
@@ -270,12 +276,19 @@ class _Profile:
             "Stopping after the running measurement; once more to stop at once.", style="yellow"
         )
 
-    def _sweep(self, journal: Journal, launcher: Launcher, stop: Callable[[], bool]) -> Campaign:
+    def _sweep(
+        self,
+        journal: Journal,
+        launcher: Launcher,
+        sources: Mapping[str, Path],
+        stop: Callable[[], bool],
+    ) -> Campaign:
         """Go on from the journal's rows until the campaign is over or ``stop()`` turns true."""
         rows = journal.rows
         self._say_resumed(journal)
-        base = self._base(rows, launcher)
+        base = self._base(rows, launcher, sources)
         self._check_inputs(base)
+        self._say_unknown(base)
         campaign = self._campaign(base, journal.head.machine)
         for row in rows:
             campaign.tell(row)
@@ -283,30 +296,38 @@ class _Profile:
         with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
             gauge = self._gauge(display.window)
             bench = Bench(
-                base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows,
-                as_found=not self._options.cpu_only,
+                base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows
             )  # fmt: skip
             run(campaign, bench, journal, stop, display)
         return campaign
 
-    def _source(self) -> Path | None:
-        """Find the model's folder, or build the example of its name; None for a remote server."""
+    def _sources(self) -> Mapping[str, Path]:
+        """Find the folders of the model and those behind it, or build the example of its name.
+
+        Of a remote server's models nobody knows the folders: {}.
+        """
         options = self._options
         if options.launch_mode is LaunchMode.REMOTE:
-            return None
+            return {}
         if options.model_repository:
-            return workspace.require_model(options.model_repository, options.model)
+            found = workspace.require_model(options.model_repository, options.model)
+            return provision.sources(options, found)
         repository = options.export_path / "model_repository"
-        if (found := workspace.find_model((repository,), options.model)) is not None:
-            return found
-        with self._console.status(f"Building the example model {options.model} ..."):
-            return workspace.build_example(options.model, repository)
+        there = workspace.find_model((repository,), options.model)
+        if there is None:
+            with self._console.status(f"Building the example model {options.model} ..."):
+                there = workspace.build_example(options.model, repository)
+        return provision.sources(options, there)
 
-    def _head(self, source: Path | None, machine: Mapping[str, Any]) -> RunHead:
+    def _head(self, sources: Mapping[str, Path], machine: Mapping[str, Any]) -> RunHead:
         """Say what is true of every row: the model, the machine, how it was measured."""
         options = self._options
-        digest = None if source is None else workspace.fingerprint(source)
-        kept = {"model_digest": digest, **meaning.of_rows(options, machine)}
+        digests = {name: workspace.fingerprint(folder) for name, folder in sources.items()}
+        kept = {
+            "model_digest": digests.pop(options.model, None), **meaning.of_rows(options, machine)
+        }  # fmt: skip
+        if digests:
+            kept["composing_digests"] = digests
         if not set(options.input_data) <= set(KINDS):
             files = [Path(source) for source in options.input_data]
             kept["input_digest"] = workspace.fingerprint_of(files)
@@ -346,13 +367,13 @@ class _Profile:
                 highlight=False,
             )
 
-    def _launcher(self, source: Path | None) -> Launcher:
+    def _launcher(self, sources: Mapping[str, Path]) -> Launcher:
         options, place = self._options, self._place
-        if source is None:
+        if not sources:
             return remote.make(options.http_endpoint, options.grpc_endpoint)
 
         def repository_of(configs: Mapping[str, ModelConfig | None], name: str) -> Path:
-            return workspace.write_variant(place.variants / name, {options.model: source}, configs)
+            return workspace.write_variant(place.variants / name, sources, configs)
 
         return local.make(
             repository_of,
@@ -362,24 +383,45 @@ class _Profile:
             startup_timeout_s=options.startup_timeout_s,
         )
 
-    def _base(self, rows: Sequence[Row], launcher: Launcher) -> ModelConfig:
-        """Return the complete default configuration: the journal's, or the server's own word."""
-        name = f"{self._options.model}_config_default"
+    def _base(
+        self, rows: Sequence[Row], launcher: Launcher, sources: Mapping[str, Path]
+    ) -> Assembly:
+        """Return the complete default configurations: the journal's, or the server's own word."""
+        model = self._options.model
+        name = f"{model}_config_default"
         for row in rows:
-            if row.variant == name and row.config:
-                return convert.loads(row.config, f"{self._place.journal}: row {row.number}")
+            if row.variant == name and row.configs:
+                where = f"{self._place.journal}: row {row.number}"
+                read = Assembly.read(model, row.configs, where)
+                return provision.placed(self._options, read)
         with self._console.status("Starting the server with the default configuration ..."):
-            endpoint = launcher.serve(self._options.model, None, variant=name)
-            base = v2client.model_config(endpoint, self._options.model)
-        return variant.on_cpu(base) if self._options.cpu_only else base
+            beside = {each: None for each in sources if each != model}
+            endpoint = launcher.serve(model, None, variant=name, beside=beside)
+            if not sources:
+                named = [each.name for each in self._options.bls_composing]
+                called = (*v2client.composing_models(endpoint, model), *named)
+                beside = dict.fromkeys(called)
+            asked = {each: v2client.model_config(endpoint, each) for each in (model, *beside)}
+        whole = Assembly(model, asked.pop(model), asked)
+        return provision.placed(self._options, whole)
 
-    def _check_inputs(self, base: ModelConfig) -> None:
+    def _say_unknown(self, base: Assembly) -> None:
+        """Say which models options speak of that have no part in this one."""
+        if names := provision.unknown(self._options, base.others):
+            self._console.print(
+                f"Warning: {', '.join(names)}: named as composing models, but {base.name} is made "
+                f"of {', '.join(base.others) or 'no others'}; what is said of them has no effect",
+                style="yellow", highlight=False, markup=False,
+            )  # fmt: skip
+
+    def _check_inputs(self, whole: Assembly) -> None:
         """Check that what requests are to carry fits the model, before anything is measured.
 
         Raises:
             UsageError: an input is not the model's, or a shape or a file does not fit it.
         """
-        options = self._options
+        options, base = self._options, whole.top
+        assert base is not None
         described = ModelDescription(
             options.model, (), base.platform, complete.input_specs(base),
             complete.output_specs(base),
@@ -390,17 +432,19 @@ class _Profile:
         except LoadError as error:
             raise UsageError(f"--shape: {error.message}") from error
 
-    def _campaign(self, base: ModelConfig, machine: Mapping[str, Any]) -> Campaign:
+    def _campaign(self, base: Assembly, machine: Mapping[str, Any]) -> Campaign:
         laid = self._laid(base, machine)
         search = strategy.find(self._options.search_mode)(laid.problem)
         return Campaign(search, self._goal, laid.plan)
 
-    def _laid(self, base: ModelConfig, machine: Mapping[str, Any]) -> layout.Layout:
-        options, files = self._options, None
+    def _laid(self, base: Assembly, machine: Mapping[str, Any]) -> layout.Layout:
+        options = self._options
         remote_server = options.launch_mode is LaunchMode.REMOTE
         as_it_is = remote_server and not self._controls_models()
-        if (source := self._source()) is not None:
-            files = workspace.version_files(source, base.version_policy)
+        files = {
+            name: workspace.version_files(folder, base.configs[name].version_policy)
+            for name, folder in self._sources().items()
+        }
         return layout.lay_out(
             options, self._goal, base, machine, settings=not as_it_is, files=files
         )
@@ -434,7 +478,8 @@ class _Profile:
         self, on_window: Callable[[WindowSample], None]
     ) -> Callable[[Endpoint, LoadSpec], Measured]:
         model = self._options.model
-        settings = DriverSettings(shapes=self._options.shapes)
+        called = tuple(each.name for each in self._options.bls_composing)
+        settings = DriverSettings(shapes=self._options.shapes, composing=called)
 
         def gauge(endpoint: Endpoint, load: LoadSpec) -> Measured:
             with self._watch(endpoint) as watch:
@@ -461,15 +506,20 @@ class _Profile:
         return gauge
 
     def _finish(
-        self, contents: journals.Contents, source: Path | None, skipped: tuple[Skipped, ...]
+        self,
+        contents: journals.Contents,
+        sources: Mapping[str, Path],
+        skipped: tuple[Skipped, ...],
     ) -> int:
         """Leave the report and the winner behind, and say what was found."""
         rows, place, model = contents.rows, self._place, self._options.model
         winner = recommended(rows, self._goal)
         # The report names the commands that use the choice, so the choice comes first.
-        if winner is not None and source is not None:
-            config = convert.loads(winner.best.config, f"{place.journal}: row {winner.best.number}")
-            workspace.write_chosen(place, {model: source}, {model: config})
+        if winner is not None and sources:
+            where = f"{place.journal}: row {winner.best.number}"
+            served = winner.best.configs
+            configs = {name: convert.loads(text, where) for name, text in served.items()}
+            workspace.write_chosen(place, sources, configs)
         reports.write_skipped(place.root, contents.head.run, skipped)
         omitted = reports.Omissions(torn=len(contents.damage), skipped=skipped)
         written = reports.write(contents.head, rows, self._goal, place.root, omitted=omitted)
@@ -479,5 +529,5 @@ class _Profile:
             )
         results.write_goal(place, self._goal)
         closing_words(self._console, rows, self._goal, winner)
-        say_commands(self._console, place, model, local=source is not None)
+        say_commands(self._console, place, model, local=bool(sources))
         return 0

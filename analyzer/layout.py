@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analyzer import variant
+from analyzer import assembly, variant
+from analyzer.assembly import Assembly
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec
@@ -55,29 +56,50 @@ class Layout:
 def lay_out(
     options: ProfileOptions,
     goal: Goal,
-    base: ModelConfig,
+    base: ModelConfig | Assembly,
     machine: Mapping[str, Any],
     *,
     settings: bool = True,
-    files: frozenset[str] | None = None,
+    files: Mapping[str, frozenset[str]] | None = None,
 ) -> Layout:
-    """Lay out the search of one model; without ``settings`` only the load is varied.
+    """Lay out the search of what is profiled; without ``settings`` only the load is varied.
 
-    ``machine`` is what ``measure.machine.describe`` says, ``files`` are the names of what lies in
-    the folders of all the model's versions (None: not known).
+    ``machine`` is what ``measure.machine.describe`` says, ``files`` are for each model the names of
+    what lies in the folders of all its versions (not there: not known).
 
     Raises:
         UsageError: bounds exclude each other, or a value to try does not fit the model.
     """
-    choices = options.parameters or (() if options.search_disabled else None)
-    means = variant.Means(base, host(options, machine), files)
-    limits = options.limits
+    whole, own = Assembly.of(base), host(options, machine)
+    means = {
+        name: variant.Means(config, _host_of(name, own, whole), (files or {}).get(name))
+        for name, config in whole.configs.items()
+    }
+    rooms = {name: _room(options, name, each, settings=settings) for name, each in means.items()}
+    room = assembly.space(whole, rooms)
+    problem = Problem(space=room, seed=options.seed, goal=goal, base=whole.top, cores=own.cores)
+    by_key = {whole.key(name): each for name, each in means.items()}
+    return Layout(problem, _plan(options, room, own.cores, by_key))
+
+
+def _host_of(name: str, machine: variant.Machine, whole: Assembly) -> variant.Machine:
+    """Return what a model may use of the machine."""
+    return replace(machine, gpus=0) if name in whole.altered else machine
+
+
+def _room(options: ProfileOptions, name: str, means: variant.Means, *, settings: bool) -> Space:
+    """Return what there is to try for one model: what the user says, or else the usual."""
+    own = options.parameters if name == options.model else ()
+    for each in options.composing:
+        if each.name == name:
+            own = each.parameters
+    choices, limits = own or (() if options.search_disabled else None), options.limits
     if not settings:
-        choices, limits = (), replace(limits, backends=None, accelerators=None, precisions=None)
-    room = variant.space(base, means.machine, limits, choices, files)
-    cores = means.machine.cores
-    problem = Problem(space=room, seed=options.seed, goal=goal, base=base, cores=cores)
-    return Layout(problem, _plan(options, room, means))
+        choices = ()
+    if not settings or name != options.model:
+        # Lists of backends are for the profiled model; of the others what can be is tried.
+        limits = replace(limits, backends=None, accelerators=None, precisions=None)
+    return variant.space(means.base, means.machine, limits, choices, means.files)
 
 
 def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine:
@@ -99,8 +121,9 @@ def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine
     )
 
 
-def _plan(options: ProfileOptions, room: Space, means: variant.Means) -> Plan:
-    cores = means.machine.cores
+def _plan(
+    options: ProfileOptions, room: Space, cores: int, means: Mapping[str, variant.Means]
+) -> Plan:
     name, levels = next((each.name, each.values) for each in room.dimensions if each.name in LEVELS)
     # Of rates the lowest, and one that most servers still keep: beyond, queues only grow.
     first = [levels[0], levels[(len(levels) - 1) // 2]]
@@ -114,7 +137,7 @@ def _plan(options: ProfileOptions, room: Space, means: variant.Means) -> Plan:
         curve_seconds=options.search_seconds * CURVE_SHARE,
         verify_seconds=options.search_seconds * VERIFY_SHARE,
         cores=cores,
-        means={"": means},
+        means=means,
     )
 
 

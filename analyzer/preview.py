@@ -19,7 +19,7 @@ from analyzer import variant
 from analyzer.ranking.goal import Goal
 from analyzer.record.outcome import Outcome
 from analyzer.report import wording
-from analyzer.space import QUEUE_DELAY, Axis, Candidate, Dimension, Space
+from analyzer.space import QUEUE_DELAY, Axis, Candidate, Dimension, Space, split
 from analyzer.stages import Plan, Skipped
 from analyzer.strategy import Strategy
 from analyzer.terminal import changes, clock, say_skipped
@@ -65,14 +65,15 @@ def impossible(
     """List the settings of a space that are not worth a measurement, and why."""
     reasons = (
         (setting, variant.reason_not_possible(setting, cores, means))
-        for setting in _settings(space)
+        for own in _by_model(space)
+        for setting in own
     )
     return tuple(Skipped(setting, reason) for setting, reason in reasons if reason is not None)
 
 
 def distinct(space: Space) -> int:
     """Count the configurations of a space that differ."""
-    return len({variant.canonical(setting) for setting in _settings(space)})
+    return prod(len({variant.canonical(setting) for setting in own}) for own in _by_model(space))
 
 
 def foreseen(plan: Plan, strategy: Strategy, count: int = FORESEEN) -> tuple[Candidate, ...]:
@@ -89,6 +90,17 @@ def foreseen(plan: Plan, strategy: Strategy, count: int = FORESEEN) -> tuple[Can
 
 def _settings(space: Space) -> Space:
     return Space(tuple(each for each in space.dimensions if each.axis is Axis.SETTING))
+
+
+def _by_model(space: Space) -> tuple[Space, ...]:
+    """Return the settings of each model: what is possible of one does not depend on the others.
+
+    All of several models' are too many to go through.
+    """
+    found: dict[str, list[Dimension]] = {}
+    for each in _settings(space).dimensions:
+        found.setdefault(split(each.name)[0], []).append(each)
+    return tuple(Space(tuple(own)) for own in found.values()) or (Space(()),)
 
 
 def say(console: Console, preview: Preview) -> None:

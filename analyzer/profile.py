@@ -129,7 +129,9 @@ class Bench:
             digest=assembly.digest(configs),
             trial=trial,
             load=self._load_of(trial),
-            settings=assembly.settings(self._assembly, configs, names),
+            settings=assembly.settings(
+                self._assembly, configs, {**names, self._name: self.name(trial)}
+            ),
             config=convert.dumps(configs[self._name]) if self._name in configs else "",
             composing={name: convert.dumps(one) for name, one in others.items()},
         )

@@ -25,6 +25,7 @@ from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
+from analyzer.record.row import RunHead
 from analyzer.terminal import closing_words
 from analyzer.workspace import CONFIG, Workspace
 from engine.modelconfig import convert
@@ -192,42 +193,97 @@ def report(
 def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) -> int:
     """Show what the winner changes in a model's config.pbtxt, and write it; return the exit code.
 
+    Of a pipeline, or of models profiled side by side, the files of all its models.
+
     Raises:
-        UsageError: the repository does not hold the model, or there is nobody to ask.
+        UsageError: the repository does not hold a model, or there is nobody to ask.
         NothingMeasured: the profile has no winner.
     """
     contents = journals.read(place.journal)
     winner = recommended(contents.rows, read_goal(place))
     if winner is None:
         raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
-    folder = workspace.require_model((repository,), contents.head.model)
-    target = folder / CONFIG
-    as_profiled = workspace.fingerprint(folder) == contents.head.options.get("model_digest")
-    if winner.is_default and as_profiled:
+    source = f"{place.journal}: {winner.variant}"
+    changes = [
+        _Change(folder, _text_of(folder / CONFIG), text)
+        for name, text in winner.best.configs.items()
+        for folder in [workspace.require_model((repository,), name)]
+    ]
+    if winner.is_default and _as_profiled([each.folder for each in changes], contents.head):
         # Written out, it would only fix what the server completes by itself.
-        console.print(f"The default won: {target} stays as it is.", highlight=False)
+        files = ", ".join(str(each.target) for each in changes)
+        stay = "stay as they are" if len(changes) > 1 else "stays as it is"
+        console.print(f"The default won: {files} {stay}.", highlight=False)
         return 0
-    old = target.read_text(encoding="utf-8") if target.exists() else ""
-    new = _with_winner(old, target, winner.best.config, f"{place.journal}: {winner.variant}")
-    if old == new:
-        console.print(f"{target} is the winner's already.", highlight=False)
+    changes = [each.merged(source) for each in changes]
+    for each in changes:
+        if each.old == each.new:
+            console.print(f"{each.target} is the winner's already.", highlight=False)
+    if not (changes := [each for each in changes if each.old != each.new]):
         return 0
+    for each in changes:
+        _show(each, winner.variant, console)
+    if not yes and not _confirmed(changes, console):
+        return 1
+    for each in changes:
+        kept = workspace.replace_config(each.folder, each.new)
+        said = f"; the old one is {kept}" if each.old else ""
+        console.print(f"Wrote {each.target}{said}", highlight=False)
+    return 0
+
+
+def _confirmed(changes: Sequence[_Change], console: Console) -> bool:
+    """Ask whether to write them.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if not console.is_terminal:
+        raise UsageError("nobody is there to ask: pass --yes to write it")
+    targets = " and ".join(str(each.target) for each in changes)
+    return Confirm.ask(f"Write it to {targets}?", console=console, default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A model's config.pbtxt as it is ("": there is none), and as it is to be."""
+
+    folder: Path
+    old: str
+    new: str
+
+    @property
+    def target(self) -> Path:
+        return self.folder / CONFIG
+
+    def merged(self, source: str) -> _Change:
+        """Keep what the user wrote and the winner does not change."""
+        return replace(self, new=_with_winner(self.old, self.target, self.new, source))
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _as_profiled(folders: Sequence[Path], head: RunHead) -> bool:
+    """Whether the models are still those that were profiled."""
+    digests = {
+        head.model: head.options.get("model_digest"), **head.options.get("composing_digests", {})
+    }  # fmt: skip
+    return all(workspace.fingerprint(each) == digests.get(each.name) for each in folders)
+
+
+def _show(change: _Change, variant_name: str, console: Console) -> None:
+    """Print what changes."""
     lines = difflib.unified_diff(
-        old.splitlines(), new.splitlines(), str(target), winner.variant, lineterm=""
-    )
+        change.old.splitlines(), change.new.splitlines(), str(change.target), variant_name,
+        lineterm="",
+    )  # fmt: skip
     diff = "\n".join(lines)
     if console.is_terminal:
         console.print(Syntax(diff, "diff", background_color="default", word_wrap=True))
     else:
         console.print(diff, highlight=False, markup=False, soft_wrap=True)
-    if not yes:
-        if not console.is_terminal:
-            raise UsageError("nobody is there to ask: pass --yes to write it")
-        if not Confirm.ask(f"Write it to {target}?", console=console, default=False):
-            return 1
-    kept = workspace.replace_config(folder, new)
-    console.print(f"Wrote {target}" + (f"; the old one is {kept}" if old else ""), highlight=False)
-    return 0
 
 
 def _with_winner(old: str, target: Path, best: str, source: str) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,6 +20,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from analyzer import assembly
 from analyzer.config import show
 from analyzer.config.show import Line
 from analyzer.load.window import WindowSample
@@ -274,7 +275,19 @@ def _interval(percent: float, low: float | None, high: float | None) -> str:
 
 def _settings(row: Row) -> str:
     """Say a variant's settings in a few words."""
-    settings = row.settings
+    parts = row.trial.candidate.by_model()
+    every = assembly.shown(row.settings)
+    if not every:
+        return _own(row.settings, parts.get("", Candidate(())))
+    said = (
+        f"{name}: {_own(own, parts.get('' if name == row.model else name, Candidate(())))}"
+        for name, own in every.items()
+    )
+    return "; ".join(said)
+
+
+def _own(settings: Mapping[str, Any], candidate: Candidate) -> str:
+    """Say one model's settings."""
     delay = settings.get(QUEUE_DELAY) if settings.get("dynamic_batching") else NO_BATCHING
     return _words(
         run_by(settings),
@@ -282,20 +295,24 @@ def _settings(row: Row) -> str:
         settings.get(MAX_BATCH_SIZE),
         delay,
         settings.get(INTRA_OP_THREADS),
-        chosen_fields(row.trial.candidate),
+        chosen_fields(candidate),
     )
 
 
 def changes(candidate: Candidate) -> str:
     """Say what a candidate changes; "" for the default."""
-    return _words(
-        run_by(dict(candidate.items)),
-        candidate.get(INSTANCE_COUNT),
-        candidate.get(MAX_BATCH_SIZE),
-        candidate.get(QUEUE_DELAY),
-        candidate.get(INTRA_OP_THREADS),
-        chosen_fields(candidate),
-    )
+    said = {
+        model: _words(
+            run_by(dict(part.items)),
+            part.get(INSTANCE_COUNT),
+            part.get(MAX_BATCH_SIZE),
+            part.get(QUEUE_DELAY),
+            part.get(INTRA_OP_THREADS),
+            chosen_fields(part),
+        )
+        for model, part in candidate.by_model().items()
+    }
+    return "; ".join(f"{model}: {text}" if model else text for model, text in said.items() if text)
 
 
 def _words(

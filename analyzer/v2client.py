@@ -129,15 +129,24 @@ def composing_models(endpoint: Endpoint, model: str) -> tuple[str, ...]:
 class CounterReader:
     """Reads a model's counters again and again, those of the models it is made of as well.
 
-    What an ensemble is made of is asked once, at the start.
+    What an ensemble is made of is asked once, at the start; ``called`` are models that its code
+    calls, which nobody but the user knows.
     """
 
-    def __init__(self, endpoint: Endpoint, model: str, *, timeout_s: float = SECONDS) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        model: str,
+        *,
+        called: Sequence[str] = (),
+        timeout_s: float = SECONDS,
+    ) -> None:
         self._endpoint = endpoint
         self._model = model
         self._timeout_s = timeout_s
         try:
-            self._composing = composing_models(endpoint, model)
+            found = composing_models(endpoint, model)
+            self._composing = tuple(dict.fromkeys((*found, *called)))
         except Unreachable:
             # Whoever loads it will find out, and say so in the words of that.
             self._composing = ()

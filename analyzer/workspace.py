@@ -172,19 +172,17 @@ def replace_config(folder: Path, text: str) -> Path:
     return kept
 
 
-def composing(folder: Path) -> tuple[str, ...]:
+def composing(repositories: Sequence[Path], model: str) -> tuple[str, ...]:
     """Name the models that an ensemble calls, those of ensembles in it too; () of other models.
-
-    ``folder`` is the ensemble's own, and its models are looked up beside it.
 
     Raises:
         ConfigError: a configuration has mistakes.
     """
     found: dict[str, None] = {}
-    unread = [folder.name]
+    unread = [model]
     while unread:
-        path = folder.parent / unread.pop(0) / CONFIG
-        if not path.is_file():
+        folder = find_model(repositories, unread.pop(0))
+        if folder is None or not (path := folder / CONFIG).is_file():
             continue
         config = convert.loads(path.read_text(encoding="utf-8"), str(path))
         steps = dict.fromkeys(step.model_name for step in config.ensemble_scheduling or ())

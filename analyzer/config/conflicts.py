@@ -20,6 +20,7 @@ def conflicts(models: Mapping[str, Settings], modes: Collection[str]) -> Iterato
         yield from _mode(settings, modes)
         yield from _bounds(settings)
         yield from _needs(settings)
+    yield from _called(models)
 
 
 def _mode(settings: Settings, modes: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -36,6 +37,24 @@ def _mode(settings: Settings, modes: Collection[str]) -> Iterator[tuple[str, str
         )
     if mode.value == "quick" and off is not None and off.value:
         yield off.source, "run_config_search_disable: excludes a quick search; keep one of them"
+
+
+def _called(models: Mapping[str, Settings]) -> Iterator[tuple[str, str]]:
+    """Models that code calls are nobody's but the one model's whose code it is."""
+    for model, settings in models.items():
+        called = settings.get("bls_composing_models")
+        if called is None or not called.value:
+            continue
+        if len(models) > 1:
+            yield (
+                called.source,
+                (
+                    "bls_composing_models: are called by one model, and there are "
+                    f"{len(models)} to profile; name one in profile_models"
+                ),
+            )
+        elif model in {each.name for each in called.value}:
+            yield called.source, f"bls_composing_models: {model} is the profiled model itself"
 
 
 def _bounds(settings: Settings) -> Iterator[tuple[str, str]]:

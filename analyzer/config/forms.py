@@ -6,13 +6,17 @@ expected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
+from analyzer.config import parameters
+from analyzer.config.models import KEYS as OF_A_MODEL
+from analyzer.config.schema import Composing
 from analyzer.config.values import (
     Parse,
     Parts,
+    Way,
     mapping,
     member,
     names,
@@ -66,17 +70,65 @@ def gpu_texts(found: tuple[str, ...]) -> object:
     return list(found) or "all"
 
 
-def composing(value: object) -> tuple[str, ...]:
-    """Take the models of a pipeline in any form of ``profile_models``; return their names."""
+def composing(value: object) -> tuple[Composing, ...]:
+    """Take the models of a pipeline in any form of ``profile_models``."""
+    parts = Parts()
+    found: list[Composing] = []
+    for way, name, own in _composing(value):
+        if name in {each.name for each in found}:
+            parts.wrong.append((way, f"{name!r} stands twice; keep one"))
+            continue
+        made = Parts()
+        read = _own_of(name, own, made)
+        parts.wrong += [((*way, *inner), what) for inner, what in made.wrong]
+        if read is not None:
+            found.append(read)
+    parts.check()
+    return tuple(found)
+
+
+def composing_texts(found: tuple[Composing, ...]) -> list[str]:
+    """Spell the models of a pipeline as a file has them that says no more of them."""
+    return [each.name for each in found]
+
+
+def _composing(value: object) -> Iterator[tuple[Way, str, object]]:
+    """Yield each model's place, name and settings."""
     if isinstance(value, Mapping):
-        return tuple(str(name) for name in value)
-    if isinstance(value, list | tuple):
-        return tuple(str(name) for each in value for name in _name_of(each))
-    return names(value)
+        yield from (((str(name),), str(name), own) for name, own in value.items())
+    elif isinstance(value, list | tuple):
+        for at, each in enumerate(value):
+            if isinstance(each, Mapping):
+                yield from (((at, str(name)), str(name), own) for name, own in each.items())
+            else:
+                yield (at,), text(each), None
+    else:
+        yield from (((), name, None) for name in names(value))
 
 
-def _name_of(value: object) -> Sequence[object]:
-    return tuple(value) if isinstance(value, Mapping) else (text(value),)
+def _own_of(name: str, own: object, parts: Parts) -> Composing | None:
+    if own is not None and not isinstance(own, Mapping):
+        parts.wrong.append(((), f"expected options of that model, found {own!r}"))
+        return None
+    read: Mapping[str, Parse] = {
+        "model_config_parameters": parameters.dimensions, "cpu_only": switch
+    }  # fmt: skip
+    given: dict[str, Any] = {}
+    for key, each in (own or {}).items():
+        if str(key) in read:
+            given[str(key)] = parts.read(str(key), read[str(key)], each)
+        elif each or str(key) not in OF_A_MODEL:
+            known = " and ".join(read)
+            hint = near(str(key), list(read)) or (
+                "; the profiled model alone is loaded, so only that has loads and goals"
+            )
+            what = f"expected {known}, found {str(key)!r}{hint}"
+            parts.wrong.append(((str(key),), what))
+    return Composing(
+        name=name,
+        parameters=given.get("model_config_parameters") or (),
+        cpu_only=bool(given.get("cpu_only")),
+    )
 
 
 #: what a plot's axes may be besides a metric

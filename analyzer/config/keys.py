@@ -97,10 +97,6 @@ _COLUMNS = (
     "the CSV files have Model Analyzer's default columns; summary.json has every metric measured"
 )
 _NAMES = "the CSV files have Model Analyzer's default names, in EXPORT_PATH/MODEL"
-_COMPOSING = (
-    "the models of a pipeline are not searched together yet; profile each by itself: its own "
-    "winner, and then the pipeline's load"
-)
 _RATES = (
     "a profile varies the concurrency; `analyze perf --request-rate-range` measures rates, and "
     "`analyze perf --slo` finds the highest that keeps a promise"
@@ -143,6 +139,15 @@ KEYS: tuple[Key, ...] = (
     Key("target_precision", values.share, "target_precision", SEARCH, show=_hundreds,
         usual="verify_pairs"),
     Key("seed", values.whole(0), "seed", SEARCH),
+    Key("bls_composing_models", forms.composing, "bls_composing", SEARCH, usual="none",
+        show=forms.composing_texts,
+        text="Models that the profiled one calls in its own code: their settings are searched "
+        "with its own."),
+    Key("ensemble_composing_models", forms.composing, "ensemble_composing", SEARCH,
+        usual="those that the ensemble names", show=forms.composing_texts,
+        text="Models of an ensemble; a file says here what to try of each."),
+    Key("cpu_only_composing_models", values.names, "cpu_only_composing", SEARCH, usual="none",
+        text="Models of a pipeline that stay off the GPUs."),
     Key("batch_sizes", values.single(), "batch_size", LOAD, flag="-b"),
     Key("client_protocol", values.one_of("http", "grpc"), "protocol", LOAD),
     Key("input_data", values.sources, "input_data", LOAD),
@@ -243,9 +248,6 @@ KEYS: tuple[Key, ...] = (
     _refused("run_config_profile_models_concurrently_enable", values.switch,
              "several models are not searched at once yet; without it they are profiled one after "
              "another, each with the machine to itself", False),
-    _refused("bls_composing_models", forms.composing, _COMPOSING, ()),
-    _refused("ensemble_composing_models", forms.composing, _COMPOSING, ()),
-    _refused("cpu_only_composing_models", values.names, _COMPOSING, ()),
 )  # fmt: skip
 
 BY_NAME = {key.name: key for key in KEYS}

@@ -48,6 +48,7 @@ def command(options: ProfileOptions) -> dict[str, Any]:
         "metrics_url": options.metrics_url,
         **_file(options),
         **_searched(options),
+        "bls_composing": [each.name for each in options.bls_composing],
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
 
@@ -75,6 +76,7 @@ def _server(options: ProfileOptions) -> dict[str, Any]:
     """Return what else was asked of server and load client, and makes rows comparable."""
     asked: dict[str, Any] = {
         "cpu_only": options.cpu_only,
+        "cpu_only_composing": list(options.cpu_only_composing),
         "server_flags": list(options.server_flags),
         "environment": environment(options),
         "load": {name: _plain(value) for name, value in options.load.items()},

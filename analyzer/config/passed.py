@@ -111,7 +111,7 @@ REFUSED: Mapping[str, str] = {
     "url": "write triton_http_endpoint or triton_grpc_endpoint",
     "service-kind": "a profile's server speaks the V2 protocol: triton",
     "model-version": "the version that the server chooses is profiled",
-    "bls-composing-models": "the models that a model calls are not reported by themselves yet",
+    "bls-composing-models": "name them in bls_composing_models, so that they are searched, too",
     "ssl-grpc-use-ssl": _TLS,
     "ssl-grpc-root-certifications-file": _TLS,
     "ssl-grpc-private-key-file": _TLS,

@@ -19,6 +19,15 @@ class LaunchMode(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Composing:
+    """A model behind the profiled one: settings to try in place of the usual, if there are any."""
+
+    name: str
+    parameters: tuple[Dimension, ...] = ()
+    cpu_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
     """Everything ``analyze profile`` needs for one model.
 
@@ -38,7 +47,10 @@ class ProfileOptions:
     leaves settings out of the search otherwise. ``curves_disabled`` leaves out the load curves,
     ``reload_disabled`` whatever has a remote server load models. ``load`` has fields of
     ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment``
-    its variables. ``config_file`` is the file that was read, ``listed`` whether it names the model.
+    its variables. ``bls_composing`` are the models that the profiled one calls in its own code,
+    ``ensemble_composing`` what is said of an ensemble's, and ``cpu_only_composing`` those of either
+    that stay off the GPUs. ``config_file`` is the file that was read, ``listed`` whether it names
+    the model.
     """
 
     model: str
@@ -85,5 +97,13 @@ class ProfileOptions:
     load: Mapping[str, Any] = field(default_factory=dict)
     startup_timeout_s: float = 120.0
     fresh: bool = False
+    bls_composing: tuple[Composing, ...] = ()
+    ensemble_composing: tuple[Composing, ...] = ()
+    cpu_only_composing: tuple[str, ...] = ()
     config_file: Path | None = None
     listed: bool = False
+
+    @property
+    def composing(self) -> tuple[Composing, ...]:
+        """All that is said of models behind the profiled one."""
+        return (*self.bls_composing, *self.ensemble_composing)

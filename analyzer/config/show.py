@@ -25,6 +25,10 @@ from analyzer.config.settings import Setting, Settings
 #: a setting's name, plain value and source
 Shown = tuple[str, Any, str]
 DEFAULT = "default"
+#: what is typed no more briefly than it was given
+_AS_GIVEN = frozenset(
+    {"model_config_parameters", "bls_composing_models", "ensemble_composing_models"}
+)
 _WIDEST = 48  # columns from the left at which sources stand, if the values let them
 
 
@@ -129,7 +133,7 @@ def _sourced(settings: Iterable[Shown]) -> dict[str, Any]:
 
 
 def _shown(key: Key, setting: Setting | None) -> Any:  # noqa: ANN401 - of any type
-    if setting is not None and (key.name == "model_config_parameters" or not key.field):
+    if setting is not None and (key.name in _AS_GIVEN or not key.field):
         return _plain(setting.given)
     if setting is not None and key.name == "triton_server_flags":
         return _plain(setting.given)

@@ -54,6 +54,7 @@ class Conductor:
         load: LoadSpec,
         plan: Plan | None,
         rule: StoppingRule,
+        composing: tuple[str, ...] = (),
     ) -> None:
         self._workload = workload
         self._load = load
@@ -66,7 +67,7 @@ class Conductor:
             else WarmUp.of(in_flight, load.warmup_requests, load.window_seconds)
         )
         self._rule = rule
-        self._server = _Server(endpoint, workload)
+        self._server = _Server(endpoint, workload, composing)
         self._course: Course | None = None
         self._start_ns = 0
         self._told_drops = 0
@@ -212,11 +213,11 @@ class _Counted:
 class _Server:
     """Reads the server's counters, in a thread: the load is not kept waiting."""
 
-    def __init__(self, endpoint: Endpoint, workload: Workload) -> None:
+    def __init__(self, endpoint: Endpoint, workload: Workload, composing: tuple[str, ...]) -> None:
         models = sorted({item.model for item in workload.items})
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="server-statistics")
         self._readers = [
-            v2client.CounterReader(endpoint, model, timeout_s=STATISTICS_SECONDS)
+            v2client.CounterReader(endpoint, model, called=composing, timeout_s=STATISTICS_SECONDS)
             for model in models
         ]
         self._counted: list[_Counted] = []

@@ -36,12 +36,14 @@ EXIT_SECONDS = 2.0
 class DriverSettings:
     """How the load client is run.
 
-    ``shapes`` gives input shapes by name, without the batch dimension, where the model leaves
-    them open. A client that says nothing for ``silence_s`` is killed; so is one none of whose
-    requests is answered for ``stall_s``.
+    ``composing`` are models that the loaded one calls, whose counters are read as well, as an
+    ensemble's are anyway. ``shapes`` gives input shapes by name, without the batch dimension,
+    where the model leaves them open. A client that says nothing for ``silence_s`` is killed; so is
+    one none of whose requests is answered for ``stall_s``.
     """
 
     shapes: Shapes = field(default_factory=dict)
+    composing: tuple[str, ...] = ()
     seed: int = 0
     silence_s: float = 30.0
     stall_s: float = 60.0

@@ -97,7 +97,7 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
             jobs = jobs_of(endpoint, workload, load, plan, senders, regions)
             # A run that is begun anew has a rule that knows nothing of what was before.
             judge = rule() if rule is not None else rule_of(load, workload)
-            conductor = Conductor(endpoint, workload, load, plan, judge)
+            conductor = Conductor(endpoint, workload, load, plan, judge, settings.composing)
             with Crew(jobs, settings) as crew:
                 try:
                     return conductor.go(crew, stop, on_progress, last=senders >= most)

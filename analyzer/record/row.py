@@ -173,6 +173,12 @@ class Row:
     launch_seconds: float = 0.0
     composing: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def configs(self) -> Mapping[str, str]:
+        """The config.pbtxt of every model that was served, by name; the profiled one's first."""
+        own = {self.model: self.config} if self.config else {}
+        return {**own, **self.composing}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunHead:

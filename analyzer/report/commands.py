@@ -49,6 +49,8 @@ FLAGS: Mapping[str, str] = {
     "window_seconds": "--measurement-interval",
     "max_windows": "--max-windows",
     "tolerance": "--stability-percentage",
+    "bls_composing": "--bls-composing-models",
+    "cpu_only_composing": "--cpu-only-composing-models",
     "input_data": "--input-data",
     "shapes": "--shape",
     "grpc_endpoint": "--triton-grpc-endpoint",

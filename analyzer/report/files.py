@@ -106,11 +106,17 @@ def _place(evidence: Evidence, results: Path) -> Place:
     """
     repository = None
     if evidence.chosen is not None:
-        kept = results / "chosen" / evidence.model / "config.pbtxt"
+        kept = results / "chosen"
         own = results / "variants" / evidence.chosen.variant
-        if kept.is_file() and own.is_dir() and kept.read_text() != evidence.chosen.best.config:
+        if kept.is_dir() and own.is_dir() and not _holds(kept, evidence.chosen.best):
             repository = _seen(own)
     return Place(results=_seen(results), repository=repository)
+
+
+def _holds(repository: Path, row: Row) -> bool:
+    """Whether a model repository has what a row was measured of."""
+    files = {repository / name / "config.pbtxt": text for name, text in row.configs.items()}
+    return all(path.is_file() and path.read_text() == text for path, text in files.items())
 
 
 def _seen(path: Path) -> str:

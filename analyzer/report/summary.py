@@ -125,6 +125,7 @@ def _side(standing: Standing | None) -> dict[str, Any] | None:
         "satisfies": standing.satisfies,
         "settings": standing.best.settings,
         "config": standing.best.config,
+        "composing": standing.best.composing,
         "measurement": _measurement(standing.best),
     }
 

@@ -6,14 +6,17 @@ out, so a machine without a GPU has no empty GPU columns. Does not own markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
 from analyzer.record.row import LoadSpec, Phase, Row
 from analyzer.report import wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
+from analyzer.search.stations import narrowest, stations
 from analyzer.variant import run_by
 
 _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
@@ -81,6 +84,7 @@ def configurations(evidence: Evidence) -> Table:
         _gains(evidence),
         _loads(rows),
         *_settings(rows),
+        *_busiest(rows),
         *_metrics(rows, [tag for tag in _USE if tag not in _wanted(evidence)]),
     ]
     if evidence.goal.constraints:
@@ -200,25 +204,52 @@ def _names(evidence: Evidence, rows: Iterable[Row], chosen: Standing | None = No
 
 
 def _settings(rows: Sequence[Row]) -> list[_Strip]:
-    strips = [
-        (Column("Run by"), [_text(run_by(row.settings)) for row in rows]),
-        (Column("Instances"), [_text(row.settings.get("instance_group")) for row in rows]),
-        (Column("Max batch", numeric=True), _whole(rows, "max_batch_size")),
-        (Column("Dynamic batching"), [_batching(row) for row in rows]),
-        (Column("Threads", numeric=True), _whole(rows, "intra_op_thread_count")),
+    """Return the columns of the settings, those of each of several models."""
+    models = dict.fromkeys(model for row in rows for model in shown(row.settings))
+    if not models:
+        return _own_settings([row.settings for row in rows], "")
+    return [
+        strip
+        for model in models
+        for strip in _own_settings([shown(row.settings).get(model, {}) for row in rows], model)
     ]
-    if not any(row.settings.get("dynamic_batching") for row in rows):
+
+
+def _own_settings(every: Sequence[Mapping[str, Any]], model: str) -> list[_Strip]:
+    def titled(title: str) -> str:
+        return f"{model}: {title.lower()}" if model else title
+
+    strips = [
+        (Column(titled("Run by")), [_text(run_by(each)) for each in every]),
+        (Column(titled("Instances")), [_text(each.get("instance_group")) for each in every]),
+        (Column(titled("Max batch"), numeric=True), _whole(every, "max_batch_size")),
+        (Column(titled("Dynamic batching")), [_batching(each) for each in every]),
+        (Column(titled("Threads"), numeric=True), _whole(every, "intra_op_thread_count")),
+    ]
+    if not any(each.get("dynamic_batching") for each in every):
         del strips[3]
     # One for all says nothing of a row.
     return strips if len({cell.text for cell in strips[0][1]}) > 1 else strips[1:]
 
 
-def _batching(row: Row) -> Cell:
-    if not row.settings:
+def _batching(settings: Mapping[str, Any]) -> Cell:
+    if not settings:
         return _EMPTY
-    delay = row.settings.get("max_queue_delay_microseconds")
-    on = bool(row.settings.get("dynamic_batching"))
-    return Cell(wording.batching(row.settings), float(delay or 0) if on else -1.0)
+    delay = settings.get("max_queue_delay_microseconds")
+    on = bool(settings.get("dynamic_batching"))
+    return Cell(wording.batching(settings), float(delay or 0) if on else -1.0)
+
+
+def _busiest(rows: Sequence[Row]) -> list[_Strip]:
+    """Return the model of a pipeline that held up the others, and how busy it was."""
+    found = [narrowest(stations(row)) for row in rows]
+    cells = [
+        _EMPTY
+        if each is None
+        else Cell(f"{each.model or row.model} {each.utilisation:.0%}", each.utilisation)
+        for each, row in zip(found, rows, strict=True)
+    ]
+    return [(Column("Busiest model"), cells)]
 
 
 def _loads(rows: Sequence[Row]) -> _Strip:
@@ -272,8 +303,8 @@ def _is_number(text: str) -> bool:
     return text.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
-def _whole(rows: Sequence[Row], name: str) -> list[Cell]:
-    values = [row.settings.get(name) for row in rows]
+def _whole(every: Sequence[Mapping[str, Any]], name: str) -> list[Cell]:
+    values = [each.get(name) for each in every]
     return [_EMPTY if value is None else Cell(f"{value:,}", value) for value in values]
 
 

@@ -71,7 +71,7 @@ def judge(evidence: Evidence) -> Verdict:
 def _place(evidence: Evidence) -> str:
     """Say on what was measured; GPUs only if something other than CPU instances was served."""
     groups = {str(row.settings.get("instance_group", "")) for row in evidence.rows}
-    kinds = {kind for group in groups for kind in re.findall("[A-Z]+", group)}
+    kinds = {kind for group in groups for kind in re.findall(":([A-Z]+)", group)}
     machine = evidence.head.machine
     if kinds == {"CPU"}:
         machine = {name: value for name, value in machine.items() if name != "gpus"}

@@ -174,18 +174,27 @@ def _tiles(evidence: Evidence) -> tuple[Tile, ...]:
 
 
 def _served(evidence: Evidence) -> tuple[Served, ...]:
-    default = evidence.default.best.config if evidence.default else ""
+    default = _text(evidence.default) if evidence.default else ""
     return tuple(
         Served(
             label=wording.short(each.variant, evidence.model),
             role=tables.role(evidence, each.best),
             setup=wording.setup(each.best.settings),
-            config=each.best.config,
+            config=_text(each),
             diff=_diff(default, each),
         )
         for place, each in enumerate(evidence.standings)
-        if each.best.config and (place < _MOST_FILES or each in (evidence.chosen, evidence.default))
+        if each.best.configs
+        and (place < _MOST_FILES or each in (evidence.chosen, evidence.default))
     )
+
+
+def _text(standing: Standing) -> str:
+    """Return what was served, the files of several models one below the other."""
+    texts = standing.best.configs
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n".join(f"# {name}/config.pbtxt\n{text}" for name, text in texts.items())
 
 
 def _diff(default: str, standing: Standing) -> tuple[tuple[str, str], ...]:
@@ -193,7 +202,7 @@ def _diff(default: str, standing: Standing) -> tuple[tuple[str, str], ...]:
     if not default or standing.is_default:
         return ()
     lines: list[tuple[str, str]] = []
-    old, new = default.splitlines(), standing.best.config.splitlines()
+    old, new = default.splitlines(), _text(standing).splitlines()
     for number, group in enumerate(
         difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_grouped_opcodes(_CONTEXT)
     ):

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec, Row
@@ -149,6 +150,8 @@ def instances(cell: str) -> str:
 
 def setup(settings: Mapping[str, Any]) -> str:
     """Say a variant's settings in one line."""
+    if every := shown(settings):
+        return "; ".join(f"{name}: {setup(own)}" for name, own in every.items())
     parts = [run_by(settings)] if run_by(settings) else []
     if groups := settings.get("instance_group"):
         parts.append(instances(str(groups)))
@@ -163,6 +166,12 @@ def setup(settings: Mapping[str, Any]) -> str:
 
 def setting(candidate: Candidate) -> str:
     """Say in one line what a candidate changes of the default configuration."""
+    own = {model: _setting(part) for model, part in candidate.by_model().items()}
+    said = [f"{model}: {text}" if model else text for model, text in own.items() if text]
+    return "; ".join(said) or "the default configuration"
+
+
+def _setting(candidate: Candidate) -> str:
     by = run_by(dict(candidate.items))
     parts = [by] if by else []
     if (amount := candidate.get(INSTANCE_COUNT)) is not None:
@@ -175,7 +184,7 @@ def setting(candidate: Candidate) -> str:
     if (threads := candidate.get(INTRA_OP_THREADS)) is not None:
         parts.append(count(int(threads), "intra-op thread"))
     parts += [f"{name} {value}" for name, value in chosen_fields(candidate).items()]
-    return ", ".join(parts) or "the default configuration"
+    return ", ".join(parts)
 
 
 def load(row: Row) -> str:

@@ -15,18 +15,18 @@ from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
-from analyzer import variant
+from analyzer import assembly, variant
+from analyzer.assembly import Assembly
 from analyzer.errors import JournalError
 from analyzer.record import journal as journals
 from analyzer.record.row import Row, RunHead, head_to_line, row_to_line
 from analyzer.space import Axis, Candidate, Dimension, Space
 from analyzer.surface.grid import DEFAULT, Grid
-from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
 
 
 def with_grid(
-    head: RunHead, space: Space, base: ModelConfig, cores: int | None, seed: int
+    head: RunHead, space: Space, base: ModelConfig | Assembly, cores: int | None, seed: int
 ) -> RunHead:
     """Add to a journal's head what makes it a surface's: the grid, and the default configuration.
 
@@ -36,20 +36,22 @@ def with_grid(
         {"name": each.name, "values": list(each.values), "axis": each.axis.value}
         for each in space.dimensions
     ]}  # fmt: skip
-    command = {**head.command, "base": convert.dumps(base), "cores": cores, "order_seed": seed}
+    command = {**head.command, "base": Assembly.of(base).texts, "cores": cores, "order_seed": seed}
     digest = journals.options_digest(options)
     return replace(head, options=options, options_digest=digest, command=command)
 
 
-def base_of(path: Path) -> ModelConfig | None:
-    """Return the default configuration of a recording that has begun; None where none has."""
+def base_of(path: Path) -> Assembly | None:
+    """Return the default configurations of a recording that has begun; None where none has."""
     try:
         contents = journals.read(path)
     except JournalError:
         # Whoever goes on to write it says what is wrong.
         return None
-    text = contents.head.command.get("base")
-    return convert.loads(str(text), f"{path}:1: base") if contents.rows and text else None
+    texts = contents.head.command.get("base")
+    if not contents.rows or not texts:
+        return None
+    return Assembly.read(contents.head.model, texts, f"{path}:1: base")
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,9 @@ class Surface:
         return self.grid.space
 
     @cached_property
-    def base(self) -> ModelConfig:
-        """The complete default configuration.
-
-        Raises:
-            JournalError: the head does not hold one.
-        """
-        return convert.loads(str(self.head.command["base"]), f"{self.name}: base")
+    def base(self) -> Assembly:
+        """The complete default configurations of the model and of those behind it."""
+        return Assembly.read(self.head.model, self.head.command["base"], f"{self.name}: base")
 
     @cached_property
     def digests(self) -> Mapping[tuple[str, Candidate], Candidate]:
@@ -96,7 +94,7 @@ class Surface:
         setting, load = self.grid.split(same)
         if setting == DEFAULT:
             return None
-        digest = variant.digest(variant.make(setting, self.base))
+        digest = assembly.digest(assembly.make(setting, self.base))
         return self.digests.get((digest, load))
 
     def metrics(self, point: Candidate, without: int | None = None) -> Mapping[str, float] | None:

@@ -67,8 +67,8 @@ def test_an_ensembles_models_are_found_beside_it_through_ensembles_in_it(model: 
     for name, step in (("outer", "inner"), ("inner", "n")):
         (model.parent / name).mkdir()
         (model.parent / name / "config.pbtxt").write_text(ENSEMBLE % (name, step))
-    assert workspace.composing(model.parent / "outer") == ("m", "inner", "n")
-    assert workspace.composing(model) == ()
+    assert workspace.composing([model.parent], "outer") == ("m", "inner", "n")
+    assert workspace.composing([model.parent], "m") == ()
 
 
 def test_several_models_of_a_variant_lie_side_by_side(model: Path, tmp_path: Path) -> None:

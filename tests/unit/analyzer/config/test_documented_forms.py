@@ -9,6 +9,7 @@ import pytest
 from analyzer.config.load import load_options, options_of, resolve
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.errors import UsageError
+from analyzer.space import Dimension
 
 
 def read(folder: Path, text: str, **flags: object) -> tuple[ProfileOptions, ...]:
@@ -156,22 +157,40 @@ profile_models:
     assert (options.window_seconds, options.tolerance) == (10.0, 0.2)
 
 
-def test_models_together_and_pipelines_are_refused_with_what_works(tmp_path: Path) -> None:
+def test_models_together_are_refused_with_what_works(tmp_path: Path) -> None:
     text = """
 run_config_profile_models_concurrently_enable: true
-ensemble_composing_models:
-  preprocess:
-    model_config_parameters: {instance_group: [{count: [1, 2]}]}
-bls_composing_models: [a, b]
 profile_models:
   one: {weighting: 3}
   two: {weighting: 1}
 """
-    together, ensemble, bls = refused(tmp_path, text)
+    (together,) = refused(tmp_path, text)
     assert together.startswith("perf.yaml:2: run_config_profile_models_concurrently_enable: ")
     assert "one after another" in together
-    assert ensemble.startswith("perf.yaml:3: ensemble_composing_models: not available here: ")
-    assert bls.startswith("perf.yaml:6: bls_composing_models: ")
+
+
+def test_the_models_of_a_pipeline_may_have_settings_of_their_own(tmp_path: Path) -> None:
+    text = """
+ensemble_composing_models:
+  preprocess:
+    model_config_parameters: {instance_group: [{count: [1, 2]}]}
+  mobilenet:
+cpu_only_composing_models: [preprocess]
+profile_models: ensemble
+"""
+    (options,) = read(tmp_path, text)
+    first, second = options.ensemble_composing
+    assert first.parameters == (Dimension("instance_count", (1, 2)),)
+    assert (second.name, second.parameters) == ("mobilenet", ())
+    assert options.cpu_only_composing == ("preprocess",)
+
+
+def test_models_that_code_calls_are_those_of_one_model(tmp_path: Path) -> None:
+    text = "bls_composing_models: [a, b]\nprofile_models: [one, two]\n"
+    (line,) = refused(tmp_path, text)
+    assert line.startswith("perf.yaml:1: bls_composing_models: are called by one model")
+    (line,) = refused(tmp_path, "bls_composing_models: [a, one]\nprofile_models: one\n")
+    assert line.startswith("perf.yaml:1: bls_composing_models: one is the profiled model itself")
 
 
 def test_a_container_and_its_mounts_are_one_warning(tmp_path: Path) -> None:

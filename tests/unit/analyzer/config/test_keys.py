@@ -12,11 +12,11 @@ import yaml
 from analyzer.config.keys import BY_NAME, KEYS, OF_A_MODEL, Effect
 from analyzer.config.load import load_options, options_of, resolve
 from analyzer.config.passed import LAUNCHERS, PERF_ANALYZER, SERVER
-from analyzer.config.schema import LaunchMode, ProfileOptions
+from analyzer.config.schema import Composing, LaunchMode, ProfileOptions
 from analyzer.errors import UsageError
 from analyzer.perf.flags import FLAGS
 from analyzer.record.row import LoadSpec
-from analyzer.space import Limits
+from analyzer.space import Dimension, Limits
 from engine import cli, options
 
 #: key, what a file says, what comes of it in ProfileOptions or Limits, a mistake, and its text
@@ -60,6 +60,21 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
     ("search_time", 30, 30.0, 0, "expected at least 1"),
     ("verify_pairs", 0, 0, -1, "expected at least 0"),
     ("seed", 7, 7, "seven", "expected a whole number"),
+    ("bls_composing_models", "a,b", (Composing(name="a"), Composing(name="b")), 5,
+     "expected a list of names, found 5"),
+    ("bls_composing_models", ["a", {"b": {"cpu_only": True, "parameters": {}}}],
+     (Composing(name="a"), Composing(name="b", cpu_only=True)),
+     [{"a": {"parameters": {"concurrency": 4}}}],
+     "bls_composing_models[0].a.parameters: expected model_config_parameters and cpu_only"),
+    ("ensemble_composing_models",
+     {"a": {"model_config_parameters": {"max_batch_size": [1, 2]}}, "b": None},
+     (Composing(name="a", parameters=(Dimension("max_batch_size", (1, 2)),)), Composing(name="b")),
+     {"a": {"model_config_parameters": {"max_batch_sise": 1}}},
+     "ensemble_composing_models.a.model_config_parameters.max_batch_sise"),
+    ("ensemble_composing_models", ["a"], (Composing(name="a"),), ["a", {"a": {"cpu_only": True}}],
+     "'a' stands twice; keep one"),
+    ("ensemble_composing_models", [], (), {"a": ["b"]}, "expected options of that model"),
+    ("cpu_only_composing_models", ["a"], ("a",), {"a": 1}, "expected a list of names"),
     ("batch_sizes", 8, 8, [1, 2], "one value at a time"),
     ("client_protocol", "grpc", "grpc", "rest", "expected one of http, grpc; found 'rest'"),
     ("input_data", "zero", ("zero",), ["zero", "a.json"], "zero stands alone"),
@@ -149,9 +164,6 @@ REFUSED: tuple[tuple[str, Any, Any], ...] = (
     ("run_config_search_max_request_rate", 8192, None),
     ("request_rate_search_enable", True, False),
     ("run_config_profile_models_concurrently_enable", True, False),
-    ("bls_composing_models", "a,b", []),
-    ("ensemble_composing_models", [{"a": {"parameters": {}}}, "b"], []),
-    ("cpu_only_composing_models", ["a"], []),
 )
 
 
