@@ -25,8 +25,9 @@ from analyzer.config import show
 from analyzer.config.show import Line
 from analyzer.load.window import WindowSample
 from analyzer.metrics import BY_TAG
+from analyzer.ranking.frontier import frontier
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.rank import Standing, contender, failures, gain
+from analyzer.ranking.rank import Standing, contender, failures, gain, identity
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.report import wording
 from analyzer.space import (
@@ -180,6 +181,8 @@ def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Sta
     console.print(f"  {_settings(winner.best)}", highlight=False, markup=False)
     console.print(f"  {_figures(winner.best)}", highlight=False, markup=False)
     console.print(f"  {gain_words(rows, goal, winner)}", highlight=False, markup=False)
+    if words := knee_words(rows, goal, winner):
+        console.print(f"  {words}", highlight=False, markup=False)
     if not winner.satisfies:
         console.print(
             f"  No configuration keeps the constraints ({goal.describe()}); this is the closest.",
@@ -262,6 +265,25 @@ def gain_words(rows: Sequence[Row], goal: Goal, winner: Standing) -> str:
             f"No proven gain over the default configuration: {name} {amount} ({compared.method})."
         )
     return f"{amount} better {name} than the default configuration ({compared.method})."
+
+
+def knee_words(rows: Sequence[Row], goal: Goal, winner: Standing) -> str:
+    """Say where the knee lies; "" where there is none, or the winner is it."""
+    knee = frontier(rows, goal).knee
+    best = winner.best
+    if knee is None or (identity(knee.row), knee.row.load.same) == (identity(best), best.load.same):
+        return ""
+    rate, latency = (each.middle for each in knee.values[:2])
+    share = rate / best.metrics["perf_throughput"] if "perf_throughput" in best.metrics else 0.0
+    times = (
+        latency / best.metrics["perf_latency_p99"] if "perf_latency_p99" in best.metrics else 0.0
+    )
+    against = f" ({share:.0%} of the throughput, {times:.0%} of the p99 latency)"
+    return (
+        f"The knee of throughput and latency is {knee.row.variant} at "
+        f"{wording.level(knee.row.load)}: {_figure(rate)} infer/sec, p99 {_figure(latency)} ms"
+        f"{against if share and times else ''}."
+    )
 
 
 def _interval(percent: float, low: float | None, high: float | None) -> str:

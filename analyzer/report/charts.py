@@ -85,6 +85,10 @@ def _plane(numbers: Charts) -> Chart:
             traces.append(_marks(points, label, role))
     if len(numbers.front) > 1:
         traces.insert(0, _front(numbers.front))
+    if len(numbers.unbeaten) > 1:
+        traces.insert(0, _ringed(numbers.unbeaten, "Pareto set", "circle-open", 17))
+    if numbers.knee is not None:
+        traces.append(_ringed((numbers.knee,), "knee", "star", 13))
     latencies = [point.latency for point in numbers.points]
     layout = _layout(
         x=_axis(f"p99 latency ({BY_TAG[P99].unit})", _span(latencies, numbers.latency_bounds)),
@@ -98,7 +102,8 @@ def _plane(numbers: Charts) -> Chart:
         name="plane",
         title="Throughput against p99 latency",
         note="Each point is one measurement; up and to the left is better. Nothing measured "
-        "beats a point on the Pareto front in both."
+        "beats a point on the Pareto front in both; what is ringed, nothing beats for sure when "
+        "memory and energy count as well."
         + (" Hollow points are unstable." if not all(p.stable for p in numbers.points) else "")
         + (" Logarithmic scale." if layout["xaxis"].get("type") == "log" else ""),
         figure={"data": traces, "layout": layout},
@@ -123,6 +128,24 @@ def _marks(points: Sequence[Point], label: str, role: str) -> Figure:
             "size": 8 if role == "other" else 11,
             "symbol": [symbol if point.stable else f"{symbol}-open" for point in points],
             "line": {"width": 1.5, "color": _COLOURS[role]},
+        },
+    }
+
+
+def _ringed(points: Sequence[Point], name: str, symbol: str, size: int) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [_brief(point.latency) for point in points],
+        "y": [_brief(point.throughput) for point in points],
+        "text": [_hover(f"{name}\n{point.hover}") for point in points],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "color": GREEN if symbol.endswith("open") else ORANGE,
+            "size": size,
+            "symbol": symbol,
+            "line": {"width": 2, "color": GREEN},
         },
     }
 

@@ -14,6 +14,7 @@ from statistics import fmean
 from analyzer.errors import NothingMeasured
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking import rank
+from analyzer.ranking.frontier import Frontier, frontier
 from analyzer.ranking.goal import Goal, log_ratio
 from analyzer.ranking.rank import Gain, Refuted, Standing
 from analyzer.record.row import Phase, Row, RunHead
@@ -39,7 +40,8 @@ class Evidence:
 
     ``standings`` holds every variant that was measured, the best first. ``chosen`` is the one
     to serve. ``contender`` is the best that is not the default, and ``gain`` compares the two
-    (None: nothing to compare); ``front`` is the Pareto set in p99 latency and throughput;
+    (None: nothing to compare); ``front`` is the Pareto set in p99 latency and throughput by value,
+    ``frontier`` that in all that configurations give and cost, with confidence, and its knee;
     ``omitted`` is what the rows do not show, and ``refuted`` what of them the verification did not
     confirm.
     """
@@ -54,6 +56,7 @@ class Evidence:
     contender: Standing | None
     gain: Gain | None
     front: tuple[Row, ...]
+    frontier: Frontier
 
     @property
     def model(self) -> str:
@@ -163,6 +166,7 @@ def gather(
         contender=rank.contender(rows, goal),
         gain=rank.gain(rows, goal),
         front=rank.pareto(rows, P99, THROUGHPUT),
+        frontier=frontier(rows, goal),
     )
 
 

@@ -1,10 +1,12 @@
-"""Model Analyzer's three CSV files, column for column. Pure: text in, no file touched.
+"""Model Analyzer's three CSV files, column for column, and one of our own. Pure.
 
 Owns headers, order and rounding, as its golden files have them: variants from best to worst;
 within one the measurements that keep the constraints before those that do not, each from best
 to worst; one decimal; a blank line at the end; a metric that no row has is no column; a table
 without rows is no file. Repetitions of the verification are not in them: Model Analyzer has
 one line for each configuration and load. ``summary`` has those as well.
+
+Our own has the Pareto set, the quickest first, with the bounds of each value.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from analyzer.variant import run_by
 INFERENCE = "metrics-model-inference.csv"
 GPU = "metrics-model-gpu.csv"
 SERVER_ONLY = "metrics-server-only.csv"
+PARETO = "metrics-pareto.csv"
 #: the key of ``RunHead.machine`` with each GPU's metrics while the server holds no model
 IDLE = "server_only"
 
@@ -40,6 +43,7 @@ def csv_files(evidence: Evidence) -> dict[str, str]:
         INFERENCE: _inference(evidence),
         GPU: _gpus(evidence),
         SERVER_ONLY: _server_only(evidence),
+        PARETO: _pareto(evidence),
     }
     return {name: text for name, text in tables.items() if text}
 
@@ -104,6 +108,32 @@ def _server_only(evidence: Evidence) -> str:
     idle = evidence.head.machine.get(IDLE) or {}
     rows = [([_SERVER, uuid], metrics) for uuid, metrics in idle.items()]
     return _text(("Model", "GPU UUID"), rows, _GPU_TAGS)
+
+
+def _pareto(evidence: Evidence) -> str:
+    found, loads = evidence.frontier, _loads(evidence)
+    if not found.options:
+        return ""
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    headers = (BY_TAG[tag].header for tag in found.tags)
+    writer.writerow([
+        *("Model", "Batch", *loads, "Model Config Path", "Instance Group", "Max Batch Size"),
+        *("Satisfies Constraints", "Knee"),
+        *(name for header in headers for name in (header, f"{header} low", f"{header} high")),
+    ])  # fmt: skip
+    for each in found.options:
+        row = each.row
+        cells = [row.model, row.load.batch_size, *_levels(row, loads), row.variant]
+        cells += [instance_group(row), row.settings.get("max_batch_size", "")]
+        cells += ["Yes" if each.satisfies else "No", "Yes" if each is found.knee else "No"]
+        cells += [
+            round(bound, 3)
+            for value in each.values
+            for bound in (value.middle, value.low, value.high)
+        ]
+        writer.writerow(cells)
+    return buffer.getvalue() + "\n"
 
 
 def _loads(evidence: Evidence) -> tuple[str, ...]:

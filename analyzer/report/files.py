@@ -19,7 +19,7 @@ from analyzer.record.row import Row, RunHead
 from analyzer.report import view
 from analyzer.report.commands import Place, commands
 from analyzer.report.evidence import COMPLETE, Evidence, Omissions, gather
-from analyzer.report.export import GPU, INFERENCE, SERVER_ONLY, csv_files
+from analyzer.report.export import GPU, INFERENCE, PARETO, SERVER_ONLY, csv_files
 from analyzer.report.render import page_html
 from analyzer.report.summary import summary_json
 from analyzer.space import Candidate
@@ -60,7 +60,7 @@ def write(
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         _write(directory / name, text)
-    for name in {INFERENCE, GPU, SERVER_ONLY} - texts.keys():
+    for name in {INFERENCE, GPU, SERVER_ONLY, PARETO} - texts.keys():
         (directory / name).unlink(missing_ok=True)
     return tuple(directory / name for name in texts)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from analyzer.metrics import BY_TAG
+from analyzer.ranking.frontier import Option
 from analyzer.ranking.rank import Standing
 from analyzer.record.row import Phase, Row
 from analyzer.report import wording
@@ -106,6 +107,12 @@ def point(evidence: Evidence, row: Row) -> Point:
         hover="\n".join(lines),
         stable=row.stable,
     )
+
+
+def option(evidence: Evidence, found: Option) -> Point:
+    """Return one of the Pareto set as a point: its means."""
+    metrics = {THROUGHPUT: found.values[0].middle, P99: found.values[1].middle}
+    return point(evidence, replace(found.row, metrics={**found.row.metrics, **metrics}))
 
 
 def curves(evidence: Evidence) -> tuple[Curve, ...]:

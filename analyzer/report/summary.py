@@ -20,7 +20,10 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
                   percent (better than the default, or null), settings, best (a number of its
                   measurements), measurements [...]}
     verification  measurements taken in turn at the end, repetition by repetition
-    pareto        [{variant, number}] in throughput and p99 latency, the quickest first
+    pareto        what nothing beats with confidence in all of its values, the quickest first:
+                  [{variant, number, concurrency, request_rate, batch_size, satisfies, times,
+                  values {tag: {value, low, high}}}], means of so many times
+    knee          the one of them where more throughput begins to cost more latency, or null
     failures      [{number, variant, settings, concurrency, request_rate, batch_size, stage,
                   message}]
     skipped       [{settings, reason}] that the search passed over without a measurement
@@ -44,6 +47,7 @@ from dataclasses import asdict
 from typing import Any
 
 from analyzer.metrics import BY_TAG
+from analyzer.ranking.frontier import Option
 from analyzer.ranking.interval import LEVEL
 from analyzer.ranking.rank import Standing
 from analyzer.record.row import Phase, Row
@@ -80,7 +84,8 @@ def summary(evidence: Evidence, commands: Commands) -> dict[str, Any]:
         "gain": _gain(evidence),
         "standings": [_standing(evidence, standing) for standing in evidence.standings],
         "verification": [_measurement(row) for row in checks],
-        "pareto": [{"variant": row.variant, "number": row.number} for row in evidence.front],
+        "pareto": [_option(evidence, each) for each in evidence.frontier.options],
+        "knee": _option(evidence, evidence.frontier.knee) if evidence.frontier.knee else None,
         "failures": [_failure(row) for row in evidence.failed],
         "skipped": [
             {"settings": dict(each.candidate.items), "reason": each.reason}
@@ -173,6 +178,22 @@ def _level(row: Row) -> dict[str, float | None]:
     return {
         "concurrency": None if load.is_open else load.concurrency,
         "request_rate": load.request_rate if load.is_open else None,
+    }
+
+
+def _option(evidence: Evidence, option: Option) -> dict[str, Any]:
+    row = option.row
+    return {
+        "variant": row.variant,
+        "number": row.number,
+        **_level(row),
+        "batch_size": row.load.batch_size,
+        "satisfies": option.satisfies,
+        "times": option.times,
+        "values": {
+            tag: {"value": each.middle, "low": each.low, "high": each.high}
+            for tag, each in zip(evidence.frontier.tags, option.values, strict=True)
+        },
     }
 
 

@@ -7,7 +7,7 @@ out, so a machine without a GPU has no empty GPU columns. Does not own markup.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analyzer.assembly import shown
@@ -23,7 +23,7 @@ _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
 _POWER = "gpu_power_usage"
 _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_latency_p95", P99)
 _PHASES = {Phase.SEARCH: "search", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
-CHOSEN, UNSTABLE = "chosen", "unstable"
+CHOSEN, UNSTABLE, KNEE = "chosen", "unstable", "knee"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,27 @@ def configurations(evidence: Evidence) -> Table:
 
 
 def front(evidence: Evidence) -> Table:
-    """Return the Pareto set: rows that no other beats in both p99 latency and throughput."""
-    rows = evidence.front
+    """Return the Pareto set, with confidence, in all that a configuration gives and costs."""
+    found = evidence.frontier
+    rows = [
+        replace(
+            each.row,
+            metrics={tag: value.middle for tag, value in zip(found.tags, each.values, strict=True)},
+        )
+        for each in found.options
+    ]
+    names, cells = _names(evidence, rows)
+    knees = [(KNEE,) * (each is found.knee) for each in found.options]
     strips = [
-        _names(evidence, rows),
+        (
+            names,
+            [
+                replace(cell, marks=(*mark, *cell.marks))
+                for cell, mark in zip(cells, knees, strict=True)
+            ],
+        ),
         _loads(rows),
-        *_metrics(rows, [THROUGHPUT, P99]),
+        *_metrics(rows, found.tags),
         *_settings(rows),
     ]
     return _table(strips, [role(evidence, row) for row in rows])

@@ -64,6 +64,8 @@ class Charts:
 
     points: tuple[Point, ...]
     front: tuple[Point, ...]
+    unbeaten: tuple[Point, ...]
+    knee: Point | None
     curves: tuple[Curve, ...]
     bars: tuple[Bar, ...]
     latency_bounds: tuple[tuple[float, str], ...]
@@ -82,6 +84,7 @@ class Page:
     commands: Commands
     configurations: Table
     front: Table
+    front_note: str
     verification: Table
     failures: Table
     untried: Table
@@ -98,7 +101,7 @@ class Page:
 
 def make(evidence: Evidence, commands: Commands) -> Page:
     """Decide what the page shows."""
-    goal, machine = evidence.goal, evidence.head.machine
+    goal, machine, found = evidence.goal, evidence.head.machine, evidence.frontier
     return Page(
         model=evidence.model,
         goal=", ".join([wording.aim(goal), *wording.limits(goal)]),
@@ -108,6 +111,7 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         commands=commands,
         configurations=tables.configurations(evidence),
         front=tables.front(evidence),
+        front_note=_front_note(evidence),
         verification=tables.verification(evidence),
         failures=tables.failures(evidence),
         untried=tables.untried(evidence),
@@ -115,6 +119,8 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         charts=Charts(
             points=series.points(evidence),
             front=tuple(series.point(evidence, row) for row in evidence.front),
+            unbeaten=tuple(series.option(evidence, each) for each in evidence.frontier.options),
+            knee=series.option(evidence, found.knee) if found.knee else None,
             curves=series.curves(evidence),
             bars=series.bars(evidence),
             latency_bounds=series.bounds(evidence, P99),
@@ -230,6 +236,23 @@ def _length(load: LoadSpec) -> str:
         f"{load.throughput_precision:.0%} of the throughput and {load.latency_precision:.0%} of "
         f"the mean latency, for {load.min_seconds:g} to {load.max_seconds:g} s once the server "
         f"was warm. {settles}"
+    )
+
+
+def _front_note(evidence: Evidence) -> str:
+    """Say what the Pareto set is in, and where its knee lies."""
+    found = evidence.frontier
+    names = wording.listed([wording.title(tag) for tag in found.tags])
+    note = (
+        f"Nothing measured beats these in {names}: clearly better in one, by intervals that do not "
+        "meet, and clearly worse in none."
+    )
+    if found.knee is None:
+        return f"{note} No point of it stands out as the knee."
+    at = wording.load(found.knee.row)
+    return (
+        f"{note} The knee, where more throughput begins to cost more latency, is "
+        f"{wording.short(found.knee.row.variant, evidence.model)} at {at}."
     )
 
 

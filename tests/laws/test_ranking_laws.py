@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from support.single_rows import row
 
+from analyzer.ranking.frontier import beats, frontier
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.interval import paired, welch
-from analyzer.ranking.rank import gain, pareto, rank
+from analyzer.ranking.rank import gain, pareto, rank, recommended, refuted
 from analyzer.record.row import Phase, Row
 from analyzer.statistics.distributions import t_quantile
+from analyzer.statistics.estimate import Estimate
 
 _values = st.sampled_from((0.5, 1.0, 2.0, 3.0, 5.0, 8.0))
 _rows = st.lists(
@@ -104,6 +107,76 @@ def test_the_front_is_what_is_not_dominated(rows: list[Row]) -> None:
     assert set(points) == free
     assert points == sorted(points)
     assert len(points) == len(set(points))
+
+
+_widths = st.lists(st.sampled_from((1.0, 1.05, 1.3, 2.5, float("inf"))), min_size=14, max_size=14)
+
+
+def with_intervals(rows: list[Row], widths: list[float]) -> list[Row]:
+    """Give each row's throughput and p99 an interval of its own width, and some memory."""
+    return [
+        replace(
+            each,
+            estimates={
+                "perf_throughput": around(each.metrics["perf_throughput"], min(width, 2.5)),
+                "perf_latency_p99": around(each.metrics["perf_latency_p99"], width),
+            },
+            metrics={**each.metrics, "cpu_used_ram": 100.0 + 9.0 * len(each.variant)},
+        )
+        if each.failure is None
+        else each
+        for each, width in zip(rows, widths, strict=False)
+    ]
+
+
+def around(value: float, width: float) -> Estimate:
+    return Estimate(value=value, low=value / width, high=value * width)
+
+
+@given(_rows, _goals, _widths)
+def test_nothing_in_the_pareto_set_is_beaten_and_every_other_option_is(
+    rows: list[Row], goal: Goal, widths: list[float]
+) -> None:
+    found = frontier(with_intervals(rows, widths), goal)
+    assert bool(found.options) == any(each.failure is None for each in rows)
+    for one in found.every:
+        beaten = any(beats(other, one, found.tags) for other in found.every)
+        assert beaten == (one not in found.options)
+        assert not beats(one, one, found.tags)
+    assert found.knee is None or found.knee in found.options
+    if found.knee is not None and any(each.satisfies for each in found.options):
+        assert found.knee.satisfies
+
+
+@given(_rows, _goals)
+def test_without_intervals_the_pareto_set_is_that_of_the_values(
+    rows: list[Row], goal: Goal
+) -> None:
+    found = frontier(rows, goal)
+    for one in found.every:
+        rate, latency = (each.middle for each in one.values)
+        dominated = any(
+            other.values[0].middle >= rate
+            and other.values[1].middle <= latency
+            and (other.values[0].middle, other.values[1].middle) != (rate, latency)
+            for other in found.every
+        )
+        assert dominated == (one not in found.options)
+
+
+@given(_rows, _goals)
+def test_what_is_recommended_was_not_refuted_if_anything_else_keeps_the_constraints(
+    rows: list[Row], goal: Goal
+) -> None:
+    chosen, standings = recommended(rows, goal), rank(rows, goal)
+    assert (chosen is None) == (not standings)
+    if chosen is None:
+        return
+    broken = {each.row.number for each in refuted(rows, goal)}
+    assert chosen.satisfies == any(each.satisfies for each in standings)
+    if chosen.satisfies:
+        assert chosen.best.number not in broken
+        assert goal.satisfied(chosen.best.metrics)
 
 
 @given(_rows, _goals)

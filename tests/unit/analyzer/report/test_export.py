@@ -10,7 +10,7 @@ from support import rows as made
 from analyzer.ranking.goal import parse_goal
 from analyzer.record.row import Phase, Row
 from analyzer.report.evidence import gather
-from analyzer.report.export import GPU, INFERENCE, SERVER_ONLY, csv_files, instance_group
+from analyzer.report.export import GPU, INFERENCE, PARETO, SERVER_ONLY, csv_files, instance_group
 
 CPU_ROWS, GPU_ROWS = made.resnet50(), made.resnet50(gpu=True)
 
@@ -121,9 +121,23 @@ def test_by_what_a_model_was_run_is_told_where_rows_differ_in_it() -> None:
     assert "Backend" not in table(files(small())[INFERENCE])[0]
 
 
+def test_the_pareto_set_has_a_line_for_each_option_with_the_bounds_of_its_values() -> None:
+    found = gather(made.head(), CPU_ROWS, parse_goal()).frontier
+    lines = table(files(CPU_ROWS)[PARETO])
+    assert [line["Model Config Path"] for line in lines] == [
+        each.row.variant for each in found.options
+    ]
+    assert [line["Knee"] for line in lines].count("Yes") == (found.knee is not None)
+    rates = [float(line["p99 Latency (ms)"]) for line in lines]
+    assert rates == sorted(rates)
+    for line in lines:
+        low, value, high = (float(line[f"RAM Usage (MB){end}"]) for end in (" low", "", " high"))
+        assert low < value < high
+
+
 def test_a_table_without_rows_is_no_file() -> None:
-    assert set(files(CPU_ROWS)) == {INFERENCE}
-    assert set(files(GPU_ROWS)) == {INFERENCE, GPU}
+    assert set(files(CPU_ROWS)) == {INFERENCE, PARETO}
+    assert set(files(GPU_ROWS)) == {INFERENCE, GPU, PARETO}
     assert files([row for row in CPU_ROWS if row.failure is not None]) == {}
 
 

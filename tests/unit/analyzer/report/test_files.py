@@ -11,7 +11,7 @@ from support import rows as made
 from analyzer import report
 from analyzer.errors import AnalyzerError, NothingMeasured
 from analyzer.ranking.goal import parse_goal
-from analyzer.report.export import GPU, INFERENCE
+from analyzer.report.export import GPU, INFERENCE, PARETO
 from analyzer.space import Candidate
 from analyzer.stages import Skipped
 
@@ -33,7 +33,7 @@ def summary(directory: Path) -> dict[str, Any]:
 
 def test_the_report_comes_first_and_every_file_is_there(tmp_path: Path) -> None:
     written = report.write(made.head(), SWEEP, parse_goal(), tmp_path / "new" / "folder")
-    assert [path.name for path in written] == ["report.html", "summary.json", INFERENCE]
+    assert [path.name for path in written] == ["report.html", "summary.json", INFERENCE, PARETO]
     assert all(path.is_file() for path in written)
     # nothing half-written is left behind
     assert sorted(written[0].parent.iterdir()) == sorted(written)
@@ -124,8 +124,8 @@ def test_the_summary_has_every_part_that_its_schema_names(tmp_path: Path) -> Non
     said = summary(tmp_path)
     assert list(said) == [
         "schema", "model", "run", "started_at", "goal", "verdict", "chosen", "default", "gain",
-        "standings", "verification", "pareto", "failures", "skipped", "unstable", "torn", "machine",
-        "versions", "options", "commands",
+        "standings", "verification", "pareto", "knee", "failures", "skipped", "unstable", "torn",
+        "machine", "versions", "options", "commands",
     ]  # fmt: skip
     assert said["goal"]["objectives"] == [
         {"tag": "perf_throughput", "weight": 1.0, "direction": "more"}
