@@ -220,14 +220,11 @@ class _Profile:
             )
             self._check_inputs(base)
             laid = self._laid(base, machine)
-            head = with_grid(
-                self._head(sources, machine), laid.space, base, laid.plan.cores, options.seed
-            )
+            grid = Grid(laid.space, laid.plan.cores, laid.plan.means)
+            head = with_grid(self._head(sources, machine), grid, base, options.seed)
             asked.output.parent.mkdir(parents=True, exist_ok=True)
             journal = stack.enter_context(Journal.resume(asked.output, head))
-            recording = Recording(
-                Grid(laid.space, laid.plan.cores), asked.repetitions, asked.first, options.seed
-            )
+            recording = Recording(grid, asked.repetitions, asked.first, options.seed)
             screen = stack.enter_context(Screen(self._console, options.model, recording))
 
             def fresh(rows: Sequence[Row]) -> Bench:

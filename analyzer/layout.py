@@ -79,7 +79,7 @@ def lay_out(
     room = assembly.space(whole, rooms)
     problem = Problem(space=room, seed=options.seed, goal=goal, base=whole.top, cores=own.cores)
     by_key = {whole.key(name): each for name, each in means.items()}
-    return Layout(problem, _plan(options, room, own.cores, by_key))
+    return Layout(problem, plan(options, room, own.cores, by_key))
 
 
 def _host_of(name: str, machine: variant.Machine, whole: Assembly) -> variant.Machine:
@@ -121,9 +121,10 @@ def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine
     )
 
 
-def _plan(
+def plan(
     options: ProfileOptions, room: Space, cores: int, means: Mapping[str, variant.Means]
 ) -> Plan:
+    """Say what a campaign over ``room`` is to do; ``means`` are what models can be run by."""
     name, levels = next((each.name, each.values) for each in room.dimensions if each.name in LEVELS)
     # Of rates the lowest, and one that most servers still keep: beyond, queues only grow.
     first = [levels[0], levels[(len(levels) - 1) // 2]]

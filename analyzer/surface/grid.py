@@ -12,8 +12,8 @@ not at all, and the order in which they are measured. Rules:
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 
 from analyzer import variant
@@ -24,10 +24,15 @@ DEFAULT = Candidate(())
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A space as it is recorded: ``cores`` judges what crowds them (None: nothing does)."""
+    """A space as it is recorded.
+
+    What is not worth measuring is judged by the machine's ``cores`` (None: nothing crowds them) and
+    by ``means``, what each model can be run by there (``stages.Plan`` has both).
+    """
 
     space: Space
     cores: int | None = None
+    means: Mapping[str, variant.Means] = field(default_factory=dict)
 
     @property
     def loads(self) -> tuple[Candidate, ...]:
@@ -45,16 +50,18 @@ class Grid:
         found: dict[Candidate, None] = {DEFAULT: None}
         for candidate in self.space:
             same = variant.canonical(candidate)
-            if variant.reason_not_possible(same, self.cores) is None:
+            if self.reason_not_possible(same) is None:
                 found.setdefault(self.split(same)[0])
         return tuple(found)
 
     def points(self, setting: Candidate) -> tuple[Candidate, ...]:
         """List a setting's points: under each load that makes sense for it."""
         every = (_joined(setting, load) for load in self.loads)
-        return tuple(
-            each for each in every if variant.reason_not_possible(each, self.cores) is None
-        )
+        return tuple(each for each in every if self.reason_not_possible(each) is None)
+
+    def reason_not_possible(self, candidate: Candidate) -> str | None:
+        """Say why a candidate is not worth measuring, or None where it is."""
+        return variant.reason_not_possible(candidate, self.cores, self.means)
 
     def split(self, candidate: Candidate) -> tuple[Candidate, Candidate]:
         """Part a candidate into setting and load."""

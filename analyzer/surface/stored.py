@@ -10,10 +10,11 @@ import gzip
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from analyzer import assembly, variant
 from analyzer.assembly import Assembly
@@ -25,20 +26,56 @@ from analyzer.surface.grid import DEFAULT, Grid
 from engine.modelconfig.schema import ModelConfig
 
 
-def with_grid(
-    head: RunHead, space: Space, base: ModelConfig | Assembly, cores: int | None, seed: int
-) -> RunHead:
-    """Add to a journal's head what makes it a surface's: the grid, and the default configuration.
+def with_grid(head: RunHead, grid: Grid, base: ModelConfig | Assembly, seed: int) -> RunHead:
+    """Add to a journal's head what makes it a surface's: the grid, and the default configurations.
 
     The space is among the options that no two files may differ in.
     """
     options = {**head.options, "space": [
         {"name": each.name, "values": list(each.values), "axis": each.axis.value}
-        for each in space.dimensions
+        for each in grid.space.dimensions
     ]}  # fmt: skip
-    command = {**head.command, "base": Assembly.of(base).texts, "cores": cores, "order_seed": seed}
+    served = Assembly.of(base)
+    command = {
+        **head.command,
+        "order_seed": seed,
+        "cores": grid.cores,
+        "base": served.texts,
+        "means": {
+            key: {"machine": _plain(asdict(each.machine)), **_plain({"files": each.files})}
+            for key, each in grid.means.items()
+        },
+    }
     digest = journals.options_digest(options)
     return replace(head, options=options, options_digest=digest, command=command)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: sorted(each) if isinstance(each, frozenset) else each for key, each in values.items()
+    }
+
+
+def _sets(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: frozenset(each) if isinstance(each, list) else each for key, each in values.items()
+    }
+
+
+def _grid(head: RunHead, served: Assembly) -> Grid:
+    """Read the grid from a head."""
+    space = Space(tuple(
+        Dimension(each["name"], tuple(each["values"]), Axis(each["axis"]))
+        for each in head.options["space"]
+    ))  # fmt: skip
+    configs = {served.key(name): config for name, config in served.configs.items()}
+    means = {
+        key: variant.Means(configs[key], variant.Machine(**_sets(each["machine"])), **_sets(
+            {"files": each["files"]}
+        ))
+        for key, each in head.command["means"].items()
+    }  # fmt: skip
+    return Grid(space, head.command["cores"], means)
 
 
 def base_of(path: Path) -> Assembly | None:
@@ -48,21 +85,24 @@ def base_of(path: Path) -> Assembly | None:
     except JournalError:
         # Whoever goes on to write it says what is wrong.
         return None
-    texts = contents.head.command.get("base")
-    if not contents.rows or not texts:
+    begun = contents.rows and isinstance(contents.head.command.get("base"), dict)
+    if not begun:
         return None
-    return Assembly.read(contents.head.model, texts, f"{path}:1: base")
+    return Assembly.read(contents.head.model, contents.head.command["base"], f"{path}:1: base")
 
 
 @dataclass(frozen=True)
 class Surface:
     """What was measured: ``rows`` by point and repetition, failures too.
 
+    ``served`` are the default configurations, whole.
+
     ``launches`` are the seconds that a setting took to come up, by setting and repetition.
     """
 
     name: str
     head: RunHead
+    served: Assembly
     grid: Grid
     rows: Mapping[Candidate, Mapping[int, Row]]
     launches: Mapping[Candidate, Mapping[int, float]] = field(default_factory=dict)
@@ -73,9 +113,9 @@ class Surface:
         return self.grid.space
 
     @cached_property
-    def base(self) -> Assembly:
-        """The complete default configurations of the model and of those behind it."""
-        return Assembly.read(self.head.model, self.head.command["base"], f"{self.name}: base")
+    def repetitions(self) -> tuple[int, ...]:
+        """The numbers of all repetitions, in order."""
+        return tuple(sorted({number for taken in self.rows.values() for number in taken}))
 
     @cached_property
     def digests(self) -> Mapping[tuple[str, Candidate], Candidate]:
@@ -94,7 +134,7 @@ class Surface:
         setting, load = self.grid.split(same)
         if setting == DEFAULT:
             return None
-        digest = assembly.digest(assembly.make(setting, self.base))
+        digest = assembly.digest(assembly.make(setting, self.served))
         return self.digests.get((digest, load))
 
     def metrics(self, point: Candidate, without: int | None = None) -> Mapping[str, float] | None:
@@ -151,11 +191,8 @@ def made(name: str, head: RunHead, rows: Sequence[Row], path: Path | None = None
     """
     place = path or name
     try:
-        space = Space(tuple(
-            Dimension(each["name"], tuple(each["values"]), Axis(each["axis"]))
-            for each in head.options["space"]
-        ))  # fmt: skip
-        cores = head.command["cores"]
+        served = Assembly.read(head.model, head.command["base"], f"{place}: base")
+        grid = _grid(head, served)
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(
             f"{place}: this is no surface (its first line does not say what was to be measured: "
@@ -163,7 +200,6 @@ def made(name: str, head: RunHead, rows: Sequence[Row], path: Path | None = None
         ) from error
     if not rows:
         raise JournalError(f"{place}: nothing has been measured yet")
-    grid = Grid(space, cores)
     points: dict[Candidate, dict[int, Row]] = defaultdict(dict)
     launches: dict[Candidate, dict[int, float]] = defaultdict(dict)
     names = _names(head.model, grid, rows)
@@ -173,7 +209,7 @@ def made(name: str, head: RunHead, rows: Sequence[Row], path: Path | None = None
         if row.launch_seconds:
             setting = grid.split(row.trial.candidate)[0]
             launches[setting].setdefault(row.trial.repetition, row.launch_seconds)
-    return Surface(name, head, grid, dict(points), dict(launches))
+    return Surface(name, head, served, grid, dict(points), dict(launches))
 
 
 def _names(model: str, grid: Grid, rows: Sequence[Row]) -> dict[str, str]:

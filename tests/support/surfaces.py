@@ -82,7 +82,7 @@ class Silence:
 
 
 def grid_head(space: Space = SMALL, cores: int | None = 2) -> RunHead:
-    return with_grid(head(MODEL), space, BASE, cores, 0)
+    return with_grid(head(MODEL), Grid(space, cores), BASE, 0)
 
 
 def recorded(

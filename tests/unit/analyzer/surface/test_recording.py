@@ -131,7 +131,7 @@ def test_a_packed_surface_is_the_same(tmp_path: Path) -> None:
     assert again.truths == surface.truths
     assert again.rows == surface.rows
     assert again.launches == surface.launches
-    assert again.base == surface.base
+    assert again.served == surface.served
     first = packed.read_bytes()
     stored.pack(again, packed)
     assert packed.read_bytes() == first

@@ -1,0 +1,94 @@
+"""How good a search's end is, when everything is known. Pure.
+
+Rules:
+
+1. The truth of a point is the mean of its repetitions. The best is the feasible point of the
+   greatest true score: no search can do better, and few can tell which it is from one measurement.
+2. What a search found is the true score of what it would recommend, divided by the best's. Where
+   the truth breaks a constraint it has found nothing, however fast that is; ``violation`` says by
+   what share of the limit, because a limit is met or missed within the noise as well.
+3. ``held_out`` is the same, but that the repetition which the search has seen of its choice does
+   not count. The best keeps all of its repetitions, whose greatest was partly lucky; so it is on
+   the safe side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analyzer.ranking.goal import Goal
+from analyzer.ranking.rank import rank
+from analyzer.record.row import Row
+from analyzer.space import Candidate
+from analyzer.surface.stored import Surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How good one search's end is.
+
+    ``found`` and ``held_out`` are shares of the best score, whether or not the constraints hold;
+    ``violation`` is that of the truth, 0 where they do. ``chosen`` None: nothing was measured.
+    """
+
+    chosen: Candidate | None
+    found: float
+    held_out: float
+    violation: float
+
+    def reached(self, share: float, tolerance: float = 0.0) -> bool:
+        """Whether it has ``share`` of the best and breaks no constraint by over ``tolerance``."""
+        return self.found >= share and self.violation <= tolerance
+
+
+class Judge:
+    """Judges searches on one surface, by one goal."""
+
+    def __init__(self, surface: Surface, goal: Goal, default: Candidate) -> None:
+        self._surface = surface
+        self._goal = goal
+        self._reference = surface.truths.get(default, {})
+        best: tuple[float, Candidate] | None = None
+        for point, metrics in surface.truths.items():
+            score = goal.score(metrics, self._reference)
+            if score is not None and goal.satisfied(metrics) and (best is None or score > best[0]):
+                best = score, point
+        self.best = None if best is None else best[1]
+        self._best_score = 0.0 if best is None else best[0]
+
+    def choice(self, rows: Sequence[Row]) -> Row | None:
+        """Return what a search would recommend; None if nothing was measured."""
+        standings = rank(rows, self._goal)
+        return standings[0].best if standings else None
+
+    def judge(self, rows: Sequence[Row], repetitions: Sequence[int | None]) -> Verdict:
+        """Judge what a search measured; ``repetitions`` are those of its rows.
+
+        Raises:
+            ValueError: no point of the surface keeps the constraints: there is nothing to find.
+        """
+        if self.best is None:
+            raise ValueError("no point of this surface keeps the constraints")
+        chosen = self.choice(rows)
+        point = None if chosen is None else self._surface.point(chosen.trial.candidate)
+        if chosen is None or point is None:
+            return Verdict(chosen=None, found=0.0, held_out=0.0, violation=1.0)
+        # Rows of a replay are numbered as they came.
+        seen = repetitions[chosen.number]
+        truth = self._surface.truths.get(point)
+        if truth is None:
+            return Verdict(chosen=point, found=0.0, held_out=0.0, violation=1.0)
+        return Verdict(
+            chosen=point,
+            found=self._share(truth),
+            held_out=self._share(self._surface.metrics(point, without=seen) or {}),
+            violation=self._goal.violation(truth),
+        )
+
+    def _share(self, metrics: Mapping[str, float]) -> float:
+        score = self._goal.score(metrics, self._reference)
+        if score is None or not self._best_score:
+            return 0.0
+        # Of what is better when less, scores are negative.
+        return score / self._best_score if self._best_score > 0 else self._best_score / score

@@ -1,0 +1,184 @@
+"""A search run over a recorded surface: the campaign's own code, with measurements looked up.
+
+Owns what a question is answered with and what it costs. Rules:
+
+1. Whenever a setting is launched, one of its recorded repetitions is drawn; all that is asked of
+   this launch is answered from it, so what one launch has in common stays together.
+2. A measurement costs the seconds that it took; a launch, those that this setting's launch took.
+3. What was not recorded fails, as it did then or with a reason.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from analyzer import layout, variant
+from analyzer.config.schema import ProfileOptions
+from analyzer.ranking.goal import Goal
+from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
+from analyzer.space import Candidate
+from analyzer.stages import Campaign, Plan
+from analyzer.strategy import Problem, Strategy, find
+from analyzer.surface.grid import DEFAULT
+from analyzer.surface.stored import Surface
+
+
+class ReplayBench:
+    """Answers trials from a surface; the same seed and trials give the same rows."""
+
+    def __init__(self, surface: Surface, seed: int) -> None:
+        self._surface = surface
+        self._seed = seed
+        self._launches: Counter[Candidate] = Counter()
+        self._up: tuple[Candidate, int] | None = None
+        self._number = 0
+
+    def measure(self, trial: Trial) -> tuple[Row, int | None]:
+        """Return the row of a trial, and which repetition it is (None: it was not recorded)."""
+        surface, number = self._surface, self._number
+        self._number += 1
+        point = surface.point(trial.candidate)
+        if point is None:
+            self._up = None
+            return _unknown(surface, trial, number), None
+        setting = surface.grid.split(point)[0]
+        launch = 0.0
+        if self._up is None or self._up[0] != setting or trial.phase is Phase.VERIFY:
+            self._up = setting, self._drawn(setting)
+            launch = self._launch_seconds(*self._up)
+        repetition = self._nearest(point, self._up[1])
+        row = surface.rows[point][repetition]
+        if row.failure is not None:
+            self._up = None
+            launch = row.launch_seconds
+        seconds = row.seconds - row.launch_seconds + launch
+        row = replace(row, number=number, trial=trial, seconds=seconds, launch_seconds=launch)
+        return row, repetition
+
+    def _drawn(self, setting: Candidate) -> int:
+        self._launches[setting] += 1
+        dice = random.Random(f"{self._seed} {setting} {self._launches[setting]}")  # noqa: S311 - no secret
+        return dice.choice(self._surface.repetitions)
+
+    def _nearest(self, point: Candidate, wanted: int) -> int:
+        """Return the repetition that was drawn, or one that this point has."""
+        taken = self._surface.rows[point]
+        return wanted if wanted in taken else min(taken)
+
+    def _launch_seconds(self, setting: Candidate, repetition: int) -> float:
+        known = self._surface.launches.get(setting, {})
+        return known.get(repetition, min(known.values(), default=0.0))
+
+
+def _unknown(surface: Surface, trial: Trial, number: int) -> Row:
+    return Row(
+        number=number,
+        taken_at=surface.head.started_at,
+        seconds=0.0,
+        model=surface.head.model,
+        variant=f"{surface.head.model}_config_unknown",
+        digest=f"unknown {variant.canonical(surface.grid.split(trial.candidate)[0])}",
+        trial=trial,
+        load=LoadSpec(),
+        failure=Failure(stage="launch", message="this point was not recorded"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What a search did: its rows, the repetition that each came from, and why it stopped.
+
+    ``thinking`` are the seconds that campaign and strategy took, all of them real.
+    """
+
+    rows: tuple[Row, ...]
+    repetitions: tuple[int | None, ...]
+    why_stopped: str
+    thinking: float
+
+    def of(self, *phases: Phase) -> tuple[Row, ...]:
+        """Return the rows of these phases."""
+        return tuple(row for row in self.rows if row.trial.phase in phases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is replayed: a strategy by name, under a budget of measurements (None: its own).
+
+    ``whole`` goes on to load curves and verification, as a profile does. The default
+    configuration's measurements count among the ``max_trials``.
+    """
+
+    strategy: str
+    goal: Goal = field(default_factory=Goal)
+    max_trials: int | None = None
+    whole: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def replay(surface: Surface, search: Search, seed: int) -> Replayed:
+    """Run a search over a surface.
+
+    Raises:
+        UsageError: there is no such strategy, or it cannot be used here.
+    """
+    rows: list[Row] = []
+    repetitions: list[int | None] = []
+    began = time.perf_counter()
+    campaign = _campaign(surface, search, seed)
+    for row, repetition in _steps(campaign, ReplayBench(surface, seed), search):
+        rows.append(row)
+        repetitions.append(repetition)
+    thinking = time.perf_counter() - began
+    return Replayed(
+        rows=tuple(rows), repetitions=tuple(repetitions), why_stopped=campaign.why_stopped(),
+        thinking=thinking,
+    )  # fmt: skip
+
+
+def _campaign(surface: Surface, search: Search, seed: int) -> Campaign:
+    problem = Problem(
+        space=surface.space,
+        seed=seed,
+        goal=search.goal,
+        base=surface.served.top,
+        cores=surface.grid.cores,
+        max_trials=search.max_trials,
+        options=search.options,
+    )
+    strategy: Strategy = find(search.strategy)(problem)
+    return Campaign(strategy, search.goal, plan_of(surface, whole=search.whole))
+
+
+def plan_of(surface: Surface, *, whole: bool) -> Plan:
+    """Lay out the campaign: as a profile would, but that no clock ends the search."""
+    grid = surface.grid
+    options = ProfileOptions(model=surface.head.model)
+    usual = layout.plan(options, surface.space, grid.cores or 1, grid.means)
+    usual = replace(usual, search_seconds=None, cores=grid.cores)
+    return usual if whole else replace(usual, curve=(), verify_pairs=0)
+
+
+def _steps(
+    campaign: Campaign, bench: ReplayBench, search: Search
+) -> Iterator[tuple[Row, int | None]]:
+    searched = 0
+    while (trial := campaign.ask()) is not None:
+        if trial.phase is Phase.SEARCH:
+            if search.max_trials is not None and searched >= search.max_trials:
+                return
+            searched += 1
+        row, repetition = bench.measure(trial)
+        yield row, repetition
+        campaign.tell(row)
+
+
+def default_of(surface: Surface) -> Candidate:
+    """Return the default configuration's point that others are measured against."""
+    first = plan_of(surface, whole=False).default[0]
+    return surface.point(first) or surface.grid.points(DEFAULT)[0]

@@ -1,0 +1,340 @@
+"""``scripts/search_benchmark``: every strategy over recorded surfaces, by the same luck for each.
+
+A case is a surface, a constraint and a seed. Each strategy searches it by the campaign's own code
+(``analyzer.surface.replay``), and what it would recommend is judged by what is known of the whole
+surface (``analyzer.surface.judge``). Beside the strategies stands ``everything``: each point
+measured once, and the best of that taken. No search can be expected to do better under this noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from itertools import product
+from pathlib import Path
+from statistics import fmean, quantiles
+
+from analyzer.errors import AnalyzerError
+from analyzer.ranking.goal import Constraint, Goal
+from analyzer.record.row import Phase, Trial
+from analyzer.space import Axis, Dimension, Space
+from analyzer.strategy import Problem, find, known
+from analyzer.surface import stored
+from analyzer.surface.judge import Judge
+from analyzer.surface.replay import ReplayBench, Replayed, Search, default_of, replay
+from analyzer.surface.stored import Surface
+from benchmarks import simulated
+from benchmarks.__main__ import described
+from benchmarks.results import keep, table
+
+SURFACES = Path(__file__).parent / "surfaces"
+CACHE = Path(__file__).parent.parent / "results" / "simulated"
+EVERYTHING = "everything"
+#: these end by rules of their own; a budget would make them something else
+UNBOUNDED = ("brute", "quick", EVERYTHING)
+CONSTRAINTS = ("none", "p99 25 %", "p99 50 %", "p99 75 %", "memory")
+LATENCY, MEMORY = "perf_latency_p99", "cpu_used_ram"
+#: a limit that is missed by no more is told apart: so far the mean of three p99 is unsure itself
+TOLERANCE = 0.05
+WANTED = 0.98
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One strategy on one surface under one constraint, with every seed."""
+
+    surface: Path
+    simulated: bool
+    strategy: str
+    constraint: str
+    seeds: int
+    max_trials: int | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One search and how it ended. Shares of the best; ``seconds`` are simulated, but thinking."""
+
+    surface: str
+    strategy: str
+    constraint: str
+    seed: int
+    found: float
+    held_out: float
+    violation: float
+    measurements: int
+    launches: int
+    seconds: float
+    verification: int
+    thinking: float
+    chosen: str
+    ended: str
+
+    def reached(self, share: float, tolerance: float = 0.0) -> bool:
+        """Whether it has this share of the best, and keeps the constraint but for ``tolerance``."""
+        return self.found >= share and self.violation <= tolerance
+
+    @property
+    def counted(self) -> float:
+        """What was found, none of it by breaking a constraint."""
+        return min(self.found, 1.0) if self.violation <= TOLERANCE else 0.0
+
+
+def goal_of(surface: Surface, constraint: str) -> Goal | None:
+    """Make the goal: a bound at a quantile of the surface's own values; None if it has none."""
+    if constraint == "none":
+        return Goal()
+    tag = MEMORY if constraint == "memory" else LATENCY
+    values = sorted(metrics[tag] for metrics in surface.truths.values() if tag in metrics)
+    if len(values) < 2:  # noqa: PLR2004 - quantiles need two
+        return None
+    percent = 50 if constraint == "memory" else int(constraint.split()[1])
+    return Goal(constraints=(Constraint(tag, maximum=quantiles(values, n=100)[percent - 1]),))
+
+
+@cache
+def _surface(path: Path, *, made: bool) -> Surface:
+    return simulated.simulated(path.name, CACHE) if made else stored.read(path)
+
+
+@cache
+def _judge(path: Path, constraint: str, *, made: bool) -> tuple[Goal, Judge] | None:
+    surface = _surface(path, made=made)
+    goal = goal_of(surface, constraint)
+    if goal is None:
+        return None
+    judge = Judge(surface, goal, default_of(surface))
+    return None if judge.best is None else (goal, judge)
+
+
+def run(task: Task) -> list[Case]:
+    """Run a task's cases; none where the surface has nothing that keeps the constraint."""
+    surface = _surface(task.surface, made=task.simulated)
+    judging = _judge(task.surface, task.constraint, made=task.simulated)
+    if judging is None:
+        return []
+    goal, judge = judging
+    limit = None if task.strategy in UNBOUNDED else task.max_trials
+    search = Search(strategy=task.strategy, goal=goal, max_trials=limit, whole=task.whole)
+    cases = []
+    for seed in range(task.seeds):
+        if task.strategy == EVERYTHING:
+            done = everything(surface, seed)
+        else:
+            done = replay(surface, search, seed)
+        verdict = judge.judge(done.rows, done.repetitions)
+        searched = done.of(Phase.SEARCH)
+        cases.append(Case(
+            surface=surface.name, strategy=task.strategy, constraint=task.constraint, seed=seed,
+            found=verdict.found, held_out=verdict.held_out, violation=verdict.violation,
+            measurements=len(searched),
+            launches=sum(row.launch_seconds > 0 for row in searched),
+            seconds=sum(row.seconds for row in searched),
+            verification=len(done.rows) - len(searched),
+            thinking=done.thinking, chosen=str(verdict.chosen), ended=done.why_stopped,
+        ))  # fmt: skip
+    return cases
+
+
+def everything(surface: Surface, seed: int) -> Replayed:
+    """Measure each point once, setting by setting."""
+    bench = ReplayBench(surface, seed)
+    pairs = [
+        bench.measure(Trial(candidate=point))
+        for setting in surface.grid.settings
+        for point in surface.grid.points(setting)
+        if surface.point(point) is not None
+    ]
+    return Replayed(
+        rows=tuple(row for row, _ in pairs), repetitions=tuple(number for _, number in pairs),
+        why_stopped="everything was measured", thinking=0.0,
+    )  # fmt: skip
+
+
+def _make(path: Path) -> None:
+    simulated.simulated(path.name, CACHE)
+
+
+def usable(names: Iterable[str]) -> Iterator[str]:
+    """Yield the strategies that can be used here; say why others cannot."""
+    tiny = Problem(space=Space((Dimension("concurrency", (1, 2), Axis.LOAD),)))
+    for name in names:
+        try:
+            find(name)(tiny)
+        except (AnalyzerError, ImportError) as error:
+            sys.stderr.write(f"{name} is left out: {error}\n")
+        else:
+            yield name
+
+
+def markdown(cases: Sequence[Case], about: Mapping[str, str], surfaces: Sequence[Surface]) -> str:
+    """Lay the figures out: all cases, then by surface, then by constraint."""
+    strategies = list(dict.fromkeys(case.strategy for case in cases))
+    parts = [
+        "# Searches replayed over surfaces",
+        table(("", ""), about.items()),
+        (
+            "A case is a surface, a constraint and a seed; all strategies see the same luck. "
+            "*Found* is the true score (the mean of all repetitions) of what a search would "
+            "recommend, divided by that of the best point that keeps the constraint; 0 where "
+            f"the constraint is broken by over {TOLERANCE:.0%}, which 98 % also allows "
+            "for; *98 % strict* allows for nothing. *Held out* is without the repetition that the "
+            "search has seen. Measurements and minutes are those of the search with the "
+            "default configuration's; a profile's load curves and verification come on top. "
+            f"`{EVERYTHING}` measures each point once and takes the best of that: what the noise "
+            "leaves to be found."
+        ),
+        table(HEAD, (_line(name, [one for one in cases if one.strategy == name])
+                     for name in strategies)),
+        "## By surface: 98 % found",
+        _shares(cases, strategies, [(each.name, _named(each)) for each in surfaces], "surface"),
+        "## By constraint: 98 % found",
+        _shares(cases, strategies, [(each, each) for each in CONSTRAINTS], "constraint"),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+HEAD = (
+    "strategy", "cases", "found, mean", "worst", "95 %", "98 %", "98 % strict", "held out",
+    "broken (over 5 %)", "measurements, mean (most)", "reloads", "minutes", "thinking s/step",
+)  # fmt: skip
+
+
+def _line(name: str, cases: Sequence[Case]) -> tuple[str, ...]:
+    counted = [case.counted for case in cases]
+    measured = [case.measurements for case in cases]
+
+    def share(kept: Iterable[bool]) -> str:
+        return f"{fmean(kept):.0%}"
+
+    return (
+        name,
+        str(len(cases)),
+        f"{fmean(counted):.3f}",
+        f"{min(counted):.3f}",
+        share(case.reached(0.95, TOLERANCE) for case in cases),
+        share(case.reached(WANTED, TOLERANCE) for case in cases),
+        share(case.reached(WANTED) for case in cases),
+        f"{fmean(case.held_out for case in cases):.3f}",
+        (
+            f"{share(case.violation > 0 for case in cases)} "
+            f"({share(case.violation > TOLERANCE for case in cases)})"
+        ),
+        f"{fmean(measured):.1f} ({max(measured)})",
+        f"{fmean(case.launches for case in cases):.1f}",
+        f"{fmean(case.seconds for case in cases) / 60:.1f}",
+        f"{sum(case.thinking for case in cases) / max(1, sum(measured)):.3f}",
+    )
+
+
+def _shares(
+    cases: Sequence[Case], strategies: Sequence[str], groups: Sequence[tuple[str, str]], field: str
+) -> str:
+    rows = []
+    for key, title in groups:
+        mine = [case for case in cases if getattr(case, field) == key]
+        if mine:
+            hits = {
+                name: [one.reached(WANTED, TOLERANCE) for one in mine if one.strategy == name]
+                for name in strategies
+            }
+            rows.append((title, *(f"{fmean(each):.0%}" if each else "" for each in hits.values())))
+    return table((field, *strategies), rows)
+
+
+def _named(surface: Surface) -> str:
+    return (
+        f"{surface.name} ({len(surface.rows)} points x {len(surface.repetitions)}, "
+        f"spread {surface.spread():.1%})"
+    )
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/search_benchmark", description="Compare search strategies on surfaces."
+    )
+    parser.add_argument("--simulated", action="store_true", help="eight simulated servers")
+    parser.add_argument("--set", choices=("tuning", "test"), help="those in benchmarks/surfaces")
+    parser.add_argument("--surfaces", nargs="+", help="files, or names of --simulated or --set")
+    parser.add_argument("--strategies", nargs="+", choices=(*known(), EVERYTHING))
+    parser.add_argument("--constraints", nargs="+", default=CONSTRAINTS, choices=CONSTRAINTS)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--max-trials", type=int, default=30, help="budget of measurements")
+    parser.add_argument("--whole", action="store_true", help="with load curves and verification")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--output", type=Path, help="folder for JSON and Markdown (none: print)")
+    return parser.parse_args()
+
+
+def _paths(given: argparse.Namespace) -> list[Path]:
+    if given.simulated:
+        return [Path(name) for name in given.surfaces or simulated.NAMES]
+    if given.set:
+        every = sorted((SURFACES / given.set).glob("*.jsonl.gz"))
+        wanted = set(given.surfaces or ())
+        return [each for each in every if not wanted or each.name.partition(".")[0] in wanted]
+    return [Path(name) for name in given.surfaces or ()]
+
+
+def main() -> None:
+    """Run every case, print the tables, and write them down if told to."""
+    given = _asked()
+    paths = _paths(given)
+    if not paths:
+        sys.exit("no surface: pass --simulated, --set tuning or test, or --surfaces FILE ...")
+    strategies = given.strategies or [*usable(known()), EVERYTHING]
+    tasks = [
+        Task(
+            surface=path, simulated=given.simulated, strategy=strategy, constraint=constraint,
+            seeds=given.seeds, max_trials=given.max_trials, whole=given.whole,
+        )
+        for path, constraint, strategy in product(paths, given.constraints, strategies)
+    ]  # fmt: skip
+    began, cases = time.monotonic(), list[Case]()
+    with multiprocessing.get_context("fork").Pool(given.processes) as pool:
+        if given.simulated:
+            # Each is made once, by one process, and kept for all.
+            pool.map(_make, paths, chunksize=1)
+        for number, found in enumerate(pool.imap_unordered(run, tasks), 1):
+            cases += found
+            sys.stderr.write(f"\r{number} of {len(tasks)} tasks, {time.monotonic() - began:.0f} s ")
+    sys.stderr.write("\n")
+    order = {name: place for place, name in enumerate(strategies)}
+    cases.sort(key=lambda one: (order[one.strategy], one.surface, one.constraint, one.seed))
+    _tell(given, cases, [_surface(path, made=given.simulated) for path in paths])
+
+
+def _tell(given: argparse.Namespace, cases: Sequence[Case], surfaces: Sequence[Surface]) -> None:
+    here = dict(described())
+    taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    about = {
+        "replayed on": f"{here['cpu']}, {here['cores']} cores, {taken_at[:10]}",
+        "surfaces": ", ".join(each.name for each in surfaces),
+        "recorded on": ", ".join(sorted({
+            f"{each.head.machine.get('cpu')}, {each.head.machine.get('cores')} cores"
+            for each in surfaces
+        })),
+        "seeds": str(given.seeds),
+        "budget": f"{given.max_trials} measurements; none for {', '.join(UNBOUNDED)}",
+    }  # fmt: skip
+    page = markdown(cases, about, surfaces)
+    sys.stdout.write(page)
+    if given.output is not None:
+        kind = "search" + (f"-{given.set}" if given.set else "-simulated" * given.simulated)
+        told = {
+            "taken_at": taken_at, "machine": here, "about": about,
+            "cases": [asdict(case) for case in cases],
+        }  # fmt: skip
+        keep(given.output, told, page, kind)
+
+
+if __name__ == "__main__":
+    main()
