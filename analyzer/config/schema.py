@@ -56,7 +56,7 @@ class ProfileOptions:
     model: str
     model_repository: tuple[Path, ...] = ()
     export_path: Path = Path("results")
-    search_mode: str = "quick"
+    search_mode: str = "climb"
     seed: int = 0
     search_seconds: float = 80.0
     verify_pairs: int = 4

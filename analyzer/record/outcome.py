@@ -25,3 +25,23 @@ class Outcome:
     feasible: bool = True
     violation: float = 0.0
     row: Row | None = None
+
+
+def standing(outcome: Outcome) -> tuple[bool, bool, float, float]:
+    """Return what outcomes are ordered by, the best the greatest.
+
+    Whatever was measured comes before what failed; then what keeps the constraints; then what
+    breaks them less; then the score.
+    """
+    score = outcome.score
+    known = score is not None
+    return known, outcome.feasible, -outcome.violation, 0.0 if score is None else score
+
+
+def better(old: Outcome | None, new: Outcome | None) -> Outcome | None:
+    """Return the better of two: ``old`` if they are equal, or if ``new`` failed."""
+    if new is None or new.score is None:
+        return old
+    if old is None or old.score is None:
+        return new
+    return new if standing(new) > standing(old) else old

@@ -1,15 +1,18 @@
-"""Brute force: every setting, with Model Analyzer's two early exits.
+"""Brute force: every setting at every load, with Model Analyzer's two early exits.
 
-Owns the order and the exits. For each setting the load doubles (its dimension's values in
-order) until it no longer pays, and for each combination of the other settings the maximum
-batch size grows until that no longer pays. Does not own what a score means.
+Owns the order and the exits. For each setting the load rises (its dimension's values in order)
+until it no longer pays, and for each combination of the other settings the maximum batch size
+grows until that no longer pays. Does not own what a score means.
 
 Rules:
 
-1. The load axis ends when, of the last four points, the best is at most 5 % better than the
-   first of them. (Model Analyzer's ``_step_parameter`` rule, 4 tries and 5 %.)
-2. The batch axis ends when a size is not better than all smaller ones.
-3. A point that failed is no evidence: it ends neither axis, unless four in a row did.
+1. The load ends when, of the last four points, the best is at most 5 % better than the first of
+   them.
+2. The batch size ends when one is not better than all smaller ones.
+3. Where values were listed (``concurrency`` or ``request_rate``; ``model_config_parameters``),
+   all of them are measured, unless ``early_exit_enable`` is set.
+4. A point that failed is no evidence: it ends neither, unless four in a row did. (Model Analyzer
+   ends at the first error.)
 """
 
 from __future__ import annotations
@@ -17,43 +20,53 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from itertools import product
 
-from analyzer.record.outcome import Outcome
-from analyzer.space import CONCURRENCY, MAX_BATCH_SIZE, Axis, Candidate, Dimension, Space
+from analyzer.loads import main_load
+from analyzer.record.outcome import Outcome, better
+from analyzer.space import MAX_BATCH_SIZE, Axis, Candidate, Dimension
 from analyzer.strategy import Problem, Script, Scripted
+from analyzer.sweep import pays
 
 _TRIES = 4
-_LEAST_GAIN = 0.05
 
 
 def make(problem: Problem) -> Scripted:
     """Make the strategy. It has no randomness: the seed changes nothing."""
-    return Scripted(_search(problem.space))
+    return Scripted(_search(problem))
 
 
-def _search(space: Space) -> Script:
-    loads = [each for each in space.dimensions if each.axis is Axis.LOAD]
-    innermost = next((each for each in loads if each.name == CONCURRENCY), None)
-    if innermost is None:
-        innermost = loads[-1] if loads else None
+def _search(problem: Problem) -> Script:
+    given = problem.options
+    early = bool(given.get("early_exit_enable"))
+    exits = early or not (given.get("concurrency") or given.get("request_rate"))
+    grows = early or not given.get("model_config_parameters")
+    dimensions = problem.space.dimensions
+    loads = [each for each in dimensions if each.axis is Axis.LOAD]
+    innermost = main_load(problem.space) or (loads[-1] if loads else None)
     other_loads = [each for each in loads if each is not innermost]
-    batches = [each for each in space.dimensions if each.name == MAX_BATCH_SIZE]
-    others = [each for each in space.dimensions if each not in (*loads, *batches)]
+    batches = [each for each in dimensions if each.name == MAX_BATCH_SIZE]
+    others = [each for each in dimensions if each not in (*loads, *batches)]
     for setting in _every(others, Candidate(())):
         best: Outcome | None = None
         for sized in _every(batches, setting):
             best_here: Outcome | None = None
             for load in _every(other_loads, sized):
-                best_here = better(best_here, (yield from _along(innermost, load)))
-            if best_here is None or best is None:
-                best = better(best, best_here)
-            elif better(best, best_here) is best:
+                best_here = better(best_here, (yield from _along(innermost, load, exits=exits)))
+            if (
+                grows
+                and best_here is not None
+                and best is not None
+                and (better(best, best_here) is best)
+            ):
                 break
-            else:
-                best = best_here
-    return "every combination was tried, as far as it went on paying"
+            best = better(best, best_here)
+    if exits or grows:
+        return "every setting was tried, as far as larger loads and batch sizes paid"
+    return "everything that was listed was measured"
 
 
-def _along(load: Dimension | None, at: Candidate) -> Generator[Candidate, Outcome, Outcome | None]:
+def _along(
+    load: Dimension | None, at: Candidate, *, exits: bool
+) -> Generator[Candidate, Outcome, Outcome | None]:
     """Go up the load axis until it no longer pays; return the best outcome, None if all failed."""
     best: Outcome | None = None
     scores: list[float | None] = []
@@ -61,31 +74,9 @@ def _along(load: Dimension | None, at: Candidate) -> Generator[Candidate, Outcom
         outcome = yield candidate
         scores.append(outcome.score)
         best = better(best, outcome)
-        if len(scores) >= _TRIES and not _pays(scores[-_TRIES:]):
+        if exits and len(scores) >= _TRIES and not pays(scores[-_TRIES:]):
             break
     return best
-
-
-def _pays(last: list[float | None]) -> bool:
-    """Whether the best of these is more than 5 % better than the first."""
-    known = [score for score in last if score is not None]
-    first = last[0]
-    if first is None or not known:
-        return bool(known)
-    return max(known) - first > _LEAST_GAIN * abs(first)
-
-
-def better(old: Outcome | None, new: Outcome | None) -> Outcome | None:
-    """Return the better of two: what keeps the constraints first; ``old`` if they are equal."""
-    if new is None or new.score is None:
-        return old
-    if old is None or old.score is None:
-        return new
-    return new if _rank(new, new.score) > _rank(old, old.score) else old
-
-
-def _rank(outcome: Outcome, score: float) -> tuple[bool, float, float]:
-    return outcome.feasible, -outcome.violation, score
 
 
 def _every(dimensions: list[Dimension], at: Candidate) -> Iterator[Candidate]:

@@ -77,7 +77,7 @@ def _trace(strategy: Strategy, measure: World) -> list[Outcome]:
 class StrategyKit:
     """What every strategy keeps, whatever it is told."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(spaces(), st.integers(0, 99), st.integers(0, 5))
     def test_it_asks_inside_the_space_never_twice_and_ends(
         self, name: str, space: Space, luck: int, seed: int
@@ -87,14 +87,14 @@ class StrategyKit:
         assert len(asked) == len(set(asked))
         assert asked
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(spaces(), st.integers(0, 99), st.integers(0, 5))
     def test_told_the_first_outcomes_a_fresh_one_goes_on_as_the_old_one_did(
         self, name: str, space: Space, luck: int, seed: int
     ) -> None:
         measure = world(luck)
         trace = _trace(made(name, space, seed), measure)
-        inner = random.Random(luck).sample(range(len(trace) + 1), min(len(trace) + 1, 12))
+        inner = random.Random(luck).sample(range(len(trace) + 1), min(len(trace) + 1, 6))
         for cut in {0, 1, *inner, len(trace)}:
             again = made(name, space, seed)
             for outcome in trace[:cut]:
@@ -103,7 +103,7 @@ class StrategyKit:
             expected = trace[cut].candidate if cut < len(trace) else None
             assert again.ask() == expected
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(spaces(), st.integers(0, 99), st.integers(0, 5))
     def test_asking_twice_is_asking_once(
         self, name: str, space: Space, luck: int, seed: int
@@ -115,7 +115,7 @@ class StrategyKit:
             often.tell(outcome)
         assert often.ask() is None
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(spaces(), st.integers(0, 99), st.integers(0, 5))
     def test_the_same_seed_gives_the_same_questions(
         self, name: str, space: Space, luck: int, seed: int
@@ -123,7 +123,7 @@ class StrategyKit:
         measure = world(luck)
         assert _trace(made(name, space, seed), measure) == _trace(made(name, space, seed), measure)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(spaces(), st.integers(0, 99), st.randoms())
     def test_what_it_is_told_without_having_asked_does_no_harm(
         self, name: str, space: Space, luck: int, dice: random.Random
@@ -137,7 +137,7 @@ class StrategyKit:
         assert not asked & set(given_away)
         assert all(candidate in space for candidate in asked)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(spaces())
     def test_it_ends_where_everything_fails(self, name: str, space: Space) -> None:
         assert _trace(made(name, space), lambda candidate: Outcome(candidate, None))
