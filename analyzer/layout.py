@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analyzer import assembly, variant
+from analyzer import assembly, modes, variant
 from analyzer.assembly import Assembly
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec
-from analyzer.space import CONCURRENCY, LEVELS, Candidate, Space
+from analyzer.space import BATCH_SIZE, CONCURRENCY, LEVELS, Candidate, Space, Value
 from analyzer.stages import Plan
 from analyzer.strategy import Problem
 from engine.modelconfig.schema import ModelConfig
@@ -77,7 +77,10 @@ def lay_out(
     }
     rooms = {name: _room(options, name, each, settings=settings) for name, each in means.items()}
     room = assembly.space(whole, rooms)
-    problem = Problem(space=room, seed=options.seed, goal=goal, base=whole.top, cores=own.cores)
+    problem = Problem(
+        space=room, seed=options.seed, goal=goal, base=whole.top, cores=own.cores,
+        max_trials=options.max_trials, options=modes.told(options),
+    )  # fmt: skip
     by_key = {whole.key(name): each for name, each in means.items()}
     return Layout(problem, plan(options, room, own.cores, by_key))
 
@@ -99,7 +102,10 @@ def _room(options: ProfileOptions, name: str, means: variant.Means, *, settings:
     if not settings or name != options.model:
         # Lists of backends are for the profiled model; of the others what can be is tried.
         limits = replace(limits, backends=None, accelerators=None, precisions=None)
-    return variant.space(means.base, means.machine, limits, choices, means.files)
+    room = variant.space(means.base, means.machine, limits, choices, means.files)
+    if choices is None and options.search_mode in modes.MODEL_ANALYZERS:
+        return modes.narrowed(room, limits, means.base)
+    return room
 
 
 def host(options: ProfileOptions, machine: Mapping[str, Any]) -> variant.Machine:
@@ -131,7 +137,7 @@ def plan(
     if name == CONCURRENCY:
         first = [level for level in (1, 2 * cores) if level in levels] or [levels[0]]
     return Plan(
-        default=tuple(Candidate.of(**{name: level}) for level in dict.fromkeys(first)),
+        default=_default(room, name, tuple(dict.fromkeys(first)), means),
         curve=() if options.curves_disabled else tuple(map(float, levels)),
         verify_pairs=options.verify_pairs,
         search_seconds=options.search_seconds,
@@ -140,6 +146,21 @@ def plan(
         cores=cores,
         means=means,
     )
+
+
+def _default(
+    room: Space, name: str, levels: tuple[Value, ...], means: Mapping[str, variant.Means]
+) -> tuple[Candidate, ...]:
+    """Return the default configuration's loads: several, and the last with each batch size."""
+    sizes = next((each.values for each in room.dimensions if each.name == BATCH_SIZE), None)
+    largest = max(
+        (each.base.max_batch_size for owner, each in means.items() if not owner), default=0
+    )
+    if sizes is None:
+        return tuple(Candidate.of(**{name: level}) for level in levels)
+    loads = [(level, sizes[0]) for level in levels] + [(levels[-1], size) for size in sizes[1:]
+             if int(size) <= largest]  # fmt: skip
+    return tuple(Candidate.of(**{name: level, BATCH_SIZE: size}) for level, size in loads)
 
 
 def load(options: ProfileOptions) -> LoadSpec:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 
 from analyzer.record.outcome import Outcome, standing
 from analyzer.record.row import Why
-from analyzer.space import CONCURRENCY, REQUEST_RATE, Axis, Candidate, Dimension, Space
+from analyzer.space import BATCH_SIZE, CONCURRENCY, REQUEST_RATE, Axis, Candidate, Dimension, Space
 from analyzer.strategy import Asked, Problem
 from analyzer.sweep import Found, Ladder, Point, rungs, sweep
 
@@ -29,11 +29,14 @@ def setting_of(candidate: Candidate, space: Space) -> Candidate:
     return Candidate(tuple(item for item in candidate.items if item[0] not in loads))
 
 
-def swept(problem: Problem, seen: Mapping[Candidate, Outcome]) -> Generator[Asked, Outcome, int]:
-    """Sweep the load of the best settings among what was seen; return how many were swept.
+def swept(
+    problem: Problem, seen: Mapping[Candidate, Outcome], *, every_batch: bool = False
+) -> Generator[Asked, Outcome, int]:
+    """Sweep the load of the best settings among what was seen; return how many sweeps there were.
 
-    ``num_configs_per_model`` says how many, ``concurrency_sweep_disable`` that none is, and
-    ``run_config_search_max_binary_search_steps`` how long a bisection may be.
+    ``num_configs_per_model`` says of how many, ``concurrency_sweep_disable`` that of none, and
+    ``run_config_search_max_binary_search_steps`` how long a bisection may be. ``every_batch``: with
+    each of the client's batch sizes, not only the one that the setting was seen with.
     """
     load = main_load(problem.space)
     if load is None or problem.options.get("concurrency_sweep_disable"):
@@ -44,9 +47,18 @@ def swept(problem: Problem, seen: Mapping[Candidate, Outcome]) -> Generator[Aske
         if outcome.score is not None:
             best.setdefault(setting_of(outcome.candidate, problem.space), outcome)
     top = list(best.values())[: problem.options.get("num_configs_per_model", _TOP)]
+    count = 0
     for place, outcome in enumerate(top, 1):
-        yield from _swept(problem, load, outcome.candidate, place, known)
-    return len(top)
+        for at in _with_batches(outcome.candidate, problem.space if every_batch else Space(())):
+            yield from _swept(problem, load, at, place, known)
+            count += 1
+    return count
+
+
+def _with_batches(at: Candidate, space: Space) -> list[Candidate]:
+    """Return a candidate with each of the client's batch sizes; itself where there is no choice."""
+    sizes = next((each.values for each in space.dimensions if each.name == BATCH_SIZE), ())
+    return [at.replaced(**{BATCH_SIZE: size}) for size in sizes] or [at]
 
 
 def _swept(

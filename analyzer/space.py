@@ -157,7 +157,8 @@ class Limits:
     Explicit lists take the place of bounds. Delays are in microseconds, -1 for no dynamic
     batching. ``batch_size`` is the client's: no smaller ``max_batch_size`` can serve it.
     ``open_loop`` varies the request rate, in requests a second, in place of the concurrency; so
-    does a list or a bound of rates.
+    does a list or a bound of rates. ``batch_sizes`` are several of the client's to try, of which
+    ``batch_size`` is the least.
     """
 
     min_instance_count: int | None = None
@@ -177,6 +178,7 @@ class Limits:
     accelerators: tuple[str, ...] | None = None
     precisions: tuple[str, ...] | None = None
     batch_size: int = 1
+    batch_sizes: tuple[int, ...] | None = None
 
     @property
     def varies_rates(self) -> bool:

@@ -57,6 +57,8 @@ class Key:
         return f"--{self.name.replace('_', '-')}"
 
 
+#: Optuna's samplers, by the names that they have here
+SAMPLERS = ("tpe", "gp", "cmaes", "random", "nsga2")
 MODEL, GOAL, SEARCH = "Model and results", "Goal", "Search"
 LOAD, SERVER, IGNORED = "Load and measurement", "Server", "Without effect here"
 
@@ -84,12 +86,16 @@ def _hundreds(share: float) -> float:
     return round(share * 100, 6)
 
 
+def _sizes(sizes: object) -> object:
+    """Spell a single batch size as a number."""
+    return sizes[0] if isinstance(sizes, tuple) and len(sizes) == 1 else sizes
+
+
 def _precision(shares: tuple[float, float | None]) -> str:
     return ",".join(f"{_hundreds(share):g}" for share in shares if share is not None)
 
 
 _CONTAINER = "no container is started: `engine serve` runs on this machine as it is"
-_OPTUNA = "it tunes Model Analyzer's optuna search"
 _FOLDERS = "variants lie in EXPORT_PATH/MODEL/variants, and are written anew by each run"
 _RUNS = "the load client is part of servetune: perf_analyzer is not run"
 _REPORT = "report.html is one page with summary and details, made from the journal in a second"
@@ -97,10 +103,6 @@ _COLUMNS = (
     "the CSV files have Model Analyzer's default columns; summary.json has every metric measured"
 )
 _NAMES = "the CSV files have Model Analyzer's default names, in EXPORT_PATH/MODEL"
-_RATES = (
-    "a profile varies the concurrency; `analyze perf --request-rate-range` measures rates, and "
-    "`analyze perf --slo` finds the highest that keeps a promise"
-)
 
 KEYS: tuple[Key, ...] = (
     Key("model_repository", values.paths, "model_repository", MODEL, flag="-m",
@@ -130,8 +132,37 @@ KEYS: tuple[Key, ...] = (
         usual="none; on a GPU also tensorrt, where it is installed"),
     Key("precisions", values.some_of(*PRECISIONS), "precisions", SEARCH,
         usual="FP32, and what the processor or the model's files have besides"),
+    Key("request_rate", values.rates, "request_rates", SEARCH, usual="doubling",
+        text="Request rates to try, a second: 10,20.5 or 10:40:10, in an open loop."),
+    Key("run_config_search_min_request_rate", values.positive, "min_request_rate", SEARCH,
+        usual="16", text="(default: 16)"),
+    Key("run_config_search_max_request_rate", values.positive, "max_request_rate", SEARCH,
+        usual="8192", text="(default: 8192)"),
+    Key("request_rate_search_enable", values.switch, "open_loop", SEARCH,
+        text="Vary the request rate in place of the concurrency."),
+    Key("early_exit_enable", values.switch, "early_exit_enable", SEARCH,
+        text="brute: leave out what no longer pays in lists of your own, too."),
+    Key("run_config_search_max_binary_search_steps", values.whole(0),
+        "run_config_search_max_binary_search_steps", SEARCH,
+        text="Bisections at most, for the highest load that keeps the constraints. (default: 5)"),
+    Key("num_configs_per_model", values.whole(), "num_configs_per_model", SEARCH,
+        text="quick, optuna: of how many of the best settings the load is swept. (default: 3)"),
     Key("concurrency_sweep_disable", values.switch, "curves_disabled", SEARCH,
-        text="Draw no load curves after the search."),
+        text="Sweep no loads after the search."),
+    Key("min_percentage_of_search_space", values.within(0, 100), "min_percentage_of_search_space",
+        SEARCH, usual="5", text="optuna: least trials, per cent of the space. (default: 5)"),
+    Key("max_percentage_of_search_space", values.within(0, 100), "max_percentage_of_search_space",
+        SEARCH, usual="10", text="optuna: most trials, per cent of the space. (default: 10)"),
+    Key("optuna_min_trials", values.whole(), "optuna_min_trials", SEARCH,
+        usual="by min_percentage_of_search_space", text="optuna: least trials."),
+    Key("optuna_max_trials", values.whole(), "optuna_max_trials", SEARCH,
+        usual="by max_percentage_of_search_space", text="optuna: most trials."),
+    Key("optuna_early_exit_threshold", values.whole(0), "optuna_early_exit_threshold", SEARCH,
+        text="optuna: trials without a gain after which it ends. (default: 10)"),
+    Key("use_concurrency_formula", values.switch, "use_concurrency_formula", SEARCH,
+        text="optuna: the concurrency is twice the batch size times the instances."),
+    Key("optuna_sampler", values.one_of(*SAMPLERS), "optuna_sampler", SEARCH,
+        text=f"optuna: its sampler: {', '.join(SAMPLERS)}. (default: tpe)"),
     Key("search_time", values.number(1), "search_seconds", SEARCH),
     Key("verify_pairs", values.whole(0), "verify_pairs", SEARCH),
     Key("max_trials", values.whole(), "max_trials", SEARCH, usual="as search_time allows"),
@@ -148,7 +179,7 @@ KEYS: tuple[Key, ...] = (
         text="Models of an ensemble; a file says here what to try of each."),
     Key("cpu_only_composing_models", values.names, "cpu_only_composing", SEARCH, usual="none",
         text="Models of a pipeline that stay off the GPUs."),
-    Key("batch_sizes", values.single(), "batch_size", LOAD, flag="-b"),
+    Key("batch_sizes", values.wholes(), "batch_sizes", LOAD, flag="-b", show=_sizes),
     Key("client_protocol", values.one_of("http", "grpc"), "protocol", LOAD),
     Key("input_data", values.sources, "input_data", LOAD),
     Key("shapes", values.shapes, "shapes", LOAD, show=values.shape_texts),
@@ -210,23 +241,12 @@ KEYS: tuple[Key, ...] = (
     _idle("perf_output_path", values.path, f"{_RUNS}, and its figures are in the journal"),
     _idle("perf_analyzer_max_auto_adjusts", values.whole(0),
           f"{_RUNS}, and measures until the intervals are narrow enough"),
-    _idle("early_exit_enable", values.switch, "every search ends where going on does not pay",
-          True),
-    _idle("run_config_search_max_binary_search_steps", values.whole(0),
-          "load curves end by the throughput they show"),
-    _idle("min_percentage_of_search_space", values.number(), _OPTUNA),
-    _idle("max_percentage_of_search_space", values.number(), _OPTUNA),
-    _idle("optuna_min_trials", values.whole(), _OPTUNA),
-    _idle("optuna_max_trials", values.whole(), _OPTUNA),
-    _idle("optuna_early_exit_threshold", values.whole(0), _OPTUNA),
-    _idle("use_concurrency_formula", values.switch, _OPTUNA, False),
     _idle("filename_model_inference", values.text, _NAMES, "metrics-model-inference.csv"),
     _idle("filename_model_gpu", values.text, _NAMES, "metrics-model-gpu.csv"),
     _idle("filename_server_only", values.text, _NAMES, "metrics-server-only.csv"),
     _idle("inference_output_fields", values.names, _COLUMNS),
     _idle("gpu_output_fields", values.names, _COLUMNS),
     _idle("server_output_fields", values.names, _COLUMNS),
-    _idle("num_configs_per_model", values.whole(), "the report shows every configuration"),
     _idle("num_top_model_configs", values.whole(0),
           "each model has a report of its own; none compares models", 0),
     # Of Model Analyzer's report
@@ -241,10 +261,6 @@ KEYS: tuple[Key, ...] = (
     _refused("genai_perf_flags", values.mapping,
              "language models are not profiled yet, and GenAI-Perf is not run; remove it",
              yaml_only=True),
-    _refused("request_rate", values.numbers, _RATES),
-    _refused("run_config_search_min_request_rate", values.whole(), _RATES),
-    _refused("run_config_search_max_request_rate", values.whole(), _RATES),
-    _refused("request_rate_search_enable", values.switch, _RATES, False),
     _refused("run_config_profile_models_concurrently_enable", values.switch,
              "several models are not searched at once yet; without it they are profiled one after "
              "another, each with the machine to itself", False),

@@ -16,7 +16,7 @@ from typing import Any
 from analyzer.config import conflicts, document, models, parameters, passed, values
 from analyzer.config.document import Document
 from analyzer.config.keys import BY_NAME, ELSEWHERE, OF_A_MODEL, Effect, Key
-from analyzer.config.schema import ProfileOptions
+from analyzer.config.schema import ProfileOptions, SearchOptions
 from analyzer.config.settings import Setting, Settings
 from analyzer.config.values import Way, Wrong, near
 from analyzer.errors import UsageError
@@ -271,9 +271,9 @@ def _build(model: str, settings: Settings, extras: Mapping[str, Any]) -> Profile
             rest[key.field] = setting.value
     if load:
         rest["load"] = load
-    bounds = {field.name for field in fields(Limits)}
-    limits = Limits(**{name: rest.pop(name) for name in tuple(rest) if name in bounds})
-    if rest.get("search_disabled") and limits.concurrencies is None:
+    limits = _limits(_taken(rest, Limits))
+    rest["search"] = SearchOptions(**_taken(rest, SearchOptions))
+    if rest.get("search_disabled") and limits.concurrencies is None and not limits.varies_rates:
         limits = replace(limits, concurrencies=(1,))
     usual = ProfileOptions(model=model, limits=limits)
     if WINDOWS & rest.keys():
@@ -287,6 +287,20 @@ def _build(model: str, settings: Settings, extras: Mapping[str, Any]) -> Profile
         throughput, latency = rest["precision"]
         rest["precision"] = (throughput, usual.precision[1] if latency is None else latency)
     return replace(usual, **rest)
+
+
+def _limits(given: dict[str, Any]) -> Limits:
+    """Make the limits of a search; one batch size is a figure of the load, several are tried."""
+    sizes = given.pop("batch_sizes", None)
+    if sizes is not None:
+        given["batch_size"] = sizes[0]
+        given["batch_sizes"] = sizes if len(sizes) > 1 else None
+    return Limits(**given)
+
+
+def _taken(values_: dict[str, Any], kind: type[Limits | SearchOptions]) -> dict[str, Any]:
+    """Take the fields of a part of the options out of what was given."""
+    return {each.name: values_.pop(each.name) for each in fields(kind) if each.name in values_}
 
 
 def _dotted(way: Iterable[str | int]) -> str:

@@ -6,7 +6,7 @@ A journal is resumed only for the same ``meaning``; the ``command`` is there to 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from analyzer.config.schema import LaunchMode, ProfileOptions
@@ -49,6 +49,7 @@ def command(options: ProfileOptions) -> dict[str, Any]:
         **_file(options),
         **_searched(options),
         "bls_composing": [each.name for each in options.bls_composing],
+        **asdict(options.search),
         **{name: bound for name, bound in limits.items() if name != "batch_size"},
     }
 

@@ -19,6 +19,7 @@ OPTIONS: Mapping[str, str] = {
     "input-data": "input_data",
     "shape": "shapes",
     "concurrency-range": "concurrency",
+    "request-rate-range": "request_rate",
     "request-distribution": "request_distribution",
     "measurement-mode": "measurement_mode",
     "measurement-interval": "measurement_interval",
@@ -90,12 +91,14 @@ IDLE: Mapping[str, str] = {
     "triton-server-directory": "there is no in-process mode",
     "model-signature-name": "it is for TensorFlow Serving",
 }
-_RATE = "a profile varies the concurrency; `analyze perf` measures request rates"
+_RATE = (
+    "a profile's loads are concurrencies or request rates (concurrency-range, request-rate-range); "
+    "`analyze perf` has the flag"
+)
 _DATA = "give the values in a file: input-data"
 _TLS = "a profile's requests are not encrypted yet; `analyze perf` has the flag"
 #: perf_analyzer's flags that would change what is measured, and what works instead
 REFUSED: Mapping[str, str] = {
-    "request-rate-range": _RATE,
     "request-intervals": _RATE,
     "periodic-concurrency-range": _RATE,
     "request-period": _RATE,

@@ -28,6 +28,27 @@ class Composing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What tunes one search mode or another; each field has the name of Model Analyzer's option.
+
+    None is what was not given, where that is not the same as the default's value: of numbers of
+    trials and shares of the space the smaller holds, or the larger, if both are given.
+    ``optuna_sampler`` is ours.
+    """
+
+    early_exit_enable: bool = False
+    num_configs_per_model: int = 3
+    run_config_search_max_binary_search_steps: int = 5
+    min_percentage_of_search_space: float | None = None
+    max_percentage_of_search_space: float | None = None
+    optuna_min_trials: int | None = None
+    optuna_max_trials: int | None = None
+    optuna_early_exit_threshold: int = 10
+    use_concurrency_formula: bool = False
+    optuna_sampler: str = "tpe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
     """Everything ``analyze profile`` needs for one model.
 
@@ -64,6 +85,7 @@ class ProfileOptions:
     max_time: float | None = None
     target_precision: float | None = None
     limits: Limits = field(default_factory=Limits)
+    search: SearchOptions = field(default_factory=SearchOptions)
     protocol: str = "http"
     window_seconds: float = 1.0
     max_windows: int = 6

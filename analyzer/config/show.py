@@ -143,7 +143,10 @@ def _shown(key: Key, setting: Setting | None) -> Any:  # noqa: ANN401 - of any t
 
 def _default(key: Key) -> Any:  # noqa: ANN401 - of any type
     usual = ProfileOptions(model="")
-    return getattr(usual if hasattr(usual, key.field) else usual.limits, key.field)
+    if key.name == "batch_sizes":
+        return usual.limits.batch_size
+    owner = next(each for each in (usual, usual.limits, usual.search) if hasattr(each, key.field))
+    return getattr(owner, key.field)
 
 
 def _where(setting: Setting | None) -> str:

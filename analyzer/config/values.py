@@ -129,9 +129,11 @@ def whole(minimum: int = 1) -> Parse:
 
 def wholes(minimum: int = 1) -> Parse:
     """Take a list of whole numbers, in any of the forms above, as an ascending tuple."""
-    one = whole(minimum)
+    return _list_of(whole(minimum), "whole number")
 
-    def parse(value: object) -> tuple[int, ...]:
+
+def _list_of(one: Parse, what: str) -> Parse:
+    def parse(value: object) -> tuple[Any, ...]:
         if isinstance(value, str) and ":" in value:
             value = dict(zip(("start", "stop", "step"), value.split(":"), strict=False))
         if isinstance(value, str):
@@ -140,23 +142,27 @@ def wholes(minimum: int = 1) -> Parse:
             return _span(value, one)
         found = [one(item) for item in (value if isinstance(value, list | tuple) else [value])]
         if not found:
-            raise ValueError("expected at least one whole number")
+            raise ValueError(f"expected at least one {what}")
         return tuple(sorted(set(found)))
 
     return parse
 
 
-def _span(value: Mapping[object, object], one: Parse) -> tuple[int, ...]:
+def _span(value: Mapping[object, object], one: Parse) -> tuple[Any, ...]:
     if unknown := set(value) - {"start", "stop", "step"}:
         raise ValueError(
             f"expected start, stop and step, found {', '.join(sorted(map(str, unknown)))}"
         )
     if "start" not in value or "stop" not in value:
         raise ValueError("expected both start and stop")
-    start, stop, step = one(value["start"]), one(value["stop"]), whole()(value.get("step", 1))
+    start, stop = one(value["start"]), one(value["stop"])
+    step = one(value.get("step", 1))
     if stop < start:
         raise ValueError(f"expected stop to be at least start, found {start} to {stop}")
-    return tuple(range(start, stop + 1, step))
+    if step <= 0:
+        raise ValueError(f"expected a step above 0, found {step}")
+    # A little over, so that a stop with a fraction is reached.
+    return tuple(start + step * at for at in range(int((stop - start) / step + 1e-9) + 1))
 
 
 def one_of(*words: str) -> Parse:
@@ -197,9 +203,23 @@ def positive(value: object) -> float:
     return found
 
 
-def numbers(value: object) -> tuple[float, ...]:
-    """Take numbers in the forms of a list."""
-    return tuple(float(each) for each in wholes()(value))
+def within(least: float, most: float) -> Parse:
+    """Take a number between two, both included."""
+    parse = number(least)
+
+    def both(value: object) -> float:
+        found: float = parse(value)
+        if found > most:
+            raise ValueError(f"expected at most {most:g}, found {value!r}")
+        return found
+
+    return both
+
+
+def rates(value: object) -> tuple[float, ...]:
+    """Take numbers above 0 in the forms of a list, as an ascending tuple."""
+    found: tuple[float, ...] = _list_of(positive, "number")(value)
+    return found
 
 
 def pairs(value: object) -> Mapping[str, str]:
@@ -240,22 +260,6 @@ def names(value: object) -> tuple[str, ...]:
     if not isinstance(items, list | tuple):
         raise ValueError(f"expected a list of names, found {value!r}")
     return tuple(stripped for item in items if (stripped := text(item).strip()))
-
-
-def single(minimum: int = 1) -> Parse:
-    """Take a list that must, in this version, have one element."""
-    many = wholes(minimum)
-
-    def parse(value: object) -> int:
-        found: tuple[int, ...] = many(value)
-        if len(found) > 1:
-            raise ValueError(
-                f"this version profiles one value at a time, found {len(found)}; keep one, and "
-                "profile once more for each other, with an export_path of its own"
-            )
-        return found[0]
-
-    return parse
 
 
 def tag(name: object) -> str:

@@ -40,6 +40,7 @@ FLAGS: Mapping[str, str] = {
     "backends": "--backends",
     "accelerators": "--accelerators",
     "precisions": "--precisions",
+    "batch_sizes": "--batch-sizes",
     "batch_size": "--batch-sizes",
     "protocol": "--client-protocol",
     "rule": "--measurement-mode",
@@ -49,6 +50,16 @@ FLAGS: Mapping[str, str] = {
     "window_seconds": "--measurement-interval",
     "max_windows": "--max-windows",
     "tolerance": "--stability-percentage",
+    "early_exit_enable": "--early-exit-enable",
+    "num_configs_per_model": "--num-configs-per-model",
+    "run_config_search_max_binary_search_steps": "--run-config-search-max-binary-search-steps",
+    "min_percentage_of_search_space": "--min-percentage-of-search-space",
+    "max_percentage_of_search_space": "--max-percentage-of-search-space",
+    "optuna_min_trials": "--optuna-min-trials",
+    "optuna_max_trials": "--optuna-max-trials",
+    "optuna_early_exit_threshold": "--optuna-early-exit-threshold",
+    "use_concurrency_formula": "--use-concurrency-formula",
+    "optuna_sampler": "--optuna-sampler",
     "bls_composing": "--bls-composing-models",
     "cpu_only_composing": "--cpu-only-composing-models",
     "input_data": "--input-data",
@@ -153,7 +164,7 @@ def _options(options: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     for name, flag in FLAGS.items():
         value = options.get(name)
-        if value is None or _plain(value) == _plain(usual.get(name)):
+        if flag in words or value is None or _plain(value) == _plain(usual.get(name)):
             continue
         if name in _SCALES:
             value = _scaled(value, _SCALES[name])

@@ -127,7 +127,7 @@ def _seen(path: Path) -> str:
 def _usual() -> dict[str, object]:
     """Return every option's default, those of the search's limits beside the others."""
     options = ProfileOptions(model="")
-    owners = (options, options.limits)
+    owners = (options, options.limits, options.search)
     return {field.name: getattr(each, field.name) for each in owners for field in fields(each)}
 
 

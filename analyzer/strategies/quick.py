@@ -14,7 +14,8 @@ Rules:
    slowly from there on.
 3. It ends where home stays home, where it would come to a home for the third time, or where
    nothing is left to measure around it.
-4. Then the load is swept for the best settings (``loads.swept``). The default's sweep is the
+4. The climb is made with the least of the client's batch sizes. Then the load is swept for the best
+   settings, with each of them (``loads.swept``). The default's sweep is the
    campaign's.
 
 Put right: the first home is measured, where Model Analyzer gives it the default configuration's
@@ -59,7 +60,7 @@ def make(problem: Problem) -> Scripted:
 def _search(problem: Problem) -> Script:
     climb = _Climb(problem)
     ended = yield from climb.walk()
-    count = yield from loads.swept(problem, climb.outcomes)
+    count = yield from loads.swept(problem, climb.outcomes, every_batch=True)
     return f"{ended}; {count} load sweeps followed" if count else ended
 
 

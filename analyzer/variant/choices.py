@@ -17,6 +17,7 @@ from analyzer.errors import UsageError
 from analyzer.space import (
     ACCELERATOR,
     BACKEND,
+    BATCH_SIZE,
     CONCURRENCY,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
@@ -78,6 +79,8 @@ def space(
             dimensions.append(Dimension(INTRA_OP_THREADS, _distinct(threads)))
         if base.max_batch_size > 0:
             dimensions += _batching(base, limits)
+    if limits.batch_sizes is not None:
+        dimensions.append(Dimension(BATCH_SIZE, _distinct(limits.batch_sizes), Axis.LOAD))
     dimensions.append(_rates(limits) if limits.varies_rates else _concurrencies(limits))
     return Space(tuple(dimensions))
 

@@ -85,8 +85,9 @@ def _reason_not_possible(
     delay, rows = candidate.get(QUEUE_DELAY), candidate.get(BATCH_SIZE)
     if largest == 1 and isinstance(delay, int) and delay > 0:
         return f"a queue delay of {delay} us with max_batch_size 1: there is nobody to wait for"
-    if isinstance(largest, int) and isinstance(rows, int) and rows > max(largest, 1):
-        return f"requests of batch size {rows} with max_batch_size {largest}"
+    most = means.base.max_batch_size if largest is None and means is not None else largest
+    if isinstance(most, int) and isinstance(rows, int) and rows > max(most, 1):
+        return f"requests of batch size {rows} with max_batch_size {most}"
     made = None if means is None else with_runtime(overlaid(means.base, candidate), candidate)
     if means is not None and made is not None and (reason := means.missing(made)) is not None:
         return reason

@@ -52,10 +52,10 @@ def test_profile_says_of_one_mistake_that_it_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "perf.yaml"
-    file.write_text("profile_models: m\nrequest_rate: 5\n")
+    file.write_text("profile_models: m\nmodel_type: LLM\n")
     code, _, err = run(capsys, "profile", "-f", str(file), "--dry-run")
     assert code == 2
-    assert err.startswith(f"error: {file}:2: request_rate: not available here: ")
+    assert err.startswith(f"error: {file}:2: model_type: not available here: ")
 
 
 def test_model_analyzers_flags_are_known(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ MACHINE = {
     "cpu_precisions": ["BF16"],
     "versions": {"onnxruntime": "1.30", "openvino": "2026.4", "torch": "2.13"},
 }
-FILES = frozenset({"model.onnx"})
+FILES = {"m": frozenset({"model.onnx"})}
 
 
 def laid(

@@ -12,7 +12,7 @@ import yaml
 from analyzer.config.keys import BY_NAME, KEYS, OF_A_MODEL, Effect
 from analyzer.config.load import load_options, options_of, resolve
 from analyzer.config.passed import LAUNCHERS, PERF_ANALYZER, SERVER
-from analyzer.config.schema import Composing, LaunchMode, ProfileOptions
+from analyzer.config.schema import Composing, LaunchMode, ProfileOptions, SearchOptions
 from analyzer.errors import UsageError
 from analyzer.perf.flags import FLAGS
 from analyzer.record.row import LoadSpec
@@ -75,7 +75,24 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
      "'a' stands twice; keep one"),
     ("ensemble_composing_models", [], (), {"a": ["b"]}, "expected options of that model"),
     ("cpu_only_composing_models", ["a"], ("a",), {"a": 1}, "expected a list of names"),
-    ("batch_sizes", 8, 8, [1, 2], "one value at a time"),
+    ("request_rate", [20.5, 10], (10.0, 20.5), 0, "expected more than 0"),
+    ("request_rate", {"start": 0.5, "stop": 2, "step": 0.5}, (0.5, 1.0, 1.5, 2.0), "fast",
+     "expected a number, found 'fast'"),
+    ("request_rate", "10:30:10", (10.0, 20.0, 30.0), "30:10", "expected stop to be at least start"),
+    ("run_config_search_min_request_rate", 4, 4.0, 0, "expected more than 0"),
+    ("run_config_search_max_request_rate", 512, 512.0, "most", "expected a number"),
+    ("request_rate_search_enable", True, True, "x", "expected true or false"),
+    ("early_exit_enable", True, True, "x", "expected true or false"),
+    ("run_config_search_max_binary_search_steps", 0, 0, -1, "expected at least 0"),
+    ("num_configs_per_model", 2, 2, 0, "expected at least 1"),
+    ("min_percentage_of_search_space", 2.5, 2.5, -1, "expected at least 0"),
+    ("max_percentage_of_search_space", 20, 20.0, 101, "expected at most 100, found 101"),
+    ("optuna_min_trials", 10, 10, 0, "expected at least 1"),
+    ("optuna_max_trials", 50, 50, "all", "expected a whole number"),
+    ("optuna_early_exit_threshold", 5, 5, -1, "expected at least 0"),
+    ("use_concurrency_formula", True, True, "x", "expected true or false"),
+    ("optuna_sampler", "gp", "gp", "tpi", "expected one of tpe, gp, cmaes, random, nsga2"),
+    ("batch_sizes", [8, 1], (1, 8), 0, "expected at least 1, found 0"),
     ("client_protocol", "grpc", "grpc", "rest", "expected one of http, grpc; found 'rest'"),
     ("input_data", "zero", ("zero",), ["zero", "a.json"], "zero stands alone"),
     ("shapes", "x:1,2", {"x": (1, 2)}, "x", "expected NAME:D1,D2"),
@@ -133,21 +150,12 @@ IDLE: tuple[tuple[str, Any, Any, Any], ...] = (
     ("perf_output", True, False, "x"),
     ("perf_output_path", "out.txt", None, [1]),
     ("perf_analyzer_max_auto_adjusts", 4, None, "x"),
-    ("early_exit_enable", False, True, "x"),
-    ("run_config_search_max_binary_search_steps", 5, None, "x"),
-    ("min_percentage_of_search_space", 5, None, "x"),
-    ("max_percentage_of_search_space", 10, None, "x"),
-    ("optuna_min_trials", 20, None, "x"),
-    ("optuna_max_trials", 200, None, "x"),
-    ("optuna_early_exit_threshold", 10, None, "x"),
-    ("use_concurrency_formula", True, False, "x"),
     ("filename_model_inference", "a.csv", "metrics-model-inference.csv", [1]),
     ("filename_model_gpu", "a.csv", "metrics-model-gpu.csv", [1]),
     ("filename_server_only", "a.csv", "metrics-server-only.csv", [1]),
     ("inference_output_fields", ["model_name"], None, 5),
     ("gpu_output_fields", ["model_name"], None, 5),
     ("server_output_fields", "model_name,gpu_uuid", None, 5),
-    ("num_configs_per_model", 3, None, 0),
     ("num_top_model_configs", None, 0, "x"),
     ("plots", {"p": {"title": "t", "x_axis": "perf_latency_p99", "y_axis": "perf_throughput",
                      "monotonic": True}}, None, {"p": {"title": "t"}}),
@@ -159,10 +167,6 @@ IDLE: tuple[tuple[str, Any, Any, Any], ...] = (
 REFUSED: tuple[tuple[str, Any, Any], ...] = (
     ("model_type", "LLM", "generic"),
     ("genai_perf_flags", {"backend": "vllm"}, None),
-    ("request_rate", [10, 20], None),
-    ("run_config_search_min_request_rate", 16, None),
-    ("run_config_search_max_request_rate", 8192, None),
-    ("request_rate_search_enable", True, False),
     ("run_config_profile_models_concurrently_enable", True, False),
 )
 
@@ -176,6 +180,10 @@ def written(folder: Path, **keys: object) -> Path:
 def one(folder: Path, **keys: object) -> ProfileOptions:
     (options,) = load_options(written(folder, **keys), {})
     return options
+
+
+def parts(options: ProfileOptions) -> tuple[object, ...]:
+    return options, options.limits, options.search
 
 
 def wrong(folder: Path, **keys: object) -> str:
@@ -194,7 +202,7 @@ def test_a_key_that_is_acted_on(
 ) -> None:
     found = one(tmp_path, **{key: given})
     name = BY_NAME[key].field
-    assert getattr(found if hasattr(found, name) else found.limits, name) == expected
+    assert next(getattr(each, name) for each in parts(found) if hasattr(each, name)) == expected
     said = wrong(tmp_path, **{key: bad})
     assert said.startswith("perf.yaml:")
     assert key in said
@@ -231,12 +239,13 @@ def test_every_key_has_its_row() -> None:
 
 def test_every_field_of_the_options_can_be_set_by_a_key_or_is_no_option() -> None:
     fields_set = {key.field for key in KEYS}
-    known = {each.name for each in (*fields(ProfileOptions), *fields(Limits))}
+    owners = (ProfileOptions, Limits, SearchOptions)
+    known = {each.name for owner in owners for each in fields(owner)}
     assert fields_set - {""} <= known
-    by_other_means = {"model", "limits", "server_flags", "startup_timeout_s",
+    by_other_means = {"model", "limits", "search", "batch_size",
+                      "server_flags", "startup_timeout_s",
                       "fresh", "cpu_only", "parameters", "load", "config_file",
-                      "listed", "request_rates", "min_request_rate",
-                      "max_request_rate", "open_loop"}  # fmt: skip
+                      "listed"}  # fmt: skip
     assert known - fields_set == by_other_means
 
 
@@ -279,7 +288,7 @@ def test_a_models_own_options(tmp_path: Path) -> None:
          "no such parameter; did you mean concurrency?")),
         ({"parameters": {"concurrency": 4, "request_rate": 5}}, "exclude each other; keep one"),
         ({"parameters": [4]}, "expected batch_sizes, concurrency, request_rate; found [4]"),
-        ({"parameters": {"request_rate": 5}}, "parameters.request_rate: not available here"),
+        ({"parameters": {"request_rate": -5}}, "parameters.request_rate: expected at least 0"),
         ({"weighting": "heavy"}, "weighting: expected a number"),
         ({"genai_perf_flags": {"backend": "vllm"}}, "genai_perf_flags: not available here"),
         ({"triton_server_flags": {"http-port": 1}}, "http-port: cannot be given: the launcher"),
@@ -371,6 +380,7 @@ def test_a_search_that_is_disabled_measures_at_concurrency_one(tmp_path: Path) -
         ({"concurrency-range": "2:6:2"}, "concurrencies", (2, 4, 6)),
         ({"protocol": "grpc"}, "protocol", "grpc"),
         ({"max-trials": 5}, "max_windows", 5),
+        ({"request-rate-range": "10:30:10"}, "request_rates", (10.0, 20.0, 30.0)),
         ({"metrics-interval": 500}, "monitoring_seconds", 0.5),
         ({"percentile": 95}, "load", {"percentile": 95}),
         ({"percentile": -1}, "load", {"percentile": 0}),
@@ -384,7 +394,7 @@ def test_perf_analyzers_flags_are_options_here(
     tmp_path: Path, flags: object, name: str, expected: object
 ) -> None:
     found = one(tmp_path, perf_analyzer_flags=flags)
-    assert getattr(found if hasattr(found, name) else found.limits, name) == expected
+    assert next(getattr(each, name) for each in parts(found) if hasattr(each, name)) == expected
 
 
 @pytest.mark.parametrize(
@@ -393,7 +403,7 @@ def test_perf_analyzers_flags_are_options_here(
         ({"percentil": 95},
          "flags.percentil: perf_analyzer has no such flag; did you mean percentile?"),
         ({"percentile": 100}, "perf_analyzer_flags.percentile: expected 1 to 99"),
-        ({"request-rate-range": "1:2"}, "request-rate-range: not available in a profile: "),
+        ({"request-intervals": "a.txt"}, "request-intervals: not available in a profile: "),
         ([{"percentile": 5}, {"percentile": 6}], "perf_analyzer_flags[1].percentile: given twice"),
         (["async"], "perf_analyzer_flags[0]: expected a flag and its value, found 'async'"),
         ("--async", "perf_analyzer_flags: expected flags and their values, found '--async'"),

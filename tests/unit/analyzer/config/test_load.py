@@ -109,7 +109,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         ("", "no model to profile"),
         ("profile_models: [a, a]\n", "stands twice"),
         ("profile_models: m\nconstraints: {perf_latency_p99: 5}\n", "expected min or max"),
-        ("profile_models: m\nbatch_sizes: [1, 2]\n", "one value at a time"),
+        ("profile_models: m\nbatch_sizes: [0, 2]\n", "batch_sizes: expected at least 1"),
         ("profile_models: {a: fast}\n", "a: expected options of that model, found 'fast'"),
         ("profile_models: a\nseed: 1\nseed: 2\n", ":3: seed stands on line 2 already"),
     ],
