@@ -19,6 +19,7 @@ from analyzer.assembly import Assembly
 from analyzer.errors import AnalyzerError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.metrics import Observed
+from analyzer.record.accuracy import Accuracy
 from analyzer.record.estimates import Estimates
 from analyzer.record.journal import Journal
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
@@ -53,6 +54,35 @@ class Measured:
 Gauge = Callable[[Endpoint, LoadSpec], Measured]
 
 
+class Guard(Protocol):
+    """Judges whether variants answer as the default does (``accuracy.guard``)."""
+
+    @property
+    def wants_default(self) -> bool:
+        """Whether the default has still to be asked."""
+        ...
+
+    def judges(self, configs: Mapping[str, ModelConfig]) -> bool:
+        """Whether a variant may answer otherwise than the default."""
+        ...
+
+    def known(self, configs: Mapping[str, ModelConfig]) -> Accuracy | None:
+        """Return what is known of a variant's answers already."""
+        ...
+
+    def learn(self, endpoint: Endpoint) -> None:
+        """Ask the default, if that has still to be done."""
+        ...
+
+    def check(self, endpoint: Endpoint, configs: Mapping[str, ModelConfig]) -> Accuracy:
+        """Ask a variant.
+
+        Raises:
+            AnalyzerError: it does not answer.
+        """
+        ...
+
+
 class Spectator(Protocol):
     """Somebody who watches the sweep: the progress display, a log, a test."""
 
@@ -77,12 +107,15 @@ class Bench:
         load: LoadSpec,
         rows: Iterable[Row] = (),
         as_found: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         """Prepare to measure variants of ``base`` under loads made from ``load``.
 
         ``as_found``: ``base`` is the model as its repository has it. ``rows`` are those measured
-        before: names of variants and numbers go on from them.
+        before: names of variants and numbers go on from them. ``guard`` judges whether a variant's
+        answers are the default's; None: nobody does.
         """
+        self._guard = guard
         self._assembly = Assembly.of(base)
         self._launcher = launcher
         self._gauge = gauge
@@ -143,11 +176,18 @@ class Bench:
         return replace(row, seconds=time.perf_counter() - begun)
 
     def _fill(self, row: Row, configs: Mapping[str, ModelConfig]) -> Row:
-        stage, begun = "launch", time.perf_counter()
+        stage = "accuracy"
         try:
+            if (found := self._known(row, configs)) is not None and found.fault:
+                return self._failed(replace(row, accuracy=found), stage, found.fault)
+            stage, begun = "launch", time.perf_counter()
             endpoint = self._serve(row, configs)
             if self._started:
                 row = replace(row, launch_seconds=time.perf_counter() - begun)
+            stage = "accuracy"
+            row = replace(row, accuracy=self._compared(row, endpoint, configs))
+            if row.accuracy is not None and row.accuracy.fault:
+                return self._failed(row, stage, row.accuracy.fault)
             stage = "load"
             measured = self._gauge(endpoint, row.load)
         except ServerLost:
@@ -194,6 +234,28 @@ class Bench:
         self._served = (row.digest, endpoint)
         return endpoint
 
+    def _known(self, row: Row, configs: Mapping[str, ModelConfig]) -> Accuracy | None:
+        """Return what is known of this variant's answers; have the default asked if need be."""
+        if self._guard is None or not self._guard.judges(configs):
+            return None
+        found = self._guard.known(configs)
+        if found is None and self._guard.wants_default:
+            # The default was measured by a run whose record of its answers is gone.
+            name = self._names.of(self._name, self._default_digest)
+            default = replace(row, digest=self._default_digest, variant=name)
+            self._guard.learn(self._serve(default, self._assembly.configs))
+        return found
+
+    def _compared(
+        self, row: Row, endpoint: Endpoint, configs: Mapping[str, ModelConfig]
+    ) -> Accuracy | None:
+        """Compare a variant's answers with the default's; None where they cannot differ."""
+        if self._guard is None:
+            return None
+        if row.digest == self._default_digest:
+            self._guard.learn(endpoint)
+        return self._guard.check(endpoint, configs) if self._guard.judges(configs) else None
+
     def _is_as_found(self, name: str, config: ModelConfig) -> bool:
         """Whether that is how the model's repository has it."""
         untouched = self._as_found and name not in self._assembly.altered
@@ -202,7 +264,7 @@ class Bench:
     def _failed(self, row: Row, stage: str, message: str) -> Row:
         # What served a failed trial is not trusted with the next one.
         self._served = None
-        if stage == "load" and (ended := self._launcher.why_ended()):
+        if stage != "launch" and (ended := self._launcher.why_ended()):
             message = f"{ended}\nThe load client said: {message}"
         return replace(row, failure=Failure(stage=stage, message=message))
 

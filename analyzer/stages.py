@@ -9,8 +9,9 @@ Rules:
 1. The default configuration comes first, at a few loads of its own.
 2. The search follows until it has nothing to ask or the rows' seconds reach the budget.
    What is not worth measuring is listed with its reason and told to the strategy as failed;
-   what is the same setting as something measured is told its outcome; and a variant that
-   did not come up is not launched again for another load.
+   what is the same setting as something measured is told its outcome; a variant that did not
+   come up is not launched again for another load; and where one's answers were not the
+   default's, none that is run by the same is tried again.
 3. Load curves of the default and of its contender (the best other variant): the load doubles
    until throughput has failed twice in a row to grow by 5 %. Points measured before are used
    as they are. The stage ends early when its own budget is spent; but a default whose curve
@@ -236,6 +237,8 @@ class Campaign:
         reason = variant.reason_not_possible(same, self._plan.cores, self._plan.means)
         if reason is None and self._does_not_launch(same):
             reason = "this variant did not come up at another load"
+        if reason is None and (row := self._answers_otherwise(same)) is not None:
+            reason = f"it answers as measurement {row.number} did: not as the default does"
         if reason is None:
             return None
         self._skipped.append(Skipped(candidate, reason))
@@ -252,6 +255,18 @@ class Campaign:
             and row.failure.stage == "launch"
             and _setting(row.trial.candidate) == setting
             for row in self._of(Phase.SEARCH)
+        )
+
+    def _answers_otherwise(self, candidate: Candidate) -> Row | None:
+        """Return the row that showed that whatever is run by the same answers wrongly."""
+        by = variant.chosen_answering(candidate)
+        failed = (
+            row
+            for row in self._of(Phase.SEARCH)
+            if row.failure is not None and row.failure.stage == "accuracy"
+        )
+        return next(
+            (row for row in failed if variant.chosen_answering(row.trial.candidate) == by), None
         )
 
     # Load curves

@@ -18,17 +18,19 @@ from urllib.parse import urlsplit
 from analyzer.counters import BatchCounters, Counters, together
 from analyzer.errors import LaunchError
 from engine.errors import EngineError
+from engine.types import InferResponse
 from engine.v2 import call as calls
 from engine.v2 import http
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
     from engine.modelconfig.schema import ModelConfig
+    from engine.types import InferRequest
 
 DEFAULT_PORT = 8000
 SECONDS = 30.0
 
-_R = TypeVar("_R", bound=calls.Reply)
+_R = TypeVar("_R", bound=calls.Reply | InferResponse)
 
 
 class Unreachable(LaunchError):
@@ -172,6 +174,17 @@ def runtime(endpoint: Endpoint, model: str) -> Mapping[str, str]:
     except Refused:
         return {}
     return next((one.runtime for one in report.models if one.name == model and one.runtime), {})
+
+
+def infer(
+    endpoint: Endpoint, model: str, request: InferRequest, *, timeout_s: float = SECONDS
+) -> InferResponse:
+    """Have the model answer one request.
+
+    Raises:
+        LaunchError: it refused, or the server does not answer; the text is the server's.
+    """
+    return _ask(endpoint, calls.Infer(model, "", request), InferResponse, timeout_s)
 
 
 def index(endpoint: Endpoint) -> tuple[calls.IndexedModel, ...]:

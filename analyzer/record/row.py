@@ -13,7 +13,8 @@ from enum import Enum
 from typing import Any
 
 from analyzer.errors import JournalError
-from analyzer.record import estimates
+from analyzer.record import accuracy, estimates
+from analyzer.record.accuracy import Accuracy
 from analyzer.record.estimates import Estimates
 from analyzer.space import Candidate
 
@@ -121,7 +122,7 @@ class LoadSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why there are no metrics: where it happened (launch, load, measure), and the text."""
+    """Why there are no metrics: where it happened (launch, accuracy, load), and the text."""
 
     stage: str
     message: str
@@ -142,6 +143,8 @@ class Row:
     numbers. ``server`` are the server's own counters (``metrics.ServerTimes``: cache, batch sizes,
     an ensemble's models), and ``series`` is what was seen over time (``measure.series`` has the
     form); both may be empty.
+
+    ``accuracy`` is what came of comparing answers with the default's, where they may differ.
 
     ``estimates`` are of throughput and latencies, by tag and in its unit, with their intervals;
     ``histogram`` holds all latencies, ns (``statistics.histogram`` reads it).
@@ -171,6 +174,7 @@ class Row:
     histogram: str = ""
     failure: Failure | None = None
     launch_seconds: float = 0.0
+    accuracy: Accuracy | None = None
     composing: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -217,6 +221,8 @@ def row_to_line(row: Row) -> str:
         plain["trial"]["why"] = {"text": why.text, "predicted": dict(why.predicted)}
     plain["load"] = {name: getattr(row.load, name) for name in LoadSpec.__slots__}
     plain["estimates"] = estimates.plain(row.estimates)
+    if row.accuracy is not None:
+        plain["accuracy"] = accuracy.plain(row.accuracy)
     if row.failure is not None:
         plain["failure"] = {"stage": row.failure.stage, "message": row.failure.message}
     return json.dumps({"kind": "row", **plain})
@@ -253,6 +259,8 @@ def line_to_row(line: str) -> Row:
         for name in ("window_rates", "remarks"):
             plain[name] = tuple(plain.get(name, ()))
         plain["estimates"] = estimates.read(plain.get("estimates", {}))
+        if plain.get("accuracy") is not None:
+            plain["accuracy"] = accuracy.read(plain["accuracy"])
         return Row(
             **plain,
             trial=Trial(

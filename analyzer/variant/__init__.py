@@ -12,25 +12,29 @@ from analyzer.variant.choices import space
 from analyzer.variant.making import (
     NO_BATCHING,
     canonical,
+    chosen_answering,
     chosen_fields,
     make,
     reason_not_possible,
 )
 from analyzer.variant.means import Machine, Means
-from analyzer.variant.runtime import on_cpu
+from analyzer.variant.runtime import answering, on_cpu, precision_of
 from analyzer.variant.showing import digest, digest_of, onto, run_by, settings
 
 __all__ = [
     "NO_BATCHING",
     "Machine",
     "Means",
+    "answering",
     "canonical",
+    "chosen_answering",
     "chosen_fields",
     "digest",
     "digest_of",
     "make",
     "on_cpu",
     "onto",
+    "precision_of",
     "reason_not_possible",
     "run_by",
     "settings",

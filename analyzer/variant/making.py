@@ -26,6 +26,7 @@ from analyzer.space import (
     PRECISION,
     QUEUE_DELAY,
     Candidate,
+    split,
 )
 from analyzer.variant import accelerators, runtime
 from analyzer.variant.means import Means
@@ -39,6 +40,8 @@ RUNTIME = (BACKEND, ACCELERATOR, PRECISION)
 _USUAL = frozenset({
     INSTANCE_COUNT, MAX_BATCH_SIZE, QUEUE_DELAY, INTRA_OP_THREADS, *RUNTIME, *LOADS
 })  # fmt: skip
+#: the dimensions that change no answer
+_COUNTS = _USUAL - frozenset(RUNTIME)
 _MAPS = frozenset({"parameters", "metric_tags", "cc_model_filenames"})
 #: how many threads may share a core before a setting is not worth a measurement
 _CROWD = 2
@@ -127,6 +130,12 @@ def with_runtime(config: ModelConfig, candidate: Candidate) -> ModelConfig:
 def chosen_fields(candidate: Candidate) -> Mapping[str, str]:
     """Return what a candidate sets besides the usual dimensions: fields, as JSON."""
     return {name: str(value) for name, value in candidate.items if name not in _USUAL}
+
+
+def chosen_answering(candidate: Candidate) -> Candidate:
+    """Return of a candidate's settings those that may change answers: all but counts and delays."""
+    kept = (item for item in candidate.items if split(item[0])[1] not in _COUNTS)
+    return Candidate(tuple(kept))
 
 
 def without_default_sizes(config: ModelConfig) -> ModelConfig:

@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from analyzer.space import INTRA_OP_THREADS, PRECISIONS
 from analyzer.variant import accelerators
+from engine.modelconfig import convert
 from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
 
 ONNXRUNTIME, OPENVINO, TENSORRT = "onnxruntime", "openvino", "tensorrt"
@@ -53,6 +54,13 @@ _OWN: Mapping[str, tuple[str, ...]] = {
         "ENABLE_BATCH_PADDING", "RESHAPE_IO_LAYERS",
     ),
 }  # fmt: skip
+
+#: the parameters that say how many threads and streams compute, and what they wait with
+_THREADS = (
+    INTRA_OP_THREADS, "inter_op_thread_count", "execution_mode", "session.intra_op.",
+    "session.inter_op.", _OPENVINO_THREADS, "NUM_STREAMS", "COMPILATION_NUM_THREADS",
+    "PERFORMANCE_HINT",
+)  # fmt: skip
 
 
 def backend_of(config: ModelConfig) -> str:
@@ -124,6 +132,29 @@ def instances_of(config: ModelConfig) -> int:
         if not each.passive and each.kind is not InstanceKind.KIND_GPU and not each.gpus
     )
     return max(1, sum(counts))
+
+
+def answering(config: ModelConfig) -> str:
+    """Return what tells apart configurations that may answer differently.
+
+    How many instances there are, of how many threads, and how requests are batched and scheduled
+    changes no answer beyond rounding; by what they are computed may.
+    """
+    kinds = {each.kind for each in config.instance_group if not each.passive}
+    alike = ModelConfig(
+        name=config.name,
+        backend=backend_of(config),
+        default_model_filename=file_of(config),
+        optimization=config.optimization,
+        instance_group=tuple(
+            InstanceGroup(kind=kind) for kind in sorted(kinds, key=lambda one: one.value)
+        ),
+        ensemble_scheduling=config.ensemble_scheduling,
+        parameters={
+            key: value for key, value in config.parameters.items() if not _among(key, _THREADS)
+        },
+    )
+    return convert.dumps(alike)
 
 
 def with_backend(config: ModelConfig, backend: str) -> ModelConfig:
