@@ -73,6 +73,8 @@ def profile(
     backends: flags.Backends = None,
     precisions: flags.Precisions = None,
     accelerators: flags.Accelerators = None,
+    accuracy_tolerance: flags.Tolerance = None,
+    accuracy_samples: flags.Samples = None,
     seed: flags.Seed = None,
     batch_sizes: flags.BatchSizes = None,
     client_protocol: flags.Protocol = None,

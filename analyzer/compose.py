@@ -15,8 +15,9 @@ from typing import Any
 
 from rich.console import Console
 
-from analyzer import layout, preview, provision, results, strategy, v2client, workspace
+from analyzer import layout, preview, provision, results, strategy, v2client, variant, workspace
 from analyzer import report as reports
+from analyzer.accuracy.guard import Guard, Terms
 from analyzer.assembly import Assembly
 from analyzer.config import load, meaning, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
@@ -33,7 +34,7 @@ from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.measure.scrape import PageWatch
-from analyzer.profile import Bench, Measured
+from analyzer.profile import Bench, Measured, Up
 from analyzer.profile import profile as run
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import recommended
@@ -134,6 +135,7 @@ class _Profile:
         self._goal = goal
         self._console = console
         self._place = Workspace(options.export_path / options.model)
+        self._up: Up | None = None
 
     def run(self) -> int:
         """Measure, choose, report; return the exit code."""
@@ -188,7 +190,7 @@ class _Profile:
         search = strategy.find(options.search_mode)(laid.problem)
         first = preview.foreseen(plan, search)
         if rows:
-            campaign = self._campaign(base, machine)
+            campaign = self._campaign(laid)
             for row in rows:
                 campaign.tell(row)
             trial = campaign.ask()
@@ -286,14 +288,16 @@ class _Profile:
         base = self._base(rows, launcher, sources)
         self._check_inputs(base)
         self._say_unknown(base)
-        campaign = self._campaign(base, journal.head.machine)
+        laid = self._laid(base, journal.head.machine)
+        campaign = self._campaign(laid)
         for row in rows:
             campaign.tell(row)
         spec = layout.load(self._options)
         with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
             gauge = self._gauge(display.window)
             bench = Bench(
-                base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows
+                base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows,
+                guard=self._guard(base, laid, journal), up=None if base.altered else self._up,
             )  # fmt: skip
             run(campaign, bench, journal, stop, display)
         return campaign
@@ -393,7 +397,9 @@ class _Profile:
                 return provision.placed(self._options, read)
         with self._console.status("Starting the server with the default configuration ..."):
             beside = {each: None for each in sources if each != model}
+            began = time.monotonic()
             endpoint = launcher.serve(model, None, variant=name, beside=beside)
+            self._up = Up(endpoint, time.monotonic() - began)
             if not sources:
                 named = [each.name for each in self._options.bls_composing]
                 called = (*v2client.composing_models(endpoint, model), *named)
@@ -401,6 +407,18 @@ class _Profile:
             asked = {each: v2client.model_config(endpoint, each) for each in (model, *beside)}
         whole = Assembly(model, asked.pop(model), asked)
         return provision.placed(self._options, whole)
+
+    def _guard(self, base: Assembly, laid: layout.Layout, journal: Journal) -> Guard | None:
+        """Make what compares answers with the default's; None where no variant can differ."""
+        options = self._options
+        if not options.accuracy_samples or not variant.may_answer_otherwise(laid.space):
+            return None
+        terms = Terms(
+            asked=base.loaded, place=self._place.answers, count=options.accuracy_samples,
+            sources=options.input_data, shapes=options.shapes,
+            tolerances=options.accuracy_tolerance, meaning=journal.head.options_digest,
+        )  # fmt: skip
+        return Guard(base.configs, terms, journal.rows)
 
     def _say_unknown(self, base: Assembly) -> None:
         """Say which models options speak of that have no part in this one."""
@@ -429,8 +447,7 @@ class _Profile:
         except LoadError as error:
             raise UsageError(f"--shape: {error.message}") from error
 
-    def _campaign(self, base: Assembly, machine: Mapping[str, Any]) -> Campaign:
-        laid = self._laid(base, machine)
+    def _campaign(self, laid: layout.Layout) -> Campaign:
         search = strategy.find(self._options.search_mode)(laid.problem)
         return Campaign(search, self._goal, laid.plan)
 

@@ -213,6 +213,25 @@ Accelerators = Annotated[
         metavar="LIST",
     ),
 ]
+Tolerance = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Share of an output's scale by which a variant's answers may differ, for all or by"
+        " precision. (default: FP32:0.001,FP16:0.02,BF16:0.05,INT8:0.1)",
+        "--accuracy-tolerance",
+        metavar="SHARE",
+    ),
+]
+Samples = Annotated[
+    str | None,
+    flag(
+        SEARCH,
+        "Samples whose answers are compared; 0 for none. (default: 8)",
+        "--accuracy-samples",
+        metavar="N",
+    ),
+]
 Seed = Annotated[str | None, flag(SEARCH, "Of the search. (default: 0)", "--seed", metavar="N")]
 BatchSizes = Annotated[
     str | None,

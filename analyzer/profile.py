@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from analyzer import assembly, metrics, variant
 from analyzer.assembly import Assembly
@@ -52,6 +52,13 @@ class Measured:
 #:
 #: Raises LoadError when the load client failed, or no request succeeded.
 Gauge = Callable[[Endpoint, LoadSpec], Measured]
+
+
+class Up(NamedTuple):
+    """A server that is up, and how long it took to come up."""
+
+    endpoint: Endpoint
+    seconds: float
 
 
 class Guard(Protocol):
@@ -98,7 +105,7 @@ class Spectator(Protocol):
 class Bench:
     """Measures one trial at a time on one launcher. A variant stays up while it is asked for."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a bench is made of as many parts
         self,
         *,
         base: ModelConfig | Assembly,
@@ -108,12 +115,14 @@ class Bench:
         rows: Iterable[Row] = (),
         as_found: bool = True,
         guard: Guard | None = None,
+        up: Up | None = None,
     ) -> None:
         """Prepare to measure variants of ``base`` under loads made from ``load``.
 
         ``as_found``: ``base`` is the model as its repository has it. ``rows`` are those measured
         before: names of variants and numbers go on from them. ``guard`` judges whether a variant's
-        answers are the default's; None: nobody does.
+        answers are the default's; None: nobody does. ``up`` is where the default is served already,
+        and what that took is the first row's.
         """
         self._guard = guard
         self._assembly = Assembly.of(base)
@@ -129,7 +138,8 @@ class Bench:
         self._parts = _Names(self._defaults)
         self._as_found = as_found
         self._number = 0
-        self._served: tuple[str, Endpoint] | None = None
+        self._served = None if up is None else (self._default_digest, up.endpoint)
+        self._owed = 0.0 if up is None else up.seconds
         self._started = False
         for row in rows:
             self._names.learn(self._name, row.digest, row.variant)
@@ -170,10 +180,12 @@ class Bench:
         )
         self._number += 1
         row = self._fill(row, configs)
+        owed, self._owed = self._owed, 0.0
         if _overloaded(row):
             # What still waits in its queue would be part of the next measurement.
             self._served = None
-        return replace(row, seconds=time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun + owed
+        return replace(row, seconds=seconds, launch_seconds=row.launch_seconds + owed)
 
     def _fill(self, row: Row, configs: Mapping[str, ModelConfig]) -> Row:
         stage = "accuracy"

@@ -29,7 +29,7 @@ from analyzer.ranking.frontier import frontier
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import Standing, contender, failures, gain, identity
 from analyzer.record.row import Phase, Row, Trial
-from analyzer.report import wording
+from analyzer.report import answers, wording
 from analyzer.space import (
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
@@ -181,6 +181,8 @@ def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Sta
     console.print(f"  {_settings(winner.best)}", highlight=False, markup=False)
     console.print(f"  {_figures(winner.best)}", highlight=False, markup=False)
     console.print(f"  {gain_words(rows, goal, winner)}", highlight=False, markup=False)
+    if near := answers.sentence(winner.best):
+        console.print(f"  {near}", highlight=False, markup=False)
     if words := knee_words(rows, goal, winner):
         console.print(f"  {words}", highlight=False, markup=False)
     if not winner.satisfies:
@@ -380,7 +382,9 @@ def _numbers(row: Row) -> tuple[str, str]:
 def _remark(row: Row) -> str:
     """Say what a row was taken for, and whether to trust it."""
     unsteady = "" if row.stable or row.failure else "not stable"
-    return ", ".join(filter(None, (_PHASES[row.trial.phase], unsteady)))
+    near = answers.short(row.accuracy)
+    said = (_PHASES[row.trial.phase], f"answers {near}" if near else "", unsteady)
+    return ", ".join(filter(None, said))
 
 
 def _failure(row: Row) -> str:

@@ -11,6 +11,7 @@ not own what the files say: the journal, the report and the configurations are o
         chosen/<model>/            the winner, ready for `engine serve --chosen <model>`
         variants/<variant>/<model>/    what was served; all but config.pbtxt are links.
                                        The models behind it, or beside it, lie there as well
+        default-answers.npz        what variants' answers are compared with
         logs/server-<variant>.log
 """
 
@@ -52,6 +53,11 @@ class Workspace:
     def chosen(self) -> Path:
         """A model repository that holds the winner."""
         return self.root / "chosen"
+
+    @property
+    def answers(self) -> Path:
+        """The default's answers, which variants' are compared with."""
+        return self.root / "default-answers.npz"
 
     @property
     def variants(self) -> Path:

@@ -45,9 +45,7 @@ def spread(reference: Sequence[Answer]) -> float | None:
     if len(reference) < 2:  # noqa: PLR2004 - one and another
         return None
     first, *others = reference
-    known = [
-        (_of(name, [first] * len(others), others)).error for name in first
-    ]
+    known = [(_of(name, [first] * len(others), others)).error for name in first]
     return max((each for each in known if each is not None), default=None)
 
 

@@ -73,9 +73,7 @@ class Guard:
         self._terms = terms
         self._ask = ask
         self._default_key = _key(defaults)
-        self._known = {
-            row.accuracy.key: row.accuracy for row in rows if row.accuracy is not None
-        }
+        self._known = {row.accuracy.key: row.accuracy for row in rows if row.accuracy is not None}
         self._requests: Mapping[str, Sequence[InferRequest]] | None = None
         text = f"{terms.meaning} {self._default_key} {terms.count}"
         self._meaning = hashlib.sha256(text.encode()).hexdigest()[:16]

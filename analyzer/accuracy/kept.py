@@ -12,6 +12,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def write(path: Path, key: str, answers: Sequence[Answer]) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = {}
+    arrays: dict[str, Any] = {}
     index: list[list[dict[str, object]]] = []
     for number, answer in enumerate(answers):
         index.append([])
@@ -39,10 +40,11 @@ def write(path: Path, key: str, answers: Sequence[Answer]) -> None:
             one = {"name": tensor.name, "datatype": tensor.dtype.value, "shape": shape}
             index[-1].append(one)
     said = json.dumps({"key": key, "answers": index}).encode()
+    arrays[_INDEX] = np.frombuffer(said, np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new.npz")
     try:
-        np.savez_compressed(fresh, **{_INDEX: np.frombuffer(said, np.uint8)}, **arrays)
+        np.savez(fresh, **arrays)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -51,7 +53,8 @@ def write(path: Path, key: str, answers: Sequence[Answer]) -> None:
 def read(path: Path, key: str) -> tuple[Answer, ...] | None:
     """Read the answers to ``key``; None where there are none."""
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        # NumPy leaves a file that it opened itself open where it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             index = json.loads(opened[_INDEX].tobytes())
             if index["key"] != key:
                 return None

@@ -97,6 +97,14 @@ def _rule(options: ProfileOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
+def _accuracy(options: ProfileOptions) -> dict[str, Any]:
+    """Return what says which variants are out for their answers, where it is not the usual."""
+    usual = ProfileOptions(model="")
+    names = ("accuracy_samples", "accuracy_tolerance")
+    given = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in given.items() if value != getattr(usual, name)}
+
+
 def _shape_texts(options: ProfileOptions) -> list[str]:
     """Spell the shapes as the command line takes them, in an order that does not matter."""
     return [f"{name}:{','.join(map(str, sizes))}" for name, sizes in sorted(options.shapes.items())]

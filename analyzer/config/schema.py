@@ -56,6 +56,8 @@ class ProfileOptions:
     ``max_trials`` bounds the search's measurements, ``max_time`` the seconds of everything, and
     ``target_precision`` is the half width of the gain's interval, as a share, at which verification
     ends (None: not asked for).
+    Variants that may answer otherwise are compared with the default on ``accuracy_samples`` (0:
+    none is) under ``accuracy_tolerance``, by precision or under "" for all (not there: the usual).
     ``rule`` is when a measurement is long enough: "precision", by the width of the intervals
     (``precision``: half the width as a share of throughput and of mean latency) or after
     ``max_seconds``, or "windows", which agree. ``tolerance`` is the spread of the last three
@@ -86,6 +88,8 @@ class ProfileOptions:
     target_precision: float | None = None
     limits: Limits = field(default_factory=Limits)
     search: SearchOptions = field(default_factory=SearchOptions)
+    accuracy_samples: int = 8
+    accuracy_tolerance: Mapping[str, float] = field(default_factory=dict)
     protocol: str = "http"
     window_seconds: float = 1.0
     max_windows: int = 6

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.metrics import BY_TAG
+from analyzer.space import PRECISIONS
 
 Parse = Callable[[object], Any]
 #: the way to a part of a value: keys and positions
@@ -187,6 +188,30 @@ def some_of(*words: str) -> Parse:
         return found
 
     return parse
+
+
+def tolerances(value: object) -> Mapping[str, float]:
+    """Take a share for all precisions ("": all), or shares by precision: ``BF16:0.05,INT8:0.1``."""
+    share = number()
+    if isinstance(value, Mapping):
+        given = {str(name): each for name, each in value.items()}
+    elif isinstance(value, str) and ":" in value:
+        given = {name: each for name, _, each in (one.partition(":") for one in names(value))}
+    else:
+        return {"": share(value)}
+    parts = Parts()
+    named = one_of(*PRECISIONS)
+    found = {
+        parts.read(name, named, name.strip().upper()): parts.read(name, share, each)
+        for name, each in given.items()
+    }
+    parts.check()
+    return found
+
+
+def tolerance_texts(found: Mapping[str, float]) -> Mapping[str, float] | float:
+    """Spell tolerances as a file has them."""
+    return found[""] if "" in found else dict(found)
 
 
 def member(kind: type[Enum]) -> Parse:

@@ -63,6 +63,11 @@ class Accuracy:
         return min(known, default=None)
 
 
+def percent(share: float) -> str:
+    """Spell a share with two digits, as many as it needs below 1 %: ``0.41%``."""
+    return f"{share * 100:.2g}%" if share < 1 else f"{share * 100:,.0f}%"
+
+
 def plain(found: Accuracy) -> dict[str, Any]:
     """Spell it in JSON's types."""
     return asdict(found)

@@ -50,6 +50,7 @@ from analyzer.metrics import BY_TAG
 from analyzer.ranking.frontier import Option
 from analyzer.ranking.interval import LEVEL
 from analyzer.ranking.rank import Standing
+from analyzer.record import accuracy
 from analyzer.record.row import Phase, Row
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import Evidence, advantage
@@ -170,6 +171,7 @@ def _measurement(row: Row) -> dict[str, Any]:
         "server": row.server,
         "absent": row.absent,
         "remarks": row.remarks,
+        "accuracy": None if row.accuracy is None else accuracy.plain(row.accuracy),
     }
 
 
@@ -207,6 +209,7 @@ def _failure(row: Row) -> dict[str, Any]:
         "batch_size": row.load.batch_size,
         "stage": "" if reason is None else reason.stage,
         "message": "" if reason is None else reason.message,
+        "accuracy": None if row.accuracy is None else accuracy.plain(row.accuracy),
     }
 
 

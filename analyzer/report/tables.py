@@ -14,7 +14,7 @@ from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
 from analyzer.record.row import LoadSpec, Phase, Row
-from analyzer.report import wording
+from analyzer.report import answers, wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
 from analyzer.search.stations import narrowest, stations
 from analyzer.variant import run_by
@@ -84,6 +84,7 @@ def configurations(evidence: Evidence) -> Table:
         _gains(evidence),
         _loads(rows),
         *_settings(rows),
+        (Column("Answers"), [_answers(row) for row in rows]),
         *_busiest(rows),
         *_metrics(rows, [tag for tag in _USE if tag not in _wanted(evidence)]),
     ]
@@ -245,6 +246,11 @@ def _own_settings(every: Sequence[Mapping[str, Any]], model: str) -> list[_Strip
         del strips[3]
     # One for all says nothing of a row.
     return strips if len({cell.text for cell in strips[0][1]}) > 1 else strips[1:]
+
+
+def _answers(row: Row) -> Cell:
+    text = answers.short(row.accuracy)
+    return Cell(text, row.accuracy.worst) if row.accuracy is not None else _EMPTY
 
 
 def _batching(settings: Mapping[str, Any]) -> Cell:

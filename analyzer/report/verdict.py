@@ -20,7 +20,7 @@ from enum import Enum
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.rank import Standing
 from analyzer.record.row import Row
-from analyzer.report import wording
+from analyzer.report import answers, wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence
 
 #: what a configuration costs, in the order in which it is told
@@ -217,6 +217,8 @@ def _bullets(evidence: Evidence) -> Iterator[str]:
     if best is not None:
         name = wording.short(best.variant, evidence.model)
         yield f"{name}: {wording.setup(best.best.settings)}."
+    if best is not None and (near := answers.sentence(best.best)):
+        yield near
     if best is not None and default is not None and best is not default:
         yield f"default: {wording.setup(default.best.settings)}."
         yield _at_best_loads(evidence, best, default)

@@ -15,6 +15,7 @@ from analyzer.variant.making import (
     chosen_answering,
     chosen_fields,
     make,
+    may_answer_otherwise,
     reason_not_possible,
 )
 from analyzer.variant.means import Machine, Means
@@ -32,6 +33,7 @@ __all__ = [
     "digest",
     "digest_of",
     "make",
+    "may_answer_otherwise",
     "on_cpu",
     "onto",
     "precision_of",

@@ -25,7 +25,9 @@ from analyzer.space import (
     MAX_BATCH_SIZE,
     PRECISION,
     QUEUE_DELAY,
+    Axis,
     Candidate,
+    Space,
     split,
 )
 from analyzer.variant import accelerators, runtime
@@ -136,6 +138,12 @@ def chosen_answering(candidate: Candidate) -> Candidate:
     """Return of a candidate's settings those that may change answers: all but counts and delays."""
     kept = (item for item in candidate.items if split(item[0])[1] not in _COUNTS)
     return Candidate(tuple(kept))
+
+
+def may_answer_otherwise(space: Space) -> bool:
+    """Whether a space has settings that may change answers."""
+    settings = (each for each in space.dimensions if each.axis is Axis.SETTING)
+    return any(split(each.name)[1] not in _COUNTS for each in settings)
 
 
 def without_default_sizes(config: ModelConfig) -> ModelConfig:

@@ -15,6 +15,8 @@ from support.onnx_identity import write_identity
 from support.served import served
 from tritonclient.http import InferenceServerClient
 
+from analyzer import v2client
+from analyzer.accuracy.guard import Guard, Terms
 from analyzer.errors import LoadError
 from analyzer.launcher import Endpoint
 from analyzer.load.arrivals import Staircase
@@ -69,6 +71,21 @@ def quick(rows: int = 1) -> Item:
     ones = np.ones((rows, 16), np.float32)
     request = InferRequest(inputs=(Tensor("INPUT0", DType.FP32, ones),), binary_default=True)
     return Item(model="identity", requests=(request,), inferences=rows)
+
+
+def test_a_default_that_is_asked_answers_its_samples_by_http_and_grpc(
+    server: Ports, tmp_path: Path
+) -> None:
+    for number, here in enumerate((endpoint(server), replace(endpoint(server), http=""))):
+        config = v2client.model_config(here, "identity")
+        terms = Terms(asked=("identity",), place=tmp_path / f"{number}.npz", count=3)
+        Guard({"identity": config}, terms).learn(here)
+        # What was kept is known to whoever comes later, who need not ask.
+        later = Guard({"identity": config}, terms)
+        assert not later.wants_default
+        found = later.check(here, {"identity": replace(config, parameters={"other": "1"})})
+        assert (found.fault, found.unchecked, found.samples) == ("", "", 3)
+        assert found.worst == 0.0
 
 
 def test_each_response_of_a_decoupled_model_is_seen(server: Ports) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.single_rows import head
 
+from analyzer.record.accuracy import Accuracy, Compared
 from analyzer.record.journal import Journal, read
 from analyzer.record.row import (
     Failure,
@@ -83,6 +84,19 @@ _rows = st.builds(
     histogram=_text,
     series=st.dictionaries(_text, st.lists(st.none() | _numbers, max_size=1), max_size=1),
     failure=st.none() | st.builds(Failure, stage=_text, message=_text),
+    accuracy=st.none()
+    | st.builds(
+        Accuracy,
+        key=_text,
+        samples=st.integers(0, 9),
+        outputs=st.dictionaries(
+            _text,
+            st.builds(Compared, error=st.none() | _numbers, top1=st.none() | _numbers, fault=_text),
+            max_size=2,
+        ),
+        spread=st.none() | _numbers,
+        unchecked=_text,
+    ),
 )
 
 

@@ -1,6 +1,6 @@
 """The loop: every try is a row, faults are rows with reasons, the journal is the checkpoint."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from analyzer import strategy, variant
 from analyzer.errors import LaunchError, LoadError, ServerLost
 from analyzer.launcher import ALONE, Beside, Endpoint
 from analyzer.metrics import Observed
-from analyzer.profile import Bench, Measured, profile
+from analyzer.profile import Bench, Measured, Up, profile
 from analyzer.ranking.goal import parse_goal
+from analyzer.record.accuracy import Accuracy
 from analyzer.record.journal import Journal, options_digest
 from analyzer.record.row import LoadSpec, Phase, Row, RunHead, Trial
 from analyzer.space import Candidate, Limits
@@ -97,11 +98,36 @@ HEAD = RunHead(
 )  # fmt: skip
 
 
+@dataclass
+class Judge:
+    """A guard that lets pass whatever is not in OpenVINO's hands."""
+
+    wants_default: bool = True
+    asked: list[str] = field(default_factory=list)
+    found: dict[str, Accuracy] = field(default_factory=dict)
+
+    def judges(self, configs: Mapping[str, ModelConfig]) -> bool:
+        return configs["m"].backend != BASE.backend
+
+    def known(self, configs: Mapping[str, ModelConfig]) -> Accuracy | None:
+        return self.found.get(configs["m"].backend)
+
+    def learn(self, _: Endpoint) -> None:
+        self.wants_default = False
+        self.asked.append("default")
+
+    def check(self, _: Endpoint, configs: Mapping[str, ModelConfig]) -> Accuracy:
+        backend = configs["m"].backend
+        self.asked.append(backend)
+        fault = "other answers" if backend == "openvino" else ""
+        return self.found.setdefault(backend, Accuracy(key=backend, fault=fault))
+
+
 def bench(server: Server, rows: Sequence[Row] = ()) -> Bench:
     return Bench(base=BASE, launcher=server, gauge=server.gauge, load=LoadSpec(), rows=rows)
 
 
-def trial(phase: Phase = Phase.SEARCH, **values: int) -> Trial:
+def trial(phase: Phase = Phase.SEARCH, **values: int | str) -> Trial:
     return Trial(candidate=Candidate.of(**values), phase=phase)
 
 
@@ -121,6 +147,53 @@ def test_equal_configurations_have_one_name_and_the_default_its_own() -> None:
     assert subject.name(trial(instance_count=2, concurrency=1)) == "m_config_0"
     assert subject.name(trial(instance_count=3, concurrency=1)) == "m_config_1"
     assert subject.name(trial(instance_count=2, concurrency=8)) == "m_config_0"
+
+
+def judged(server: Server, judge: Judge) -> Bench:
+    return Bench(base=BASE, launcher=server, gauge=server.gauge, load=LoadSpec(), guard=judge)
+
+
+def test_a_variant_with_other_answers_is_a_row_without_a_measurement_and_not_launched_again() -> (
+    None
+):
+    server, judge = Server(), Judge()
+    subject = judged(server, judge)
+    assert subject.measure(trial(concurrency=1)).failure is None
+    out = subject.measure(trial(backend="openvino", concurrency=1))
+    assert out.failure is not None
+    assert (out.failure.stage, out.failure.message) == ("accuracy", "other answers")
+    assert out.accuracy == judge.found["openvino"]
+    assert (judge.asked, len(server.loads)) == (["default", "openvino"], 1)
+    launched = len(server.served)
+    again = subject.measure(trial(backend="openvino", instance_count=2, concurrency=1))
+    assert again.failure == out.failure
+    assert (len(server.served), len(judge.asked)) == (launched, 2)
+
+
+def test_a_variant_that_passes_is_measured_and_says_how_near_it_came() -> None:
+    server, judge = Server(), Judge(wants_default=False)
+    row = judged(server, judge).measure(trial(backend="tensorflow", concurrency=1))
+    assert row.failure is None
+    assert row.accuracy == Accuracy(key="tensorflow")
+    assert judge.asked == ["tensorflow"]
+
+
+def test_where_the_defaults_answers_are_gone_it_is_served_once_more_for_them() -> None:
+    server, judge = Server(), Judge()
+    judged(server, judge).measure(trial(backend="tensorflow", concurrency=1))
+    assert [name for name, _ in server.served] == ["m_config_default", "m_config_0"]
+    assert judge.asked == ["default", "tensorflow"]
+
+
+def test_a_server_that_is_up_with_the_default_is_measured_as_it_is() -> None:
+    server = Server()
+    up = Up(Endpoint(http="127.0.0.1:1"), 3.0)
+    server.served.append(("m_config_default", None))
+    subject = Bench(base=BASE, launcher=server, gauge=server.gauge, load=LoadSpec(), up=up)
+    first, second = (subject.measure(trial(concurrency=load)) for load in (1, 2))
+    assert len(server.served) == 1
+    assert (first.launch_seconds, second.launch_seconds) == (3.0, 0.0)
+    assert first.seconds > 3.0 > second.seconds
 
 
 def test_a_row_says_what_really_ran_the_model() -> None:

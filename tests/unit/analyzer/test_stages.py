@@ -289,6 +289,26 @@ def test_a_variant_that_does_not_come_up_is_not_launched_for_another_load() -> N
     assert list(listed.told.values()) == [None, None]
 
 
+def test_what_answers_otherwise_is_not_tried_again_with_other_counts() -> None:
+    every = [
+        Candidate.of(backend=backend, instance_count=count, concurrency=4)
+        for backend in ("openvino", "onnxruntime")
+        for count in (1, 2)
+    ]
+    listed = Listed(*every)
+    campaign = Campaign(listed, Goal(), replace(PLAN, curve=(), verify_pairs=0))
+    while (trial := campaign.ask()) is not None:
+        row = WORLD.row(trial, len(listed.told))
+        if trial.candidate.get("backend") == "openvino":
+            wrong = Failure(stage="accuracy", message="its answers are not the default's")
+            row = replace(row, number=7, metrics={}, failure=wrong)
+        campaign.tell(row)
+    assert [listed.told[each] is None for each in every] == [True, True, False, False]
+    assert [(each.candidate, each.reason) for each in campaign.skipped()] == [
+        (every[1], "it answers as measurement 7 did: not as the default does")
+    ]
+
+
 def test_where_only_the_load_can_vary_the_default_is_searched_along_it() -> None:
     space = Space((Dimension(CONCURRENCY, (1, 2, 4, 8, 16), Axis.LOAD),))
     for name in strategy.known():

@@ -3,6 +3,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from support.v2_server import Faults, V2Server, running
 
@@ -10,7 +11,7 @@ from analyzer import v2client
 from analyzer.counters import BatchCounters, Counters
 from analyzer.errors import LaunchError
 from analyzer.launcher import Endpoint
-from engine.types import DType, TensorSpec
+from engine.types import DType, InferRequest, Tensor, TensorSpec
 
 
 @pytest.fixture
@@ -61,6 +62,14 @@ def test_counters_are_read_and_subtracted(server: V2Server, endpoint: Endpoint) 
     seen = v2client.statistics(endpoint, "tiny") - before
     assert (seen.requests, seen.inferences, seen.executions) == (4, 4, 2)
     assert (seen.request_ns, seen.queue_ns, seen.compute_infer_ns) == (4000, 400, 2400)
+
+
+def test_who_does_not_answer_a_request_says_why(endpoint: Endpoint) -> None:
+    asked = InferRequest(inputs=(Tensor("INPUT0", DType.FP32, np.ones((1, 16), np.float32)),))
+    with pytest.raises(LaunchError, match="nobody"):
+        v2client.infer(endpoint, "nobody", asked)
+    with pytest.raises(LaunchError, match="no answer"):
+        v2client.infer(NOWHERE, "tiny", asked)
 
 
 #: as Triton 25.x answers, with members that nobody here knows, and without some it may leave out
