@@ -27,8 +27,10 @@ FOUND = Accuracy(
         (
             FOUND,
             "0.41% off",
-            "Its answers to 8 samples are the default's, within 0.41% of the outputs' scale "
-            "(allowed for BF16: 5%), with the same class on top in 100% of them.",
+            (
+                "Its answers to 8 samples are the default's, within 0.41% of the outputs' scale "
+                "(allowed for BF16: 5%), with the same class on top in 100% of them."
+            ),
         ),
         (
             replace(FOUND, outputs={"y": Compared(error=0.0)}),
