@@ -36,14 +36,14 @@ def values(made: layout.Layout) -> dict[str, tuple[Value, ...]]:
 
 
 def test_packages_and_processor_say_by_what_a_model_can_be_run() -> None:
-    made = laid(ProfileOptions(model="m"), MACHINE)
+    made = laid(ProfileOptions(model="m", search_mode="auto"), MACHINE)
     assert values(made)[BACKEND] == ("onnxruntime", "openvino")
     assert values(made)[PRECISION] == ("FP32", "BF16")
     assert made.plan.means[""].machine.backends == {"onnxruntime", "openvino", "pytorch"}
 
 
 def test_of_a_server_elsewhere_only_what_the_user_names_is_tried() -> None:
-    remote = ProfileOptions(model="m", launch_mode=LaunchMode.REMOTE)
+    remote = ProfileOptions(model="m", search_mode="auto", launch_mode=LaunchMode.REMOTE)
     assert BACKEND not in values(laid(remote, MACHINE))
     named = ProfileOptions(
         model="m", launch_mode=LaunchMode.REMOTE, limits=Limits(backends=("openvino",))
@@ -53,4 +53,12 @@ def test_of_a_server_elsewhere_only_what_the_user_names_is_tried() -> None:
 
 
 def test_a_machine_described_before_there_were_such_dimensions_has_none() -> None:
-    assert BACKEND not in values(laid(ProfileOptions(model="m"), {"cores": 2}))
+    assert BACKEND not in values(laid(ProfileOptions(model="m", search_mode="auto"), {"cores": 2}))
+
+
+def test_model_analyzers_searches_vary_them_only_where_they_are_listed() -> None:
+    assert BACKEND not in values(laid(ProfileOptions(model="m", search_mode="quick"), MACHINE))
+    listed = ProfileOptions(
+        model="m", search_mode="quick", limits=Limits(backends=("onnxruntime", "openvino"))
+    )
+    assert values(laid(listed, MACHINE))[BACKEND] == ("onnxruntime", "openvino")
