@@ -28,7 +28,7 @@ FILES = {"m": frozenset({"model.onnx"})}
 def laid(
     options: ProfileOptions, machine: dict[str, Any], *, settings: bool = True
 ) -> layout.Layout:
-    return layout.lay_out(options, Goal(), BASE, machine, settings=settings, files={"m": FILES})
+    return layout.lay_out(options, Goal(), BASE, machine, settings=settings, files=FILES)
 
 
 def values(made: layout.Layout) -> dict[str, tuple[Value, ...]]:
