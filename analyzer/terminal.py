@@ -283,7 +283,7 @@ def knee_words(rows: Sequence[Row], goal: Goal, winner: Standing) -> str:
     against = f" ({share:.0%} of the throughput, {times:.0%} of the p99 latency)"
     return (
         f"The knee of throughput and latency is {knee.row.variant} at "
-        f"{wording.level(knee.row.load)}: {_figure(rate)} infer/sec, p99 {_figure(latency)} ms"
+        f"{wording.load(knee.row)}: {_figure(rate)} infer/sec, p99 {_figure(latency)} ms"
         f"{against if share and times else ''}."
     )
 
@@ -364,7 +364,7 @@ def _words(
 def _figures(row: Row) -> str:
     rate = _figure(row.metrics.get("perf_throughput"))
     p99 = _figure(row.metrics.get("perf_latency_p99"))
-    return f"{rate} infer/sec, p99 {p99} ms at {wording.level(row.load)}"
+    return f"{rate} infer/sec, p99 {p99} ms at {wording.load(row)}"
 
 
 def _load(row: Row) -> str:
@@ -398,7 +398,7 @@ def _failure(row: Row) -> str:
 
 def _line(row: Row) -> str:
     settings = "" if row.failure else f"  {_settings(row)}"
-    text = f"[{row.number}] {row.variant}{settings}, {wording.level(row.load)}: "
+    text = f"[{row.number}] {row.variant}{settings}, {wording.load(row)}: "
     rate, p99 = _numbers(row)
     text += rate if row.failure else f"{rate} infer/sec, p99 {p99} ms"
     remark = _failure(row) or _remark(row)

@@ -8,10 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from analyzer.config.schema import ProfileOptions, SearchOptions
 from analyzer.config.settings import Setting, Settings
 from analyzer.config.values import near
 
-_BOUNDS = ("instance_count", "model_batch_size", "concurrency")
+_BOUNDS = ("instance_count", "model_batch_size", "concurrency", "request_rate")
+#: what makes the loop closed, and what open
+CLOSED = (
+    "concurrency", "run_config_search_min_concurrency", "run_config_search_max_concurrency"
+)  # fmt: skip
+OPEN = (
+    "request_rate", "request_rate_search_enable", "run_config_search_min_request_rate",
+    "run_config_search_max_request_rate",
+)  # fmt: skip
+#: options that some modes read, and which; the others leave them unused
+_READ_BY: Mapping[str, tuple[str, ...]] = {
+    "early_exit_enable": ("brute",),
+    "num_configs_per_model": ("quick", "optuna"),
+    **dict.fromkeys(
+        (
+            "min_percentage_of_search_space", "max_percentage_of_search_space", "optuna_min_trials",
+            "optuna_max_trials", "optuna_early_exit_threshold", "use_concurrency_formula",
+            "optuna_sampler",
+        ),
+        ("optuna",),
+    ),
+}  # fmt: skip
 
 
 def conflicts(models: Mapping[str, Settings], modes: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -20,7 +42,48 @@ def conflicts(models: Mapping[str, Settings], modes: Collection[str]) -> Iterato
         yield from _mode(settings, modes)
         yield from _bounds(settings)
         yield from _needs(settings)
+        yield from _loops(settings)
     yield from _called(models)
+
+
+def unused(models: Mapping[str, Settings]) -> Iterator[tuple[str, str, str]]:
+    """Yield place, name and reason of what the search mode does not read."""
+    usual, quiet = ProfileOptions(model="").search_mode, SearchOptions()
+    for settings in models.values():
+        given = settings.get("run_config_search_mode")
+        mode = usual if given is None else given.value
+        for name, readers in _READ_BY.items():
+            setting = settings.get(name)
+            if setting is None or mode in readers or setting.value == getattr(quiet, name):
+                continue
+            note = f"{' and '.join(readers)} read{'s' * (len(readers) == 1)} it"
+            yield setting.source, name, f"{note}, and the search mode is {mode}"
+
+
+def other_loop(settings: Settings) -> tuple[str, ...]:
+    """Name the options of the loop that is not the one these settings ask for."""
+    asked = {kind for kind in (CLOSED, OPEN) for name in kind if _asks(settings.get(name))}
+    if asked == {OPEN}:
+        return CLOSED
+    return OPEN if asked == {CLOSED} else ()
+
+
+def _asks(setting: Setting | None) -> bool:
+    return setting is not None and setting.value is not False
+
+
+def _loops(settings: Settings) -> Iterator[tuple[str, str]]:
+    closed = [name for name in CLOSED if _asks(settings.get(name))]
+    rates = [name for name in OPEN if _asks(settings.get(name))]
+    if closed and rates:
+        for name in closed:
+            yield (
+                settings[name].source,
+                (
+                    f"{name}: excludes {rates[0]} ({settings[rates[0]].source}): requests come at "
+                    "a rate, or when an answer is there; keep one of them"
+                ),
+            )
 
 
 def _mode(settings: Settings, modes: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -92,6 +92,8 @@ def resolve(
     resolved = reading.resolved(flags)
     for place, what in conflicts.conflicts(resolved.models, strategies):
         reading.problem(place, what)
+    for place, name, note in conflicts.unused(resolved.models):
+        reading.idle(place, name, note)
     if profiles and not resolved.models and not reading.spoilt:
         reading.problem("", "no model to profile: pass --model NAME, such as --model resnet50")
     reading.finish()
@@ -225,9 +227,11 @@ class _Reading:
         for name, options in self._models.items():
             passed_on = self._common.passed if options.passed is None else {}
             own[name] = {**options.settings, **(options.passed or {})}
-            whole[name] = {
-                **self._common.settings, **(passed_on or {}), **own[name], **self._flags.settings
-            }  # fmt: skip
+            common_here = {**self._common.settings, **(passed_on or {})}
+            for other in conflicts.other_loop(own[name]):
+                # Who has a load of his own does not want the other kind, which all the rest have.
+                common_here.pop(other, None)
+            whole[name] = {**common_here, **own[name], **self._flags.settings}
         extras = {
             key: value for key, value in flags.items()
             if key not in BY_NAME and key != "profile_models"

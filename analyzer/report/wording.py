@@ -15,6 +15,7 @@ from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec, Row
 from analyzer.space import (
+    BATCH_SIZE,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
     MAX_BATCH_SIZE,
@@ -200,10 +201,14 @@ def level(load: LoadSpec) -> str:
 
 def asked(candidate: Candidate) -> str:
     """Say the load that a candidate asks for; "" where it asks for none."""
-    if candidate.level is None:
-        return ""
-    name, value = candidate.level
-    return f"{value:,g} requests/s" if name == REQUEST_RATE else f"concurrency {value:,g}"
+    said = []
+    if candidate.level is not None:
+        name, value = candidate.level
+        rate = name == REQUEST_RATE
+        said.append(f"{value:,g} requests/s" if rate else f"concurrency {value:,g}")
+    if (rows := candidate.get(BATCH_SIZE)) is not None:
+        said.append(f"{rows} row{'s' * (rows != 1)} a request")
+    return ", ".join(said)
 
 
 def hardware(machine: Mapping[str, Any]) -> str:

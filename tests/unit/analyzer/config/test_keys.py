@@ -355,6 +355,16 @@ def test_every_value_knows_where_it_came_from(tmp_path: Path) -> None:
         ({"run_config_search_min_concurrency": 9, "run_config_search_max_concurrency": 4},
          "perf.yaml:3: run_config_search_max_concurrency: 4 is below"),
         ({"num_top_model_configs": 2}, "num_top_model_configs: needs constraints"),
+        ({"run_config_search_min_request_rate": 9, "run_config_search_max_request_rate": 4.5},
+         "perf.yaml:3: run_config_search_max_request_rate: 4.5 is below"),
+        ({"concurrency": 4, "request_rate": 9},
+         "perf.yaml:2: concurrency: excludes request_rate (perf.yaml:3): requests come at"),
+        ({"concurrency": 4, "request_rate_search_enable": True},
+         "perf.yaml:2: concurrency: excludes request_rate_search_enable (perf.yaml:3)"),
+        ({"request_rate_search_enable": True, "run_config_search_min_concurrency": 4},
+         "perf.yaml:3: run_config_search_min_concurrency: excludes request_rate_search_enable"),
+        ({"run_config_search_max_request_rate": 64, "run_config_search_max_concurrency": 4},
+         "perf.yaml:3: run_config_search_max_concurrency: excludes run_config_search_max_request"),
         ({"triton_launch_mode": "remote", "triton_server_flags": {"log-verbose": 1}},
          "perf.yaml:3: triton_server_flags: cannot be set of a server that runs already"),
         ({"run_config_search_mode": "brutal"}, ("there is no brutal search here; there are: brute, "
@@ -367,6 +377,32 @@ def test_options_that_exclude_each_other(tmp_path: Path, keys: dict[str, Any], w
     with pytest.raises(UsageError) as caught:
         load_options(written(tmp_path, **keys), {}, ("brute", "quick"))
     assert words in caught.value.message.replace(f"{tmp_path}/", "")
+
+
+def test_a_load_of_a_models_own_takes_the_place_of_the_other_kind(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        profile_models={"a": {"parameters": {"request_rate": 20}}, "b": {}},
+        concurrency=4,
+    )
+    a, b = load_options(file, {})
+    assert (a.limits.request_rates, a.limits.concurrencies) == ((20.0,), None)
+    assert (b.limits.request_rates, b.limits.concurrencies) == (None, (4,))
+    off = one(tmp_path, concurrency=4, request_rate_search_enable=False)
+    assert off.limits.concurrencies == (4,)
+
+
+def test_what_the_search_mode_does_not_read_is_said(tmp_path: Path) -> None:
+    keys = {"optuna_max_trials": 9, "early_exit_enable": True, "use_concurrency_formula": False}
+    file = written(tmp_path, **keys, run_config_search_mode="quick")
+    brute, optuna = resolve(file, {}).warnings
+    assert optuna.endswith(
+        "perf.yaml:2: optuna_max_trials has no effect here: optuna reads it, "
+        "and the search mode is quick"
+    )
+    assert "early_exit_enable has no effect here: brute reads it" in brute
+    (only,) = resolve(written(tmp_path, **keys, run_config_search_mode="optuna"), {}).warnings
+    assert "early_exit_enable" in only
 
 
 def test_a_search_that_is_disabled_measures_at_concurrency_one(tmp_path: Path) -> None:
