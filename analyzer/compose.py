@@ -15,7 +15,17 @@ from typing import Any
 
 from rich.console import Console
 
-from analyzer import layout, preview, provision, results, strategy, v2client, variant, workspace
+from analyzer import (
+    gauge,
+    layout,
+    preview,
+    provision,
+    results,
+    strategy,
+    v2client,
+    variant,
+    workspace,
+)
 from analyzer import report as reports
 from analyzer.accuracy.guard import Guard, Terms
 from analyzer.assembly import Assembly
@@ -25,22 +35,21 @@ from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageErro
 from analyzer.interruption import INTERRUPTED, interruption
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.launchers import local, remote
-from analyzer.load.driver import DriverSettings, drive
+from analyzer.load.driver import DriverSettings
 from analyzer.load.inputs.source import Asked, prepare
 from analyzer.load.payload import KINDS
 from analyzer.load.window import WindowSample
 from analyzer.measure import attainable, scrape
-from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.measure.scrape import PageWatch
-from analyzer.profile import Bench, Measured, Up
+from analyzer.profile import Bench, Gauge, Up
 from analyzer.profile import profile as run
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
-from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
+from analyzer.record.row import SCHEMA, Row, RunHead
 from analyzer.stages import Campaign, Skipped
 from analyzer.surface import recording as recorder
 from analyzer.surface.grid import Grid
@@ -294,10 +303,10 @@ class _Profile:
             campaign.tell(row)
         spec = layout.load(self._options)
         with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
-            gauge = self._gauge(display.window)
             bench = Bench(
-                base=base, launcher=launcher, gauge=gauge, load=spec, rows=rows,
-                guard=self._guard(base, laid, journal), up=None if base.altered else self._up,
+                base=base, launcher=launcher, gauge=self._gauge(display.window), load=spec,
+                rows=rows, guard=self._guard(base, laid, journal),
+                up=None if base.altered else self._up,
             )  # fmt: skip
             run(campaign, bench, journal, stop, display)
         return campaign
@@ -488,36 +497,12 @@ class _Profile:
     def _metrics_url(self) -> str:
         return self._options.metrics_url or scrape.default_url(self._options.http_endpoint)
 
-    def _gauge(
-        self, on_window: Callable[[WindowSample], None]
-    ) -> Callable[[Endpoint, LoadSpec], Measured]:
+    def _gauge(self, on_window: Callable[[WindowSample], None]) -> Gauge:
         model = self._options.model
         called = tuple(each.name for each in self._options.bls_composing)
         settings = DriverSettings(shapes=self._options.shapes, composing=called)
 
-        def gauge(endpoint: Endpoint, load: LoadSpec) -> Measured:
-            with self._watch(endpoint) as watch:
-                # Ctrl-C lets the running measurement finish, so it does not stop the client.
-                driven = drive(
-                    endpoint,
-                    model,
-                    load,
-                    stop=lambda: False,
-                    on_window=on_window,
-                    settings=settings,
-                )
-            seen = watch.seen()
-            ran = v2client.runtime(endpoint, model)
-            return Measured(
-                observed(driven, seen, load),
-                driven.stable,
-                ran,
-                estimates=estimates_of(driven),
-                histogram=driven.histogram.text,
-                remarks=tuple(filter(None, (driven.invalid, *driven.flags))),
-            )
-
-        return gauge
+        return gauge.make(model, self._watch, settings, on_window)
 
     def _finish(
         self,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from analyzer import assembly, metrics, variant
 from analyzer.assembly import Assembly
@@ -22,7 +22,7 @@ from analyzer.metrics import Observed
 from analyzer.record.accuracy import Accuracy
 from analyzer.record.estimates import Estimates
 from analyzer.record.journal import Journal
-from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
+from analyzer.record.row import Failure, LoadSpec, Row, Trial
 from analyzer.space import BATCH_SIZE, CONCURRENCY, REQUEST_RATE
 from analyzer.stages import Campaign
 from engine.modelconfig import convert
@@ -37,7 +37,7 @@ _SHORT, _SIGMAS = 0.05, 3.0
 class Measured:
     """What a gauge brings back: the observations, whether they settled, and what ran.
 
-    ``estimates`` and ``histogram`` are the row's; ``remarks`` are the load client's own.
+    ``estimates``, ``histogram`` and ``goodput`` are the row's; ``remarks`` are the load client's.
     """
 
     observed: Observed
@@ -46,6 +46,7 @@ class Measured:
     estimates: Estimates = field(default_factory=dict)
     histogram: str = ""
     remarks: tuple[str, ...] = ()
+    goodput: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: Loads a server as told and observes it meanwhile.
@@ -223,15 +224,17 @@ class Bench:
             series=measured.observed.series,
             estimates=measured.estimates,
             histogram=measured.histogram,
+            goodput=measured.goodput,
+            load=_found(row.load, measured.goodput),
         )
 
     def _serve(self, row: Row, configs: Mapping[str, ModelConfig]) -> Endpoint:
-        """Reuse the running server if it has this variant; verification always takes a new one.
+        """Reuse the running server if it has this variant; what proves something takes a new one.
 
         A new process each time makes what differs from start to start (memory layout, thread
         placement) part of the spread that the interval shows.
         """
-        fresh = row.trial.phase is Phase.VERIFY
+        fresh = not row.trial.phase.ranks
         self._started = self._served is None or self._served[0] != row.digest or fresh
         if self._served is not None and not self._started:
             return self._served[1]
@@ -286,9 +289,23 @@ class Bench:
         batch_size = int(at.get(BATCH_SIZE) or self._load.batch_size)
         rate = float(at.get(REQUEST_RATE) or 0.0)
         concurrency = int(at.get(CONCURRENCY) or self._load.concurrency)
-        return replace(
+        load = replace(
             self._load, request_rate=rate, concurrency=concurrency, batch_size=batch_size
         )
+        if (promise := trial.promise) is None:
+            return load
+        return replace(
+            load,
+            limit_ms=promise.limit_ms,
+            percentile=promise.percentile,
+            max_seconds=promise.seconds,
+        )
+
+
+def _found(load: LoadSpec, goodput: Mapping[str, Any]) -> LoadSpec:
+    """Return the load with the rate that a search for it found, if it found one."""
+    rate = goodput.get("rate")
+    return load if rate is None else replace(load, request_rate=float(rate))
 
 
 def _overloaded(row: Row) -> bool:

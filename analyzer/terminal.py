@@ -27,6 +27,7 @@ from analyzer.load.window import WindowSample
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.frontier import frontier
 from analyzer.ranking.goal import Goal
+from analyzer.ranking.goodput import verified
 from analyzer.ranking.rank import Standing, contender, failures, gain, identity
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.report import answers, wording
@@ -48,7 +49,12 @@ REASONS = 5
 #: percent beyond which an interval's upper end is not told to the digit
 _WIDE = 1000
 _STAGES = (Stage.DEFAULT, Stage.SEARCH, Stage.CURVE, Stage.VERIFY)
-_PHASES = {Phase.SEARCH: "", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
+_PHASES = {
+    Phase.SEARCH: "",
+    Phase.CURVE: "load curve",
+    Phase.VERIFY: "verification",
+    Phase.GOODPUT: "goodput",
+}
 
 
 class Display:
@@ -183,6 +189,9 @@ def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Sta
     console.print(f"  {gain_words(rows, goal, winner)}", highlight=False, markup=False)
     if near := answers.sentence(winner.best):
         console.print(f"  {near}", highlight=False, markup=False)
+    for found in verified(rows, goal):
+        words = wording.goodput(found, found.row.variant)
+        console.print(f"  Verified goodput: {words}.", highlight=False, markup=False)
     if words := knee_words(rows, goal, winner):
         console.print(f"  {words}", highlight=False, markup=False)
     if not winner.satisfies:

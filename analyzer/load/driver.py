@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from analyzer.record.row import LoadSpec
     from engine.modelconfig.schema import ModelConfig
 
-__all__ = ["Driven", "DriverSettings", "drive", "rule_of", "run"]
+__all__ = ["Driven", "DriverSettings", "drive", "rule_of", "run", "workload_for"]
 
 RULES = ("precision", "windows", "count")
 
@@ -55,6 +55,19 @@ def drive(
         UsageError: the data does not fit the model.
     """
     settings = settings or DriverSettings()
+    requests = workload_for(endpoint, model, load, settings)
+    return run(endpoint, requests, load, stop=stop, on_progress=on_window, settings=settings)
+
+
+def workload_for(
+    endpoint: Endpoint, model: str, load: LoadSpec, settings: DriverSettings
+) -> Workload:
+    """Make the requests of a load, with its data, as the server describes the model.
+
+    Raises:
+        LaunchError: the server does not describe the model.
+        UsageError: the data does not fit the model.
+    """
     metadata = v2client.model_metadata(endpoint, model)
     config = _config(endpoint, model)
     asked = Asked(
@@ -63,8 +76,7 @@ def drive(
         shapes=settings.shapes,
         seed=settings.seed,
     )
-    requests = workload_of(prepare(metadata, config, asked), load.batch_size)
-    return run(endpoint, requests, load, stop=stop, on_progress=on_window, settings=settings)
+    return workload_of(prepare(metadata, config, asked), load.batch_size)
 
 
 def run(  # noqa: PLR0913 - what a run is has as many parts

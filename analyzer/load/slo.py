@@ -68,25 +68,31 @@ def at_rate(
     return send
 
 
-def highest_rate(
+def highest_rate(  # noqa: PLR0913 - how a rate is searched for has as many parts
     search: RateSearch,
     send: Send,
     *,
     max_seconds: float = MAX_SECONDS,
+    confirm_seconds: float | None = None,
+    by_share: bool = False,
     stop: Callable[[], bool] = lambda: False,
     on_probe: Callable[[Tried], None] = lambda _: None,
 ) -> SloResult:
     """Search for the highest rate that keeps the limit of ``search``.
 
-    A rate is measured for at most ``max_seconds``. ``on_probe`` hears of each rate as it is
-    decided. A rate that the load client itself cannot send in time is not decided, and counts as
-    too much; the result says so.
+    A rate is measured for at most ``max_seconds``, and when it is confirmed for at most
+    ``confirm_seconds`` (None: as long). ``on_probe`` hears of each rate as it is decided. A rate
+    that the load client itself cannot send in time is not decided, and counts as too much; the
+    result says so. With ``by_share`` what is not decided in its time counts by the share of its
+    answers that were late, which is right on average and not certain: a confirmation of this kind
+    is none, and the result says so.
 
     Raises:
         LoadError: nothing was measured, or three times running the client was the bottleneck;
             the text holds the server's or the client's own.
     """
-    invalid: list[str] = []
+    confirming = max_seconds if confirm_seconds is None else confirm_seconds
+    runs = _Runs(search, send, max_seconds, confirming, by_share=by_share)
     told = 0
 
     def tell() -> None:
@@ -98,21 +104,67 @@ def highest_rate(
 
     def measure(rate: float, seed: int, on_chunk: OnChunk) -> Outcome:
         tell()
-        rule = RateRule(on_chunk, search.goal.limit_ns, max_seconds)
-        driven = send(rate, seed, rule.anew)
-        if driven.invalid:
-            invalid.append(f"{rate:.4g}/s was not decided: {driven.invalid}")
-            if len(invalid) >= MOST_INVALID:
-                raise LoadError("; ".join(invalid))
-            return "fail"
-        invalid.clear()
-        # Who was refused, or cut off, did not get an answer in time.
-        lost = driven.failed + driven.dropped
-        return "fail" if lost and not rule.bears(lost, search.goal.percentile) else rule.outcome
+        return runs.measure(rate, seed, on_chunk)
 
     result = find_rate(search, measure, stop)
     tell()
-    return replace(result, note="; ".join(filter(None, (result.note, *invalid))))
+    return runs.noted(result)
+
+
+class _Runs:
+    """Measures one rate after the other, and remembers what a reader of the result should know."""
+
+    def __init__(
+        self,
+        search: RateSearch,
+        send: Send,
+        max_seconds: float,
+        confirm_seconds: float,
+        *,
+        by_share: bool,
+    ) -> None:
+        self._search = search
+        self._send = send
+        self._max_seconds = max_seconds
+        self._confirm_seconds = confirm_seconds
+        self._by_share = by_share
+        self._invalid: list[str] = []
+        self._unsure = ""
+
+    def measure(self, rate: float, seed: int, on_chunk: OnChunk) -> Outcome:
+        """Send at a rate until it is decided, or its time is over.
+
+        Raises:
+            LoadError: three times running the client was the bottleneck.
+        """
+        goal, probe = self._search.goal, self._search.ask()
+        last = probe is not None and probe.purpose == "confirm"
+        longest = self._confirm_seconds if last else self._max_seconds
+        rule = RateRule(on_chunk, goal.limit_ns, longest)
+        driven = self._send(rate, seed, rule.anew)
+        if driven.invalid:
+            self._invalid.append(f"{rate:.4g}/s was not decided: {driven.invalid}")
+            if len(self._invalid) >= MOST_INVALID:
+                raise LoadError("; ".join(self._invalid))
+            return "fail"
+        self._invalid.clear()
+        # Who was refused, or cut off, did not get an answer in time.
+        lost = driven.failed + driven.dropped
+        kept = rule.bears(lost, goal.percentile)
+        if lost and not kept:
+            return "fail"
+        if not self._by_share or rule.outcome != "inconclusive":
+            return rule.outcome
+        if last and kept:
+            self._unsure = (
+                f"{rate:.4g}/s kept the limit for {longest:.3g} s, too few requests to be certain"
+            )
+        return "pass" if kept else "fail"
+
+    def noted(self, result: SloResult) -> SloResult:
+        """Return the result with what is to be said of it besides."""
+        note = "; ".join(filter(None, (result.note, *self._invalid, self._unsure)))
+        return replace(result, note=note, confirmed=result.confirmed and not self._unsure)
 
 
 class RateRule:

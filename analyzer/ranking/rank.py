@@ -4,7 +4,7 @@ Rules:
 
 1. A variant stands by its best row: the best that keeps the constraints, else the one that
    breaks them least. Variants that keep them come first.
-2. Only rows of the search and of the load curves rank. Verification repeats two variants
+2. Only rows of the search and of the load curves rank. Verification repeats some variants
    many times; were those rows ranked, whoever is measured most often would look best, and
    the choice and its proof would share their luck. They count for ``gain`` alone.
 3. Equal digests are one variant, whatever they are called.
@@ -261,7 +261,7 @@ class _Scored:
 def _ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
     """Return the rows that rank (rule 2), with the metrics that the goal gives them."""
     measured = (row for row in rows if row.failure is None)
-    return [goal.seen(row) for row in measured if row.trial.phase is not Phase.VERIFY]
+    return [goal.seen(row) for row in measured if row.trial.phase.ranks]
 
 
 def identity(row: Row) -> tuple[str, str]:

@@ -27,6 +27,12 @@ class Phase(Enum):
     SEARCH = "search"
     CURVE = "curve"
     VERIFY = "verify"
+    GOODPUT = "goodput"
+
+    @property
+    def ranks(self) -> bool:
+        """Whether its measurements say which variant is best, and do not only prove it."""
+        return self in {Phase.SEARCH, Phase.CURVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +44,30 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """A limit to search the highest request rate for: of a percentile of latency, in ms.
+
+    ``seconds`` is about what the search may take.
+    """
+
+    percentile: int
+    limit_ms: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What to measure: a candidate, what for, and which repetition it is (from 0).
 
-    ``why`` is the searcher's own word; trials are equal whatever it says.
+    ``why`` is the searcher's own word; trials are equal whatever it says. With a ``promise`` it is
+    the search for the highest rate that keeps it, beginning at the candidate's.
     """
 
     candidate: Candidate
     phase: Phase = Phase.SEARCH
     repetition: int = 0
     why: Why | None = field(default=None, compare=False)
+    promise: Promise | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +88,10 @@ class LoadSpec:
 
     ``bar`` is a throughput that it takes to be of interest, inferences a second (0: none): by the
     rule "precision", a measurement that is surely below it ends, with a remark.
+
+    ``limit_ms`` above 0: this is no one load, but the search for the highest request rate at which
+    that ``percentile`` of latency stays within it, for about ``max_seconds`` in all. The
+    ``request_rate`` is that at which it begins; of a row, the one it found.
     """
 
     protocol: str = "http"
@@ -103,6 +127,7 @@ class LoadSpec:
     compression: str = "none"
     input_tensor_format: str = "binary"
     headers: tuple[tuple[str, str], ...] = ()
+    limit_ms: float = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -148,6 +173,9 @@ class Row:
 
     ``estimates`` are of throughput and latencies, by tag and in its unit, with their intervals;
     ``histogram`` holds all latencies, ns (``statistics.histogram`` reads it).
+
+    ``goodput`` is what a search for the highest rate came to (``load.goodput.Found.plain`` has the
+    form); the metrics are then those of the run at that rate.
     """
 
     number: int
@@ -172,6 +200,7 @@ class Row:
     series: Mapping[str, Any] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=dict)
     histogram: str = ""
+    goodput: Mapping[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     launch_seconds: float = 0.0
     accuracy: Accuracy | None = None
@@ -289,7 +318,7 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "metrics": (dict, _NUMBER), "window_rates": (list, _NUMBER), "requests": (int,),
     "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
     "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
-    "histogram": (str,), "launch_seconds": (_NUMBER,), "composing": (dict, str),
+    "histogram": (str,), "goodput": (dict,), "launch_seconds": (_NUMBER,), "composing": (dict, str),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

@@ -16,6 +16,7 @@ from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking import rank
 from analyzer.ranking.frontier import Frontier, frontier
 from analyzer.ranking.goal import Goal, log_ratio
+from analyzer.ranking.goodput import Verified, verified
 from analyzer.ranking.rank import Gain, Refuted, Standing
 from analyzer.record.row import Phase, Row, RunHead
 from analyzer.stages import Skipped, untried
@@ -42,6 +43,7 @@ class Evidence:
     to serve. ``contender`` is the best that is not the default, and ``gain`` compares the two
     (None: nothing to compare); ``front`` is the Pareto set in p99 latency and throughput by value,
     ``frontier`` that in all that configurations give and cost, with confidence, and its knee;
+    ``goodput`` are the searches for the highest rate that keeps the limit;
     ``omitted`` is what the rows do not show, and ``refuted`` what of them the verification did not
     confirm.
     """
@@ -57,6 +59,7 @@ class Evidence:
     gain: Gain | None
     front: tuple[Row, ...]
     frontier: Frontier
+    goodput: tuple[Verified, ...]
 
     @property
     def model(self) -> str:
@@ -167,6 +170,7 @@ def gather(
         gain=rank.gain(rows, goal),
         front=rank.pareto(rows, P99, THROUGHPUT),
         frontier=frontier(rows, goal),
+        goodput=verified(rows, goal),
     )
 
 

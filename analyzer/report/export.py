@@ -138,7 +138,7 @@ def _pareto(evidence: Evidence) -> str:
 
 def _loads(evidence: Evidence) -> tuple[str, ...]:
     """Name the columns of the load: Model Analyzer's runs have one of the two."""
-    kinds = {row.load.is_open for row in evidence.measured}
+    kinds = {row.load.is_open for each in evidence.standings for row in each.rows}
     columns = ((_CONCURRENCY, False), (_RATE, True))
     return tuple(name for name, is_open in columns if is_open in kinds)
 

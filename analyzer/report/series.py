@@ -85,6 +85,8 @@ def points(evidence: Evidence) -> tuple[Point, ...]:
 def point(evidence: Evidence, row: Row) -> Point:
     """Return one measurement as a point."""
     said = wording.short(row.variant, evidence.model)
+    if row.trial.phase is Phase.GOODPUT:
+        said += ", highest rate within the limit"
     if row.trial.phase is Phase.VERIFY:
         said += f", verification {row.trial.repetition + 1}"
     lines = [

@@ -23,6 +23,9 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     pareto        what nothing beats with confidence in all of its values, the quickest first:
                   [{variant, number, concurrency, request_rate, batch_size, satisfies, times,
                   values {tag: {value, low, high}}}], means of so many times
+    goodput       [{variant, percentile, limit_ms, rate, low, high, confirmed, note, probes
+                  [{rate, outcome, purpose, requests, violations}], measurement}]: the highest
+                  request rate that keeps the limit (null: none did), where goodput is wanted
     knee          the one of them where more throughput begins to cost more latency, or null
     failures      [{number, variant, settings, concurrency, request_rate, batch_size, stage,
                   message}]
@@ -86,6 +89,14 @@ def summary(evidence: Evidence, commands: Commands) -> dict[str, Any]:
         "standings": [_standing(evidence, standing) for standing in evidence.standings],
         "verification": [_measurement(row) for row in checks],
         "pareto": [_option(evidence, each) for each in evidence.frontier.options],
+        "goodput": [
+            {
+                "variant": each.row.variant,
+                **each.row.goodput,
+                "measurement": _measurement(each.row),
+            }
+            for each in evidence.goodput
+        ],
         "knee": _option(evidence, evidence.frontier.knee) if evidence.frontier.knee else None,
         "failures": [_failure(row) for row in evidence.failed],
         "skipped": [

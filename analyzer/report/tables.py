@@ -22,7 +22,12 @@ from analyzer.variant import run_by
 _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
 _POWER = "gpu_power_usage"
 _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_latency_p95", P99)
-_PHASES = {Phase.SEARCH: "search", Phase.CURVE: "load curve", Phase.VERIFY: "verification"}
+_PHASES = {
+    Phase.SEARCH: "search",
+    Phase.CURVE: "load curve",
+    Phase.VERIFY: "verification",
+    Phase.GOODPUT: "goodput",
+}
 CHOSEN, UNSTABLE, KNEE = "chosen", "unstable", "knee"
 
 

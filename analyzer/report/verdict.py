@@ -226,6 +226,9 @@ def _bullets(evidence: Evidence) -> Iterator[str]:
             yield same
     if limits := wording.limits(evidence.goal):
         yield f"Constraints: {wording.listed(limits)}."
+    for found in evidence.goodput:
+        name = wording.short(found.row.variant, evidence.model)
+        yield f"Verified goodput: {wording.goodput(found, name)}."
     if evidence.gain is not None:
         yield f"How sure: {evidence.gain.method}."
     yield from _doubts(evidence)

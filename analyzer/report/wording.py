@@ -13,6 +13,7 @@ from typing import Any
 from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.goal import Goal
+from analyzer.ranking.goodput import Verified
 from analyzer.record.row import LoadSpec, Row
 from analyzer.space import (
     BATCH_SIZE,
@@ -209,6 +210,16 @@ def asked(candidate: Candidate) -> str:
     if (rows := candidate.get(BATCH_SIZE)) is not None:
         said.append(f"{rows} row{'s' * (rows != 1)} a request")
     return ", ".join(said)
+
+
+def goodput(found: Verified, name: str) -> str:
+    """Say what a search for the highest rate came to, of the variant of that name."""
+    limit = f"p{found.row.load.percentile} latency within {found.row.load.limit_ms:g} ms"
+    if found.rate is None:
+        return f"{name} keeps {limit} at no rate that was tried"
+    upto = "" if found.high is None else f", and not {number(found.high)}"
+    sure = "a run of its own confirmed it" if found.confirmed else found.note or "not confirmed"
+    return f"{name} keeps {limit} at {number(found.rate)} requests/s{upto} ({sure})"
 
 
 def hardware(machine: Mapping[str, Any]) -> str:

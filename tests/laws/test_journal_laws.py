@@ -82,6 +82,7 @@ _rows = st.builds(
         max_size=2,
     ),
     histogram=_text,
+    goodput=st.dictionaries(_text, _plain, max_size=2),
     series=st.dictionaries(_text, st.lists(st.none() | _numbers, max_size=1), max_size=1),
     failure=st.none() | st.builds(Failure, stage=_text, message=_text),
     accuracy=st.none()

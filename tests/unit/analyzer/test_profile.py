@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,16 @@ from analyzer.profile import Bench, Measured, Up, profile
 from analyzer.ranking.goal import parse_goal
 from analyzer.record.accuracy import Accuracy
 from analyzer.record.journal import Journal, options_digest
-from analyzer.record.row import LoadSpec, Phase, Row, RunHead, Trial
+from analyzer.record.row import (
+    LoadSpec,
+    Phase,
+    Promise,
+    Row,
+    RunHead,
+    Trial,
+    line_to_row,
+    row_to_line,
+)
 from analyzer.space import Candidate, Limits
 from analyzer.stages import Campaign, Plan
 from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
@@ -39,6 +49,7 @@ class Server:
     fault: Exception | None = None
     ended: str = ""
     gone: bool = False
+    goodput: dict[str, Any] = field(default_factory=dict)
 
     def serve(
         self, model: str, config: ModelConfig | None, *, variant: str, beside: Beside = ALONE
@@ -76,6 +87,7 @@ class Server:
             ),
             stable=True,
             runtime={"runtime": "of the test"},
+            goodput=self.goodput,
         )
 
 
@@ -220,6 +232,21 @@ def test_a_request_rate_makes_an_open_loop_and_a_concurrency_a_closed_one() -> N
     subject.measure(trial(concurrency=3))
     assert [(load.request_rate, load.batch_size) for load in server.loads] == [(62.5, 2), (0.0, 1)]
     assert server.loads[1].concurrency == 3
+
+
+def test_a_promise_is_searched_for_on_a_new_server_and_the_row_has_what_was_found() -> None:
+    server = Server(goodput={"rate": 170.5, "low": 170.5, "high": 180.0, "confirmed": True})
+    subject = bench(server)
+    subject.measure(trial(concurrency=1))
+    promise = Promise(percentile=95, limit_ms=7.5, seconds=40.0)
+    rate = Candidate.of(request_rate=80.0)
+    row = subject.measure(Trial(candidate=rate, phase=Phase.GOODPUT, promise=promise))
+    asked = server.loads[-1]
+    assert (asked.request_rate, asked.limit_ms, asked.percentile) == (80.0, 7.5, 95)
+    assert asked.max_seconds == 40.0
+    assert len(server.served) == 2
+    assert (row.load.request_rate, row.goodput) == (170.5, server.goodput)
+    assert line_to_row(row_to_line(row)) == row
 
 
 def test_a_server_that_was_sent_more_than_it_answers_is_not_measured_again() -> None:

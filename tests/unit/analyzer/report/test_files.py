@@ -124,8 +124,8 @@ def test_the_summary_has_every_part_that_its_schema_names(tmp_path: Path) -> Non
     said = summary(tmp_path)
     assert list(said) == [
         "schema", "model", "run", "started_at", "goal", "verdict", "chosen", "default", "gain",
-        "standings", "verification", "pareto", "knee", "failures", "skipped", "unstable", "torn",
-        "machine", "versions", "options", "commands",
+        "standings", "verification", "pareto", "goodput", "knee", "failures", "skipped", "unstable",
+        "torn", "machine", "versions", "options", "commands",
     ]  # fmt: skip
     assert said["goal"]["objectives"] == [
         {"tag": "perf_throughput", "weight": 1.0, "direction": "more"}
