@@ -222,6 +222,10 @@ class Campaign:
                 (row for row in self._rows if row.failure is None and is_default(row)), None
             )
             self._search_begun = True
+            # The default's measurements show a strategy more than their scores.
+            for row in self._rows:
+                if row.trial.phase is Phase.SEARCH and row.trial.candidate in self._plan.default:
+                    self._strategy.tell(self._goal.outcome(row, self._reference))
         while (candidate := self._strategy.ask()) is not None:
             outcome = self._known(candidate)
             if outcome is None:

@@ -25,15 +25,13 @@ import numpy as np
 
 from analyzer.simulation.curves import Sample, curve_of
 from analyzer.simulation.observation import PERCENTILES, Observation
-from analyzer.simulation.predict import simulate, why_unpredictable
+from analyzer.simulation.predict import ROUNDS, simulate, why_unpredictable
 from analyzer.simulation.service import PLACES, Curve, ServiceModel, normalised
 
 #: what is likely before anything was measured
 _SERIAL, _CROWDING = 0.15, 0.05
 #: how many requests are simulated for a look at a model
 _LOOK = 250
-#: how often each axis is tried: where nothing is told, the way is longer
-_ROUNDS, _MORE_ROUNDS = 3, 8
 #: models that compute for less are run by the engine's event loop itself
 _TINY_NS = 200_000.0
 #: logarithms of batches count so much beside those of throughputs
@@ -44,6 +42,18 @@ _PRIOR_COUNTS = 0.002
 _DISTURBED = 0.15
 #: with so many requests a tail is half believed
 _TAIL_COUNTS = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What step 5 may take: how often each axis is tried, and rounds of every client of a look."""
+
+    tries: int
+    rounds: int = ROUNDS
+
+
+#: where nothing is told, the way is longer
+_USUAL, _MORE = Effort(3), Effort(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +71,20 @@ class _Guess:
     front: float = 0.0
 
 
-def fit(observations: Sequence[Observation], *, cores: int = 0) -> ServiceModel:
+def fit(
+    observations: Sequence[Observation],
+    *,
+    cores: int = 0,
+    refined: Sequence[Observation] | None = None,
+    effort: Effort | None = None,
+) -> ServiceModel:
     """Learn a service-time model from measurements of one model on one machine.
 
     ``cores`` are those that its instances share; 0 where they compute elsewhere, as on a GPU. Any
     number of measurements will do, from one; the default configuration at a low and a high
     concurrency and another number of instances at a high one show all there is.
+
+    ``refined`` are those that step 5 simulates (None: all), and ``effort`` what it may take.
 
     Raises:
         ValueError: no measurement can be learned from.
@@ -88,7 +106,9 @@ def fit(observations: Sequence[Observation], *, cores: int = 0) -> ServiceModel:
     else:
         model = replace(blank, curve=_guessed(blank, usable))
     model = _surrounded(model, _lightest(usable))
-    return _refined(model, usable, told=told)
+    if refined is not None:
+        usable = [one for one in usable if any(one is other for other in refined)]
+    return _refined(model, usable, effort or (_USUAL if told else _MORE), told=told)
 
 
 def _times(one: Observation) -> Mapping[int, Sample]:
@@ -129,14 +149,18 @@ def _beside_others(model: ServiceModel, observations: Sequence[Observation]) -> 
     if not ratios:
         return model
     best, least_loss = model, math.inf
+    lone = [(model.threads_of(one.instances, one.threads), one.busy) for one in alone]
+    beside = [
+        (model.threads_of(one.instances, one.threads), one.busy, found) for one, found in ratios
+    ]
     for serial in np.linspace(0.0, 1.0, 21).tolist():
         for crowding in np.linspace(0.0, 1.5, 31).tolist():
             tried = replace(model, serial=serial, crowding=crowding)
-            level = float(np.mean([math.log(_slowed(tried, one)) for one in alone]))
+            level = sum(math.log(tried.slowdown(*each)) for each in lone) / len(lone)
             loss = ((serial - _SERIAL) / 0.5) ** 2 * 0.01
             loss += ((crowding - _CROWDING) / 0.3) ** 2 * 0.01
-            for one, found in ratios:
-                loss += abs(math.log(_slowed(tried, one)) - level - found)
+            for threads, busy, found in beside:
+                loss += abs(math.log(tried.slowdown(threads, busy)) - level - found)
             if loss < least_loss:
                 best, least_loss = tried, loss
     return best
@@ -244,7 +268,7 @@ def _loss(difference: float) -> float:
 
 
 def _refined(
-    model: ServiceModel, observations: Sequence[Observation], *, told: bool
+    model: ServiceModel, observations: Sequence[Observation], effort: Effort, *, told: bool
 ) -> ServiceModel:
     """Move what only the whole shows, by a search along one axis after the other (step 5)."""
     overhead = model.outside_ns
@@ -261,7 +285,7 @@ def _refined(
         far = [float(getattr(guess, name)) / sd for name, sd in likely.items()]
         total = _PRIOR_COUNTS * math.fsum(each * each for each in far)
         for one in observations:
-            found = simulate(one.config, tried, one.load, requests=_LOOK)
+            found = simulate(one.config, tried, one.load, requests=_LOOK, rounds=effort.rounds)
             total += _loss(math.log(max(found.throughput, 1e-9) / one.throughput))
             batch = one.metrics.get("server_batch_size")
             if batch and found.mean_batch:
@@ -271,7 +295,7 @@ def _refined(
     best = _Guess(front=-1.0)
     least = loss(best)
     steps = dict(likely)
-    for _ in range(_ROUNDS if told else _MORE_ROUNDS):
+    for _ in range(effort.tries):
         for name in likely:
             here = getattr(best, name)
             for way in (steps[name], -steps[name]):

@@ -29,7 +29,7 @@ from engine.schedulers import make
 
 REQUESTS = 2000
 #: so many requests of every client of a closed loop, at least
-_ROUNDS = 8
+ROUNDS = 8
 #: this share of the requests comes first and does not count
 _FORGOTTEN = 0.2
 #: an open loop that sends so many times more than is answered is overloaded, and need not go on
@@ -89,18 +89,20 @@ def why_unpredictable(config: ModelConfig) -> str | None:
     return None
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - what is predicted, and how closely: each by its name
     config: ModelConfig,
     service: ServiceModel,
     load: LoadSpec,
     *,
     seed: int = 0,
     requests: int = REQUESTS,
+    rounds: int = ROUNDS,
     priorities: Sequence[int] = (0,),
 ) -> Prediction:
     """Predict what ``load`` would measure of a model that is served by ``config``.
 
-    At least ``requests`` are answered, by turns of the given ``priorities``. The same seed gives
+    At least ``requests`` are answered, and in a closed loop ``rounds`` of every client, by turns of
+    the given ``priorities``. The same seed gives
     the same prediction, and other configurations the same luck, so that differences are theirs.
 
     Raises:
@@ -120,7 +122,7 @@ def simulate(
     )
     gaps = _gaps(load, np.random.default_rng((seed, 1))) if load.request_rate else None
     clients = 0 if gaps is not None else load.concurrency
-    answers = max(requests, _ROUNDS * clients)
+    answers = max(requests, rounds * clients)
     world = World(
         make(config, instances),
         pace,

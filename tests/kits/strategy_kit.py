@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,8 +67,12 @@ def world(seed: int) -> World:
     return measure
 
 
+#: looking through what is installed takes longer than many a whole search
+_find = cache(find)
+
+
 def made(name: str, space: Space, seed: int = 0) -> Strategy:
-    return find(name)(Problem(space=space, seed=seed))
+    return _find(name)(Problem(space=space, seed=seed))
 
 
 def _trace(strategy: Strategy, measure: World) -> list[Outcome]:

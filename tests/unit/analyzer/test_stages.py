@@ -42,7 +42,9 @@ class Listed:
         return next((each for each in self.candidates if each not in self.told), None)
 
     def tell(self, outcome: object) -> None:
-        self.told[outcome.candidate] = outcome.score  # type: ignore[attr-defined]
+        # The default's measurements are told as well, whoever asked for them.
+        if outcome.candidate in self.candidates:  # type: ignore[attr-defined]
+            self.told[outcome.candidate] = outcome.score  # type: ignore[attr-defined]
 
     def why(self) -> Why | None:
         return Why("it is on the list")

@@ -1,0 +1,106 @@
+"""What is measured before anything can be learned: a few candidates that show most. Pure.
+
+Rules:
+
+1. A setting of the middle under a load that fills it comes first: with the default configuration's
+   measurements it shows instances beside each other and batches of all sizes.
+2. Then each backend, precision or other category, at the best that was found so far: what they
+   gain nobody can foretell, and it may be more than all else together.
+3. Then one instance with larger batches and a delay, under more load.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from analyzer.search.features import Embedding, number_of
+from analyzer.space import (
+    BATCH_SIZE,
+    CONCURRENCY,
+    INSTANCE_COUNT,
+    INTRA_OP_THREADS,
+    MAX_BATCH_SIZE,
+    QUEUE_DELAY,
+    REQUEST_RATE,
+    Candidate,
+    Dimension,
+    Space,
+    Value,
+)
+
+#: with more combinations of categories, each is varied by itself
+_COMBINATIONS = 6
+#: and no more than so many are probed: the rest is left to the search
+_MOST = 6
+
+
+def centre(space: Space, embedding: Embedding, cores: int | None) -> Candidate:
+    """Return rule 1's candidate."""
+    return _near(space, embedding, cores, {INSTANCE_COUNT: 4, MAX_BATCH_SIZE: 8, QUEUE_DELAY: 0})
+
+
+def wide(space: Space, embedding: Embedding, cores: int | None) -> Candidate:
+    """Return rule 3's candidate."""
+    return _near(space, embedding, cores, {INSTANCE_COUNT: 1, MAX_BATCH_SIZE: 32, QUEUE_DELAY: 500})
+
+
+def categories(embedding: Embedding, best: Candidate) -> Iterator[Candidate]:
+    """Yield ``best`` with the other categories (rule 2), those first that differ in one."""
+    dimensions = embedding.categories
+    place = embedding.place(best)
+    here = tuple(place[each.name] for each in dimensions)
+    count = 1
+    for each in dimensions:
+        count *= len(each.values)
+    every: Sequence[tuple[Value, ...]]
+    if count <= _COMBINATIONS:
+        every = list(product(*(each.values for each in dimensions)))
+    else:
+        every = [
+            (*here[:number], value, *here[number + 1 :])
+            for number, each in enumerate(dimensions)
+            for value in each.values
+        ]
+    others = [each for each in every if each != here]
+    others.sort(key=lambda each: sum(a != b for a, b in zip(each, here, strict=True)))
+    for values in others[:_MOST]:
+        names = (each.name for each in dimensions)
+        yield Candidate.of(**{**place, **dict(zip(names, values, strict=True))})
+
+
+def _near(
+    space: Space, embedding: Embedding, cores: int | None, wanted: dict[str, int]
+) -> Candidate:
+    """Return the candidate nearest to some values, with threads and load that go with them."""
+    dimensions = {each.name: each for each in space.dimensions}
+    default = embedding.place(Candidate(()))
+    found: dict[str, Value] = {}
+    for name, dimension in dimensions.items():
+        if name in wanted:
+            found[name] = nearest(dimension, wanted[name])
+        elif default[name] in dimension.values:
+            found[name] = default[name]
+        else:
+            found[name] = nearest(dimension, number_of(default[name]) or 1.0)
+    count = int(found.get(INSTANCE_COUNT, 1))
+    if INTRA_OP_THREADS in found and cores:
+        found[INTRA_OP_THREADS] = nearest(dimensions[INTRA_OP_THREADS], cores // count)
+    load = 2 * count * int(found.get(MAX_BATCH_SIZE, 4)) // int(found.get(BATCH_SIZE, 1))
+    if CONCURRENCY in found:
+        found[CONCURRENCY] = nearest(dimensions[CONCURRENCY], load)
+    if REQUEST_RATE in found:
+        values = dimensions[REQUEST_RATE].values
+        found[REQUEST_RATE] = values[len(values) // 2]
+    return Candidate.of(**found)
+
+
+def nearest(dimension: Dimension, wanted: float) -> Value:
+    """Return the value nearest to a number, by ratio; the first of two that are equally near."""
+    numbers = [(number_of(value), value) for value in dimension.values]
+    known = [(number, value) for number, value in numbers if number is not None]
+    if not known:
+        return dimension.values[0]
+    at = math.log(max(wanted, 0.0) + 0.5)
+    return min(known, key=lambda each: abs(math.log(max(each[0], -0.4) + 0.5) - at))[1]

@@ -1,0 +1,216 @@
+"""Auto: learn how this server behaves, predict every configuration, measure where it decides.
+
+Owns what is asked, in which order, and when to stop. Does not own what is believed
+(``analyzer.search``) nor how a server is simulated (``analyzer.simulation``).
+
+Rules:
+
+1. A few probes first (``search.probes``), so that there is something to learn from.
+2. Then whatever the expected improvement is greatest of, for each second that measuring it takes: a
+   setting that is up is cheaper than one that has to be loaded. Two beliefs are asked, one by the
+   simulated server and one by nothing but the measurements, weighed by how well each foresees them.
+3. It ends when neither belief expects 0.3 % more anywhere, twice running, or when its measurements
+   are used up: ``max_trials``, else 30.
+   In a pipeline the station that holds up the others is helped first (``search.bottleneck``).
+4. It is a function of what it was told, in that order: what it remembers besides only saves time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from analyzer.record.outcome import Outcome
+from analyzer.record.row import Why
+from analyzer.search import bottleneck, probes
+from analyzer.search.features import Embedding
+from analyzer.search.gp import Floats
+from analyzer.search.pool import Closed, Pool
+from analyzer.search.prior import Simulated
+from analyzer.search.quantities import sheet
+from analyzer.search.reasons import because
+from analyzer.search.thinking import Thinker, Thought, best_of
+from analyzer.space import Candidate
+from analyzer.strategy import Problem
+
+#: measurements without a budget of the user's
+USUAL_TRIALS = 30
+#: less than this is not worth a measurement
+_LEAST_GAIN = 0.003
+#: so many failures without one answer, and there is nothing to learn
+_HOPELESS = 8
+#: so many measurements at least before it may end
+_FEWEST = 6
+#: what launching costs beside measuring while nobody has seen it, and the most that it counts for
+_LAUNCH_SHARE, _MOST_SHARE = 0.5, 5.0
+#: how much the cost counts: 0 not at all, 1 in proportion
+_COST_COUNTS = 0.5
+
+
+def make(problem: Problem) -> Auto:
+    """Make the strategy."""
+    return Auto(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked and why, or why nothing is."""
+
+    candidate: Candidate | None
+    why: Why | None = None
+    ended: str = ""
+
+
+class Auto:
+    """The strategy; see the module."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        space, cores = problem.space, problem.cores
+        self._embedding = Embedding(space, problem.base, cores or 0)
+        self._pool = Pool(space, problem.seed, cores, self._embedding)
+        prior = Simulated(space, problem.base, cores, self._embedding)
+        self._thinker = Thinker(space, self._pool, self._embedding, prior)
+        self._outcomes: list[Outcome] = []
+        self._told: set[Candidate] = set()
+        #: what was decided after so many outcomes, the last time somebody asked
+        self._decided: tuple[int, _Question] | None = None
+
+    def ask(self) -> Candidate | None:
+        """Name the next candidate, or None when the search is over."""
+        return self._question().candidate
+
+    def tell(self, outcome: Outcome) -> None:
+        """Learn an outcome; of two for one candidate the first counts."""
+        if outcome.candidate not in self._told:
+            self._told.add(outcome.candidate)
+            self._outcomes.append(outcome)
+
+    def why(self) -> Why | None:
+        """Say why it asks what it asks, and what it expects."""
+        return self._question().why
+
+    def ended(self) -> str:
+        """Say why there is nothing more to ask."""
+        return self._question().ended
+
+    def _question(self) -> _Question:
+        count = len(self._outcomes)
+        if self._decided is None or self._decided[0] != count:
+            self._decided = count, self._decide(self._outcomes)
+        return self._decided[1]
+
+    def _decide(self, outcomes: Sequence[Outcome]) -> _Question:
+        budget = self._problem.max_trials or USUAL_TRIALS
+        # What is known to fail is told without a measurement.
+        measured = sum(each.row is not None or each.score is not None for each in outcomes)
+        if measured >= budget:
+            return _Question(None, ended=f"its {budget} measurements were taken")
+        scored = any(each.score is not None for each in outcomes)
+        if not scored and len(outcomes) >= _HOPELESS:
+            return _Question(None, ended=f"none of {len(outcomes)} measurements succeeded")
+        closed = self._pool.closed(outcomes)
+        return (
+            self._helped(outcomes, closed)
+            or self._probe(outcomes, closed)
+            or (self._guided(outcomes) if scored else self._another(outcomes, closed))
+        )
+
+    def _helped(self, outcomes: Sequence[Outcome], closed: Closed) -> _Question | None:
+        """Help the station that holds up a pipeline's others."""
+        if not bottleneck.applies(self._problem.space):
+            return None
+        asked = bottleneck.propose(self._problem.space, outcomes)
+        if asked is None or asked.candidate in closed:
+            return None
+        return _Question(asked.candidate, asked.why)
+
+    # Probes
+
+    def _probe(self, outcomes: Sequence[Outcome], closed: Closed) -> _Question | None:
+        space, cores, embedding = self._problem.space, self._problem.cores, self._embedding
+        seen = {embedding.key(each.candidate) for each in outcomes}
+
+        def fresh(candidate: Candidate) -> bool:
+            return (
+                candidate in space
+                and candidate not in self._told
+                and candidate not in closed
+                and self._pool.has(candidate)
+                and embedding.key(candidate) not in seen
+            )
+
+        if fresh(first := probes.centre(space, embedding, cores)):
+            text = "several instances and middling batches under a load that fills them"
+            return _Question(first, Why(f"a first probe: {text}"))
+        best = best_of(outcomes)
+        if embedding.categories and best is not None:
+            met = {embedding.category(each.candidate) for each in outcomes}
+            for each in probes.categories(embedding, best.candidate):
+                if fresh(each) and embedding.category(each) not in met:
+                    names = [dimension.name for dimension in embedding.categories]
+                    said = ", ".join(f"{name} {each.get(name)}" for name in names)
+                    text = "at the best so far: what it gains cannot be predicted"
+                    return _Question(each, Why(f"a probe of {said}, {text}"))
+        if fresh(last := probes.wide(space, embedding, cores)):
+            text = "larger batches and a delay, in one instance under more load"
+            return _Question(last, Why(f"a probe of {text}"))
+        return None
+
+    def _another(self, outcomes: Sequence[Outcome], closed: Closed) -> _Question:
+        """Choose what is least like all that failed."""
+        left = [
+            each
+            for each in self._pool.candidates(())
+            if each not in self._told and each not in closed
+        ]
+        if not left:
+            return _Question(None, ended="nothing that can be tried succeeded")
+        if not outcomes:
+            return _Question(left[0], Why("the first that there is"))
+        here = self._embedding.raw(left).features
+        failed = self._embedding.raw([each.candidate for each in outcomes]).features
+        far = ((here[:, None, :] - failed[None, :, :]) ** 2).sum(2).min(1)
+        return _Question(left[int(far.argmax())], Why("far from all that failed"))
+
+    # What is thought
+
+    def _guided(self, outcomes: Sequence[Outcome]) -> _Question:
+        learned = sheet(self._problem.goal, outcomes)
+        thought = self._thinker.think(outcomes, learned)
+        if thought is None:
+            return _Question(None, ended="everything that can be tried was measured")
+        if thought.most < _LEAST_GAIN and len(outcomes) >= _FEWEST:
+            earlier = self._thinker.think(outcomes[:-1], learned)
+            if earlier is None or earlier.most < _LEAST_GAIN:
+                most = max(thought.most, 0.0)
+                return _Question(
+                    None, ended=f"no candidate is expected to gain more than {most:.2%}"
+                )
+        return self._choose(outcomes, thought)
+
+    def _choose(self, outcomes: Sequence[Outcome], thought: Thought) -> _Question:
+        costs = self._costs(outcomes, [thought.candidates[place] for place in thought.left])
+        place = thought.left[int(np.argmax(thought.improvement / costs**_COST_COUNTS))]
+        candidate = thought.candidates[place]
+        other_load = thought.best is not None and (
+            self._pool.setting(candidate) == self._pool.setting(thought.best)
+        )
+        why = because(thought, place, other_load=other_load)
+        return _Question(candidate, why)
+
+    def _costs(self, outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> Floats:
+        """Return what measuring each takes, in the usual times of a measurement."""
+        rows = [each.row for each in outcomes if each.row is not None]
+        launches = [row.launch_seconds for row in rows if row.launch_seconds > 0]
+        takes = [row.seconds - row.launch_seconds for row in rows if row.failure is None]
+        share = _LAUNCH_SHARE
+        if launches and takes:
+            share = min(median(launches) / max(median(takes), 1e-3), _MOST_SHARE)
+        up = self._pool.setting(outcomes[-1].candidate)
+        return np.array(
+            [1.0 if self._pool.setting(each) == up else 1.0 + share for each in candidates]
+        )
