@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from analyzer import variant
+from analyzer.errors import UsageError
 from analyzer.space import Axis, Candidate, Space
 
 DEFAULT = Candidate(())
+#: candidates of a space, beyond which nobody lives to see its surface
+MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,22 @@ class Grid:
 
     What is not worth measuring is judged by the machine's ``cores`` (None: nothing crowds them) and
     by ``means``, what each model can be run by there (``stages.Plan`` has both).
+
+    Raises:
+        UsageError: there is more than anybody can measure.
     """
 
     space: Space
     cores: int | None = None
     means: Mapping[str, variant.Means] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.space) > MOST:
+            sizes = ", ".join(f"{each.name} {len(each.values)}" for each in self.space.dimensions)
+            raise UsageError(
+                f"{len(self.space):,} configurations and loads are too many to measure each "
+                f"({sizes}); bound the search, by run_config_search_* or lists of values"
+            )
 
     @property
     def loads(self) -> tuple[Candidate, ...]:

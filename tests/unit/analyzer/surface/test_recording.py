@@ -13,9 +13,9 @@ from support.surfaces import LAUNCH_SECONDS, SMALL, Benches, Silence, grid_head,
 from support.world import World
 
 from analyzer import variant
-from analyzer.errors import AnalyzerError, JournalError
+from analyzer.errors import AnalyzerError, JournalError, UsageError
 from analyzer.record.journal import Journal
-from analyzer.space import MAX_BATCH_SIZE, QUEUE_DELAY, Candidate
+from analyzer.space import MAX_BATCH_SIZE, QUEUE_DELAY, Axis, Candidate, Dimension, Space
 from analyzer.surface import stored
 from analyzer.surface.grid import DEFAULT, Grid
 from analyzer.surface.recording import Recording, left, record
@@ -171,3 +171,9 @@ def test_another_space_is_not_mixed_in(tmp_path: Path) -> None:
     other = type(SMALL)(SMALL.dimensions[1:])
     with pytest.raises(JournalError, match="space was"):
         Journal.resume(path, grid_head(other))
+
+
+def test_a_space_that_nobody_can_measure_is_refused_with_its_sizes() -> None:
+    many = Dimension("load", tuple(range(1000)), Axis.LOAD)
+    with pytest.raises(UsageError, match=r"17,982,000 .* \(.*instance_count 2.*load 1000, x 333\)"):
+        Grid(Space((*SMALL.dimensions, many, Dimension("x", tuple(range(333))))), 2)
