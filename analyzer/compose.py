@@ -264,7 +264,12 @@ class _Profile:
         """
         machine = describe()
         remote = self._options.launch_mode is LaunchMode.REMOTE
-        attainable.refuse(self._goal.wanted, machine, remote=remote)
+        goal = attainable.settled(self._goal, machine, remote=remote)
+        for each in self._goal.constraints:
+            if each not in goal.constraints:
+                self._say_unmeasured(f"{each}: holds by itself, this machine shows no GPU")
+        self._goal = goal
+        attainable.refuse(goal.wanted, machine, remote=remote)
         return machine
 
     def _rows_of(self, head: RunHead) -> tuple[Row, ...]:

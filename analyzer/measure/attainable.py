@@ -1,16 +1,21 @@
 """What cannot be measured where a profile is about to begin, known before anything is started.
 
 A goal that names such a metric would have every row fail it; so it is refused with the reason.
+Only an upper bound on what GPUs use holds by itself where there is none: files that were written
+for GPUs go on working.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from analyzer.errors import UsageError
 from analyzer.measure.rapl import Rapl
 from analyzer.measure.scrape import OUT_OF_SIGHT
+from analyzer.metrics import BY_TAG, Direction
+from analyzer.ranking.goal import Constraint, Goal
 
 _PROCESSORS = frozenset({"cpu_power_usage", "cpu_energy_per_inference"})
 _ENERGY = "energy_per_inference"
@@ -31,6 +36,20 @@ def refuse(
     problems = [f"{tag} cannot be measured here: {reason}" for tag, reason in reasons if reason]
     if problems:
         raise UsageError("\n".join((*problems, "State a goal without it")))
+
+
+def settled(goal: Goal, machine: Mapping[str, Any], *, remote: bool) -> Goal:
+    """Return a goal without the bounds that hold by themselves, as this machine has no GPU."""
+    if remote or machine.get("gpus"):
+        return goal
+    return replace(
+        goal, constraints=tuple(each for each in goal.constraints if not _holds_itself(each))
+    )
+
+
+def _holds_itself(constraint: Constraint) -> bool:
+    gpu = constraint.tag.startswith("gpu_") and BY_TAG[constraint.tag].direction is Direction.LESS
+    return gpu and constraint.minimum is None
 
 
 def why_not(tag: str, machine: Mapping[str, Any], *, remote: bool, rapl: Rapl | None = None) -> str:

@@ -170,6 +170,11 @@ def _text(
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*head, *(BY_TAG[tag].header for tag in known)])
     for cells, metrics in rows:
-        values = [round(metrics[tag], 1) if tag in metrics else "" for tag in known]
+        values = [_rounded(tag, metrics[tag]) if tag in metrics else "" for tag in known]
         writer.writerow([*cells, *values])
     return buffer.getvalue() + "\n"
+
+
+def _rounded(tag: str, value: float) -> float:
+    """Round as Model Analyzer does; a price, which it does not know, may be less than a tenth."""
+    return float(f"{value:.4g}") if tag == COST else round(value, 1)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from analyzer.errors import UsageError
-from analyzer.measure.attainable import refuse, why_not
+from analyzer.measure.attainable import refuse, settled, why_not
 from analyzer.measure.rapl import Rapl
 from analyzer.metrics import METRICS
+from analyzer.ranking.goal import parse_goal
 
 NO_GPU = {"no_gpu": "no NVIDIA driver"}
 GPU = {"gpus": [{"uuid": "GPU-1"}]}
@@ -44,6 +45,21 @@ def test_either_meter_is_enough_for_the_energy_of_an_inference(tmp_path: Path) -
     none = Rapl(tmp_path / "elsewhere")
     assert why_not("energy_per_inference", GPU, remote=False, rapl=none) == ""
     assert all(why_not(each.tag, GPU, remote=False, rapl=metered) == "" for each in METRICS)
+
+
+def test_an_upper_bound_on_what_gpus_use_holds_by_itself_where_there_are_none() -> None:
+    goal = parse_goal(
+        constraints={
+            "gpu_used_memory": {"max": 5000},
+            "gpu_utilization": {"max": 90},
+            "gpu_power_usage": {"min": 1, "max": 2},
+            "perf_latency_p99": {"max": 9},
+        }
+    )
+    kept = [each.tag for each in settled(goal, NO_GPU, remote=False).constraints]
+    assert kept == ["gpu_utilization", "gpu_power_usage", "perf_latency_p99"]
+    assert settled(goal, GPU, remote=False) == goal
+    assert settled(goal, NO_GPU, remote=True) == goal
 
 
 def test_of_a_server_elsewhere_its_processes_are_out_of_sight() -> None:
