@@ -43,13 +43,13 @@ from analyzer.measure import attainable, scrape
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.measure.scrape import PageWatch
-from analyzer.profile import Bench, Gauge, Up
+from analyzer.profile import Bench, Gauge, Gauges, Up
 from analyzer.profile import profile as run
-from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.ranking.goal import Goal, parse_goal, together
 from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
 from analyzer.record.journal import Journal
-from analyzer.record.row import SCHEMA, Row, RunHead
+from analyzer.record.row import SCHEMA, LoadSpec, Row, RunHead
 from analyzer.stages import Campaign, Skipped
 from analyzer.surface import recording as recorder
 from analyzer.surface.grid import Grid
@@ -94,6 +94,10 @@ def show_config(file: Path, flags: Mapping[str, Any], console: Console, *, json:
 def profile(every: Sequence[ProfileOptions], console: Console, *, dry_run: bool = False) -> int:
     """Profile models one after another, or only say what would be done; return the exit code."""
     goals = [goal_of(options) for options in every]
+    if len(every) > 1 and every[0].concurrently:
+        weighed = {each.model: (each.weighting, goal) for each, goal in
+                   zip(every, goals, strict=True)}  # fmt: skip
+        every, goals = (provision.joint(every),), [together(weighed)]
     for options in every:
         strategy.find(options.search_mode)
         remote_grpc = options.launch_mode is LaunchMode.REMOTE and options.protocol == "grpc"
@@ -122,6 +126,12 @@ def record(every: Sequence[ProfileOptions], asked: Record, console: Console) -> 
             f"{len(every)} models are named; a surface is one model's: record them one by one"
         )
     return _Profile(every[0], goal_of(every[0]), console).record(asked)
+
+
+def _driver(options: ProfileOptions) -> DriverSettings:
+    """Say how a model's load client is run."""
+    called = tuple(each.name for each in options.bls_composing)
+    return DriverSettings(shapes=options.shapes, composing=called)
 
 
 def goal_of(options: ProfileOptions) -> Goal:
@@ -241,7 +251,7 @@ class _Profile:
             def fresh(rows: Sequence[Row]) -> Bench:
                 return Bench(
                     base=base, launcher=launcher, gauge=self._gauge(screen.window),
-                    load=layout.load(options), rows=rows,
+                    load=self._load(), rows=rows,
                 )  # fmt: skip
 
             def stop() -> bool:
@@ -306,12 +316,12 @@ class _Profile:
         campaign = self._campaign(laid)
         for row in rows:
             campaign.tell(row)
-        spec = layout.load(self._options)
-        with Display(self._console, campaign, self._options.model, spec.batch_size) as display:
+        rows_each = self._options.limits.batch_size
+        with Display(self._console, campaign, self._options.model, rows_each) as display:
+            gauge = self._gauge(display.window)
             bench = Bench(
-                base=base, launcher=launcher, gauge=self._gauge(display.window), load=spec,
-                rows=rows, guard=self._guard(base, laid, journal),
-                up=None if base.altered else self._up,
+                base=base, launcher=launcher, gauge=gauge, load=self._load(), rows=rows,
+                guard=self._guard(base, laid, journal), up=None if base.altered else self._up,
             )  # fmt: skip
             run(campaign, bench, journal, stop, display)
         return campaign
@@ -324,15 +334,20 @@ class _Profile:
         options = self._options
         if options.launch_mode is LaunchMode.REMOTE:
             return {}
+        found: dict[str, Path] = {}
+        for each in options.members:
+            found |= provision.sources(each, self._source(each))
+        return found
+
+    def _source(self, options: ProfileOptions) -> Path:
+        """Find a model's folder, or build the example of its name."""
         if options.model_repository:
-            found = workspace.require_model(options.model_repository, options.model)
-            return provision.sources(options, found)
+            return workspace.require_model(options.model_repository, options.model)
         repository = options.export_path / "model_repository"
-        there = workspace.find_model((repository,), options.model)
-        if there is None:
-            with self._console.status(f"Building the example model {options.model} ..."):
-                there = workspace.build_example(options.model, repository)
-        return provision.sources(options, there)
+        if (there := workspace.find_model((repository,), options.model)) is not None:
+            return there
+        with self._console.status(f"Building the example model {options.model} ..."):
+            return workspace.build_example(options.model, repository)
 
     def _head(self, sources: Mapping[str, Path], machine: Mapping[str, Any]) -> RunHead:
         """Say what is true of every row: the model, the machine, how it was measured."""
@@ -343,8 +358,9 @@ class _Profile:
         }  # fmt: skip
         if digests:
             kept["composing_digests"] = digests
-        if not set(options.input_data) <= set(KINDS):
-            files = [Path(source) for source in options.input_data]
+        given = [source for each in options.members for source in each.input_data]
+        if not set(given) <= set(KINDS):
+            files = [Path(source) for source in given if source not in KINDS]
             kept["input_digest"] = workspace.fingerprint_of(files)
         now = datetime.now(UTC)
         return RunHead(
@@ -409,17 +425,22 @@ class _Profile:
                 where = f"{self._place.journal}: row {row.number}"
                 read = Assembly.read(model, row.configs, where)
                 return provision.placed(self._options, read)
+        first, *members = (each.model for each in self._options.members)
         with self._console.status("Starting the server with the default configuration ..."):
-            beside = {each: None for each in sources if each != model}
+            beside = dict.fromkeys((*members, *(each for each in sources if each != first)))
             began = time.monotonic()
-            endpoint = launcher.serve(model, None, variant=name, beside=beside)
+            endpoint = launcher.serve(first, None, variant=name, beside=beside)
             self._up = Up(endpoint, time.monotonic() - began)
             if not sources:
                 named = [each.name for each in self._options.bls_composing]
-                called = (*v2client.composing_models(endpoint, model), *named)
-                beside = dict.fromkeys(called)
-            asked = {each: v2client.model_config(endpoint, each) for each in (model, *beside)}
-        whole = Assembly(model, asked.pop(model), asked)
+                called = (*v2client.composing_models(endpoint, first), *named)
+                beside |= dict.fromkeys(called)
+            asked = {each: v2client.model_config(endpoint, each) for each in (first, *beside)}
+        if self._options.together:
+            whole = Assembly.beside(asked)
+        else:
+            whole = Assembly(first, asked.pop(first), asked)
+        provision.check(self._options, whole)
         return provision.placed(self._options, whole)
 
     def _guard(self, base: Assembly, laid: layout.Layout, journal: Journal) -> Guard | None:
@@ -427,9 +448,11 @@ class _Profile:
         options = self._options
         if not options.accuracy_samples or not variant.may_answer_otherwise(laid.space):
             return None
+        every = {each.input_data for each in options.members}
+        shapes = {name: sizes for each in options.members for name, sizes in each.shapes.items()}
         terms = Terms(
             asked=base.loaded, place=self._place.answers, count=options.accuracy_samples,
-            sources=options.input_data, shapes=options.shapes,
+            sources=options.input_data if len(every) == 1 else ("random",), shapes=shapes,
             tolerances=options.accuracy_tolerance, meaning=journal.head.options_digest,
         )  # fmt: skip
         return Guard(base.configs, terms, journal.rows)
@@ -449,8 +472,11 @@ class _Profile:
         Raises:
             UsageError: an input is not the model's, or a shape or a file does not fit it.
         """
-        options, base = self._options, whole.top
-        assert base is not None
+        for options in self._options.members:
+            self._check_input(options, whole.configs[options.model])
+
+    @staticmethod
+    def _check_input(options: ProfileOptions, base: ModelConfig) -> None:
         described = ModelDescription(
             options.model, (), base.platform, complete.input_specs(base),
             complete.output_specs(base),
@@ -502,12 +528,19 @@ class _Profile:
     def _metrics_url(self) -> str:
         return self._options.metrics_url or scrape.default_url(self._options.http_endpoint)
 
-    def _gauge(self, on_window: Callable[[WindowSample], None]) -> Gauge:
+    def _gauge(self, heard: Callable[[WindowSample], None]) -> Gauge | Gauges:
+        """Make what measures: one model, or all that are loaded at the same time."""
+        settings = {each.model: _driver(each) for each in self._options.members}
+        if self._options.together:
+            return gauge.together(self._watch, settings, heard)
         model = self._options.model
-        called = tuple(each.name for each in self._options.bls_composing)
-        settings = DriverSettings(shapes=self._options.shapes, composing=called)
+        return gauge.make(model, self._watch, settings[model], heard)
 
-        return gauge.make(model, self._watch, settings, on_window)
+    def _load(self) -> LoadSpec | Mapping[str, LoadSpec]:
+        """Say how the model is loaded, or each of several."""
+        if not self._options.together:
+            return layout.load(self._options)
+        return {each.model: layout.load(each) for each in self._options.together}
 
     def _finish(
         self,

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer import v2client
 from analyzer.load import goodput
-from analyzer.load.driver import Driven, DriverSettings, drive, workload_for
+from analyzer.load.driver import (
+    Driven,
+    DriverSettings,
+    drive,
+    drive_together,
+    workload_for,
+)
 from analyzer.load.slo import at_rate
 from analyzer.load.window import WindowSample
 from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.observe import Watch
 from analyzer.measure.scrape import PageWatch
-from analyzer.profile import Gauge, Measured
+from analyzer.profile import Gauge, Gauges, Measured
 from analyzer.record.row import Promise
 
 if TYPE_CHECKING:
@@ -51,6 +57,26 @@ def make(
                     stop=lambda: False, on_window=on_window, settings=settings,
                 )  # fmt: skip
         return _measured(driven, watch.seen(), load, v2client.runtime(endpoint, model), found)
+
+    return gauge
+
+
+def together(
+    watched: Callable[[Endpoint], Watch | PageWatch],
+    settings: Mapping[str, DriverSettings],
+    on_window: Callable[[WindowSample], None],
+) -> Gauges:
+    """Make what loads several models at the same time, and observes the server meanwhile."""
+
+    def gauge(endpoint: Endpoint, loads: Mapping[str, LoadSpec]) -> Mapping[str, Measured]:
+        asked = {model: (load, settings[model]) for model, load in loads.items()}
+        with watched(endpoint) as watch:
+            driven = drive_together(endpoint, asked, on_window=on_window)
+        seen = watch.seen()
+        return {
+            model: _measured(each, seen, loads[model], v2client.runtime(endpoint, model), {})
+            for model, each in driven.items()
+        }
 
     return gauge
 

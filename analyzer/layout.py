@@ -14,7 +14,16 @@ from analyzer.assembly import Assembly
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec
-from analyzer.space import BATCH_SIZE, CONCURRENCY, LEVELS, Candidate, Space, Value
+from analyzer.space import (
+    BATCH_SIZE,
+    CONCURRENCY,
+    LEVELS,
+    Candidate,
+    Dimension,
+    Space,
+    Value,
+    split,
+)
 from analyzer.stages import Plan
 from analyzer.strategy import Problem
 from engine.modelconfig.schema import ModelConfig
@@ -92,6 +101,7 @@ def _host_of(name: str, machine: variant.Machine, whole: Assembly) -> variant.Ma
 
 def _room(options: ProfileOptions, name: str, means: variant.Means, *, settings: bool) -> Space:
     """Return what there is to try for one model: what the user says, or else the usual."""
+    options = next((each for each in options.together if each.model == name), options)
     own = options.parameters if name == options.model else ()
     for each in options.composing:
         if each.name == name:
@@ -131,14 +141,10 @@ def plan(
     options: ProfileOptions, room: Space, cores: int, means: Mapping[str, variant.Means]
 ) -> Plan:
     """Say what a campaign over ``room`` is to do; ``means`` are what models can be run by."""
-    name, levels = next((each.name, each.values) for each in room.dimensions if each.name in LEVELS)
-    # Of rates the lowest, and one that most servers still keep: beyond, queues only grow.
-    first = [levels[0], levels[(len(levels) - 1) // 2]]
-    if name == CONCURRENCY:
-        first = [level for level in (1, 2 * cores) if level in levels] or [levels[0]]
+    loads = [each for each in room.dimensions if split(each.name)[1] in LEVELS]
     return Plan(
-        default=_default(room, name, tuple(dict.fromkeys(first)), means),
-        curve=() if options.curves_disabled else tuple(map(float, levels)),
+        default=_default(room, cores, means),
+        curve=() if options.curves_disabled else tuple(float(each) for each in loads[0].values),
         verify_pairs=options.verify_pairs,
         search_seconds=options.search_seconds,
         curve_seconds=options.search_seconds * CURVE_SHARE,
@@ -148,19 +154,35 @@ def plan(
     )
 
 
-def _default(
-    room: Space, name: str, levels: tuple[Value, ...], means: Mapping[str, variant.Means]
-) -> tuple[Candidate, ...]:
+def _default(room: Space, cores: int, means: Mapping[str, variant.Means]) -> tuple[Candidate, ...]:
     """Return the default configuration's loads: several, and the last with each batch size."""
-    sizes = next((each.values for each in room.dimensions if each.name == BATCH_SIZE), None)
-    largest = max(
-        (each.base.max_batch_size for owner, each in means.items() if not owner), default=0
-    )
-    if sizes is None:
-        return tuple(Candidate.of(**{name: level}) for level in levels)
-    loads = [(level, sizes[0]) for level in levels] + [(levels[-1], size) for size in sizes[1:]
-             if int(size) <= largest]  # fmt: skip
-    return tuple(Candidate.of(**{name: level, BATCH_SIZE: size}) for level, size in loads)
+    starts = {
+        each.name: _starts(each, cores) for each in room.dimensions if split(each.name)[1] in LEVELS
+    }
+    sizes = {each.name: each.values for each in room.dimensions
+             if split(each.name)[1] == BATCH_SIZE}  # fmt: skip
+    smallest = {name: values[0] for name, values in sizes.items()}
+    made = [
+        Candidate.of(
+            **smallest, **{name: each[min(at, len(each) - 1)] for name, each in starts.items()}
+        )
+        for at in range(max(map(len, starts.values())))
+    ]
+    for name, values in sizes.items():
+        owner = means.get(split(name)[0])
+        largest = 0 if owner is None else owner.base.max_batch_size
+        made += [made[-1].replaced(**{**smallest, name: size}) for size in values[1:]
+                 if int(size) <= largest]  # fmt: skip
+    return tuple(dict.fromkeys(made))
+
+
+def _starts(load: Dimension, cores: int) -> tuple[Value, ...]:
+    """Return the loads under which the default is measured before the search."""
+    if split(load.name)[1] == CONCURRENCY:
+        return tuple(each for each in (1, 2 * cores) if each in load.values) or load.values[:1]
+    # Of rates the lowest, and one that most servers still keep: beyond, queues only grow.
+    middle = load.values[(len(load.values) - 1) // 2]
+    return tuple(dict.fromkeys((load.values[0], middle)))
 
 
 def load(options: ProfileOptions) -> LoadSpec:

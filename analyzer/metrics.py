@@ -9,12 +9,14 @@ absent, never 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from analyzer.space import joined, split
 
 
 class Direction(Enum):
@@ -404,11 +406,30 @@ METRICS = (
     Metric("cpu_quota_stops", "CPU Quota Stops", "%", LESS, _value("quota_stopped", 100)),
 )
 
-BY_TAG: Mapping[str, Metric] = {
-    **{metric.tag: metric for metric in METRICS},
-    # Model Analyzer's older name, still found in its users' files.
-    "perf_latency": next(metric for metric in METRICS if metric.tag == "perf_latency_p99"),
-}
+
+class _ByTag(dict[str, Metric]):
+    """Metrics by tag. ``MODEL::tag``, one of several models' own, is found, if not listed."""
+
+    def __missing__(self, tag: str) -> Metric:
+        model, own = split(tag)
+        if not model:
+            raise KeyError(tag)
+        metric = self[own]
+        return replace(metric, tag=joined(model, metric.tag), title=f"{model}: {metric.title}")
+
+
+BY_TAG: Mapping[str, Metric] = _ByTag(
+    {
+        **{metric.tag: metric for metric in METRICS},
+        # Model Analyzer's older name, still found in its users' files.
+        "perf_latency": next(metric for metric in METRICS if metric.tag == "perf_latency_p99"),
+    }
+)
+
+
+def is_of_requests(tag: str) -> bool:
+    """Whether a metric is of a model's requests, and not of the server or the machine."""
+    return tag.startswith("perf_") or tag in {"server_batch_size", "cache_hit_rate"}
 
 
 def of_gpu(gpu: GpuUse) -> dict[str, float]:

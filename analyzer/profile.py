@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
-from analyzer import assembly, metrics, variant
+from analyzer import assembly, metrics, together, variant
 from analyzer.assembly import Assembly
 from analyzer.errors import AnalyzerError, ServerLost
 from analyzer.launcher import Endpoint, Launcher
@@ -23,7 +23,7 @@ from analyzer.record.accuracy import Accuracy
 from analyzer.record.estimates import Estimates
 from analyzer.record.journal import Journal
 from analyzer.record.row import Failure, LoadSpec, Row, Trial
-from analyzer.space import BATCH_SIZE, CONCURRENCY, REQUEST_RATE
+from analyzer.space import BATCH_SIZE, CONCURRENCY, REQUEST_RATE, Candidate
 from analyzer.stages import Campaign
 from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
@@ -53,6 +53,8 @@ class Measured:
 #:
 #: Raises LoadError when the load client failed, or no request succeeded.
 Gauge = Callable[[Endpoint, LoadSpec], Measured]
+#: The same of several models by name, all loaded at the same time.
+Gauges = Callable[[Endpoint, Mapping[str, LoadSpec]], Mapping[str, Measured]]
 
 
 class Up(NamedTuple):
@@ -111,14 +113,16 @@ class Bench:
         *,
         base: ModelConfig | Assembly,
         launcher: Launcher,
-        gauge: Gauge,
-        load: LoadSpec,
+        gauge: Gauge | Gauges,
+        load: LoadSpec | Mapping[str, LoadSpec],
         rows: Iterable[Row] = (),
         as_found: bool = True,
         guard: Guard | None = None,
         up: Up | None = None,
     ) -> None:
         """Prepare to measure variants of ``base`` under loads made from ``load``.
+
+        Of models side by side, ``gauge`` measures all at once, and ``load`` has one for each.
 
         ``as_found``: ``base`` is the model as its repository has it. ``rows`` are those measured
         before: names of variants and numbers go on from them. ``guard`` judges whether a variant's
@@ -172,7 +176,7 @@ class Bench:
             variant=self.name(trial),
             digest=assembly.digest(configs),
             trial=trial,
-            load=self._load_of(trial),
+            load=_whole(self._loads_of(trial)),
             settings=assembly.settings(
                 self._assembly, configs, {**names, self._name: self.name(trial)}
             ),
@@ -202,31 +206,26 @@ class Bench:
             if row.accuracy is not None and row.accuracy.fault:
                 return self._failed(row, stage, row.accuracy.fault)
             stage = "load"
-            measured = self._gauge(endpoint, row.load)
+            measured = self._gauged(endpoint, row)
         except ServerLost:
             raise
         except AnalyzerError as error:
             return self._failed(row, stage, error.message)
         except Exception as error:  # noqa: BLE001 - a candidate's fault must not end the sweep
             return self._failed(row, stage, f"{type(error).__name__}: {error}")
-        server = measured.observed.server
-        return replace(
-            row,
-            stable=measured.stable,
-            metrics=metrics.evaluate(measured.observed),
-            window_rates=measured.observed.window_rates,
-            requests=len(measured.observed.latency_ns),
-            gpus={gpu.uuid: metrics.of_gpu(gpu) for gpu in measured.observed.gpus},
-            runtime=measured.runtime,
-            absent=measured.observed.absent,
-            remarks=(*measured.observed.remarks, *measured.remarks),
-            server={} if server is None else metrics.plain(server),
-            series=measured.observed.series,
-            estimates=measured.estimates,
-            histogram=measured.histogram,
-            goodput=measured.goodput,
-            load=_found(row.load, measured.goodput),
-        )
+        return replace(row, **measured)
+
+    def _gauged(self, endpoint: Endpoint, row: Row) -> Mapping[str, Any]:
+        """Measure, and return the fields of a row that come of it."""
+        if isinstance(self._load, LoadSpec):
+            found = cast("Gauge", self._gauge)(endpoint, row.load)
+            return {**_fields(found), "load": _found(row.load, found.goodput)}
+        loads = self._loads_of(row.trial)
+        measured = cast("Gauges", self._gauge)(endpoint, loads)
+        return together.fields({
+            model: {**_fields(each), "load": together.level(loads[model])}
+            for model, each in measured.items()
+        })  # fmt: skip
 
     def _serve(self, row: Row, configs: Mapping[str, ModelConfig]) -> Endpoint:
         """Reuse the running server if it has this variant; what proves something takes a new one.
@@ -283,29 +282,73 @@ class Bench:
             message = f"{ended}\nThe load client said: {message}"
         return replace(row, failure=Failure(stage=stage, message=message))
 
-    def _load_of(self, trial: Trial) -> LoadSpec:
-        """Make the load of a trial: an open loop where it has a request rate, else a closed one."""
-        at = trial.candidate
-        batch_size = int(at.get(BATCH_SIZE) or self._load.batch_size)
-        rate = float(at.get(REQUEST_RATE) or 0.0)
-        concurrency = int(at.get(CONCURRENCY) or self._load.concurrency)
-        load = replace(
-            self._load, request_rate=rate, concurrency=concurrency, batch_size=batch_size
-        )
-        if (promise := trial.promise) is None:
-            return load
-        return replace(
-            load,
-            limit_ms=promise.limit_ms,
-            percentile=promise.percentile,
-            max_seconds=promise.seconds,
-        )
+    def _loads_of(self, trial: Trial) -> Mapping[str, LoadSpec]:
+        """Return the load of each model that is loaded."""
+        if isinstance(self._load, LoadSpec):
+            return {self._name: _promised(_loaded(self._load, trial.candidate), trial)}
+        parts = trial.candidate.by_model()
+        return {
+            model: _loaded(load, parts.get(model, Candidate(())))
+            for model, load in self._load.items()
+        }
+
+
+def _loaded(usual: LoadSpec, at: Candidate) -> LoadSpec:
+    """Make the load of a candidate: an open loop where it has a request rate, else a closed one."""
+    return replace(
+        usual,
+        request_rate=float(at.get(REQUEST_RATE) or 0.0),
+        concurrency=int(at.get(CONCURRENCY) or usual.concurrency),
+        batch_size=int(at.get(BATCH_SIZE) or usual.batch_size),
+    )
+
+
+def _promised(load: LoadSpec, trial: Trial) -> LoadSpec:
+    """Return the load of a search for the highest rate that keeps a limit, where that is asked."""
+    if (promise := trial.promise) is None:
+        return load
+    return replace(
+        load,
+        limit_ms=promise.limit_ms,
+        percentile=promise.percentile,
+        max_seconds=promise.seconds,
+    )
 
 
 def _found(load: LoadSpec, goodput: Mapping[str, Any]) -> LoadSpec:
     """Return the load with the rate that a search for it found, if it found one."""
     rate = goodput.get("rate")
     return load if rate is None else replace(load, request_rate=float(rate))
+
+
+def _whole(loads: Mapping[str, LoadSpec]) -> LoadSpec:
+    """Say in one what several models are loaded with: all that is in flight, or due."""
+    first, *others = loads.values()
+    return replace(
+        first,
+        concurrency=first.concurrency + sum(each.concurrency for each in others),
+        request_rate=first.request_rate + sum(each.request_rate for each in others),
+    )
+
+
+def _fields(measured: Measured) -> dict[str, Any]:
+    """Return the fields of a row that come of a measurement."""
+    server = measured.observed.server
+    return {
+        "stable": measured.stable,
+        "metrics": metrics.evaluate(measured.observed),
+        "window_rates": measured.observed.window_rates,
+        "requests": len(measured.observed.latency_ns),
+        "gpus": {gpu.uuid: metrics.of_gpu(gpu) for gpu in measured.observed.gpus},
+        "runtime": measured.runtime,
+        "absent": measured.observed.absent,
+        "remarks": (*measured.observed.remarks, *measured.remarks),
+        "server": {} if server is None else metrics.plain(server),
+        "series": measured.observed.series,
+        "estimates": measured.estimates,
+        "histogram": measured.histogram,
+        "goodput": measured.goodput,
+    }
 
 
 def _overloaded(row: Row) -> bool:

@@ -7,14 +7,37 @@ served (``launchers``) or varied (``assembly``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from analyzer import variant, workspace
-from analyzer.assembly import Assembly
+from analyzer.assembly import BESIDE, Assembly
 from analyzer.config.schema import ProfileOptions
 from analyzer.errors import UsageError
 from engine.modelconfig.schema import ModelConfig
+
+
+def joint(every: Sequence[ProfileOptions]) -> ProfileOptions:
+    """Make the options of several models that are profiled at the same time.
+
+    Raises:
+        UsageError: they cannot share a server.
+    """
+    first = every[0]
+    problems = [
+        f"{each.model}: {name.replace('_', ' ')} differ from {first.model}'s: models that are "
+        "profiled at the same time share a server, so give it once for all"
+        for each in every[1:]
+        for name in ("server_flags", "environment", "gpus")
+        if getattr(each, name) != getattr(first, name)
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return replace(
+        first, model=BESIDE.join(each.model for each in every), parameters=(),
+        together=tuple(every), curves_disabled=True, cpu_only=False,
+    )  # fmt: skip
 
 
 def sources(options: ProfileOptions, own: Path) -> Mapping[str, Path]:
@@ -40,11 +63,24 @@ def sources(options: ProfileOptions, own: Path) -> Mapping[str, Path]:
     return found
 
 
+def check(options: ProfileOptions, whole: Assembly) -> None:
+    """Check that models may be profiled at the same time.
+
+    Raises:
+        UsageError: one is made of others.
+    """
+    for name in (each.model for each in options.together):
+        if whole.configs[name].is_ensemble:
+            raise UsageError(
+                f"{name} is an ensemble: it is profiled by itself, with its models' settings "
+                "(without run_config_profile_models_concurrently_enable)"
+            )
+
+
 def placed(options: ProfileOptions, whole: Assembly) -> Assembly:
     """Put the instances of those models on the CPU that have to be there."""
     on_cpu = set(cpu_only(options, whole.others))
-    if options.cpu_only:
-        on_cpu.add(whole.name)
+    on_cpu |= {each.model for each in options.members if each.cpu_only}
 
     def own(config: ModelConfig) -> ModelConfig:
         moves = config.name in on_cpu and not config.is_ensemble

@@ -36,7 +36,7 @@ from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import Standing, contender, identity, is_default, rank
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Phase, Row, Trial
-from analyzer.space import CONCURRENCY, LOADS, Candidate
+from analyzer.space import CONCURRENCY, LOADS, Candidate, split
 from analyzer.strategy import Strategy
 
 _GROWTH, _STALLED = 0.05, 2
@@ -407,7 +407,7 @@ def _within(seconds: float, budget: float | None) -> float:
 
 def _setting(candidate: Candidate) -> Candidate:
     """Return a candidate without its load: what has to be launched."""
-    return Candidate(tuple(item for item in candidate.items if item[0] not in LOADS))
+    return Candidate(tuple(item for item in candidate.items if split(item[0])[1] not in LOADS))
 
 
 def _loaded(candidate: Candidate, level: float) -> Candidate:

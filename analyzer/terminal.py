@@ -20,7 +20,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analyzer import assembly
+from analyzer import assembly, together
 from analyzer.config import show
 from analyzer.config.show import Line
 from analyzer.load.window import WindowSample
@@ -410,6 +410,8 @@ def _line(row: Row) -> str:
     text = f"[{row.number}] {row.variant}{settings}, {wording.load(row)}: "
     rate, p99 = _numbers(row)
     text += rate if row.failure else f"{rate} infer/sec, p99 {p99} ms"
+    for each in together.rows(row):
+        text += f"; {each.model} {_figures(each)}"
     remark = _failure(row) or _remark(row)
     return f"{text} ({remark})" if remark else text
 

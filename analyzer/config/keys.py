@@ -174,6 +174,8 @@ KEYS: tuple[Key, ...] = (
     Key("target_precision", values.share, "target_precision", SEARCH, show=_hundreds,
         usual="verify_pairs"),
     Key("seed", values.whole(0), "seed", SEARCH),
+    Key("run_config_profile_models_concurrently_enable", values.switch, "concurrently", SEARCH,
+        text="Serve and load all models at the same time, and search their settings together."),
     Key("bls_composing_models", forms.composing, "bls_composing", SEARCH, usual="none",
         show=forms.composing_texts,
         text="Models that the profiled one calls in its own code: their settings are searched "
@@ -265,9 +267,6 @@ KEYS: tuple[Key, ...] = (
     _refused("genai_perf_flags", values.mapping,
              "language models are not profiled yet, and GenAI-Perf is not run; remove it",
              yaml_only=True),
-    _refused("run_config_profile_models_concurrently_enable", values.switch,
-             "several models are not searched at once yet; without it they are profiled one after "
-             "another, each with the machine to itself", False),
 )  # fmt: skip
 
 BY_NAME = {key.name: key for key in KEYS}

@@ -29,13 +29,11 @@ OWN = {
     for key in (
         Key("cpu_only", values.switch, "cpu_only"),
         Key("model_config_parameters", parameters.dimensions, "parameters"),
-        Key(
-            "weighting", values.positive, effect=Effect.IDLE, quiet=(1.0,),
-            note="models are profiled one after another, so none is weighed against another",
-        ),
+        Key("weighting", values.positive, "weighting"),
         Key("triton_server_flags", passed.server, "server_flags"),
     )
 }  # fmt: skip
+_ALONE = "models are profiled one after another, so none is weighed against another"
 #: the prefix of settings that are fields of the load client
 LOAD = "load."
 
@@ -90,6 +88,8 @@ def resolve(
     reading.read_file()
     reading.check_flags(flags)
     resolved = reading.resolved(flags)
+    for setting in _unweighed(resolved):
+        reading.idle(setting.source, "weighting", _ALONE)
     for place, what in conflicts.conflicts(resolved.models, strategies):
         reading.problem(place, what)
     for place, name, note in conflicts.unused(resolved.models):
@@ -261,6 +261,15 @@ class _Reading:
         number = rest.partition(":")[0]
         here = bool(self._document.source) and rest != text and number.isdecimal()
         return not here, int(number) if here else 0
+
+
+def _unweighed(resolved: Resolved) -> Iterator[Setting]:
+    """Yield weights of models that are not profiled at the same time as any other."""
+    for settings in resolved.models.values():
+        weight = settings.get("weighting")
+        at_once = settings.get("run_config_profile_models_concurrently_enable")
+        if weight is not None and weight.value != 1.0 and not (at_once and at_once.value):
+            yield weight
 
 
 def _build(model: str, settings: Settings, extras: Mapping[str, Any]) -> ProfileOptions:

@@ -14,6 +14,8 @@ from analyzer.config.schema import LaunchMode, ProfileOptions
 
 def of_rows(options: ProfileOptions, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return which options change what a row means, on this machine; the files come on top."""
+    if options.together:
+        return {"together": {each.model: of_rows(each, machine) for each in options.together}}
     local = options.launch_mode is LaunchMode.LOCAL
     meaning: dict[str, Any] = {
         "machine": f"{machine.get('cpu')}, {machine['cores']} cores",
@@ -48,6 +50,7 @@ def command(options: ProfileOptions) -> dict[str, Any]:
         "metrics_url": options.metrics_url,
         **_file(options),
         **_searched(options),
+        "together": [each.model for each in options.together],
         "bls_composing": [each.name for each in options.bls_composing],
         **asdict(options.search),
         **{name: bound for name, bound in limits.items() if name != "batch_size"},

@@ -72,7 +72,9 @@ class ProfileOptions:
     ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment``
     its variables. ``bls_composing`` are the models that the profiled one calls in its own code,
     ``ensemble_composing`` what is said of an ensemble's, and ``cpu_only_composing`` those of either
-    that stay off the GPUs. ``config_file`` is the file that was read, ``listed`` whether it names
+    that stay off the GPUs. ``concurrently``: all models are served and loaded at the same time, and
+    ``weighting`` is how much this one counts among them; what is profiled then has the options of
+    each in ``together``. ``config_file`` is the file that was read, ``listed`` whether it names
     the model.
     """
 
@@ -126,8 +128,16 @@ class ProfileOptions:
     bls_composing: tuple[Composing, ...] = ()
     ensemble_composing: tuple[Composing, ...] = ()
     cpu_only_composing: tuple[str, ...] = ()
+    concurrently: bool = False
+    weighting: float = 1.0
+    together: tuple[ProfileOptions, ...] = ()
     config_file: Path | None = None
     listed: bool = False
+
+    @property
+    def members(self) -> tuple[ProfileOptions, ...]:
+        """The options of each model that requests are sent to."""
+        return self.together or (self,)
 
     @property
     def composing(self) -> tuple[Composing, ...]:

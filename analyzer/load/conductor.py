@@ -23,7 +23,7 @@ from analyzer.statistics.stopping import StoppingRule, Verdict
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
-    from analyzer.load.crew import Crew
+    from analyzer.load.crew import Crew, DriverSettings
     from analyzer.load.driven import Driven
     from analyzer.load.share import Plan
     from analyzer.load.window import WindowSample
@@ -54,7 +54,7 @@ class Conductor:
         load: LoadSpec,
         plan: Plan | None,
         rule: StoppingRule,
-        composing: tuple[str, ...] = (),
+        settings: DriverSettings,
     ) -> None:
         self._workload = workload
         self._load = load
@@ -67,7 +67,9 @@ class Conductor:
             else WarmUp.of(in_flight, load.warmup_requests, load.window_seconds)
         )
         self._rule = rule
-        self._server = _Server(endpoint, workload, composing)
+        self._server = _Server(endpoint, workload, settings.composing)
+        self._others = settings.others
+        self._measured = False
         self._course: Course | None = None
         self._start_ns = 0
         self._told_drops = 0
@@ -106,6 +108,7 @@ class Conductor:
             times = self._server.times(driven.started_ns, driven.ended_ns)
             return replace(driven, server=times)
         finally:
+            self._is_measured()
             self._server.close()
 
     def _listen(
@@ -131,16 +134,25 @@ class Conductor:
             elif self._course is not None and time.monotonic() - fed >= FEED_SECONDS:
                 fed = time.monotonic()
                 self._feed(on_progress, last=last)
-                if self._course.verdict is not Verdict.GO_ON and not stopped:
-                    stopped = True
-                    crew.stop()
-                    self._server.read()
+                if self._course.verdict is not Verdict.GO_ON:
+                    self._is_measured()
+                    if self._others.over and not stopped:
+                        stopped = True
+                        crew.stop()
         if self._course is not None:
             self._feed(on_progress, last=True)
         self._server.read()
         return not stopped
 
+    def _is_measured(self) -> None:
+        """Say once that nothing more is to be measured, and read what the server counted by now."""
+        if not self._measured:
+            self._measured = True
+            self._others.measured()
+            self._server.read()
+
     def _begin(self, crew: Crew) -> None:
+        self._others.begin()
         self._server.read()
         self._start_ns = time.monotonic_ns() + HEAD_START_NS
         self._course = Course(self._rule, self._warm_up, self._start_ns)

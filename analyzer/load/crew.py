@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from analyzer.errors import LoadError
+from analyzer.load.alongside import Alongside
 from analyzer.load.chunk import Chunk, Ended, Failed, Frames, Said
 from analyzer.load.job import BEGIN, STOP, Job, job_frame
 from analyzer.load.payload import Shapes
@@ -37,13 +38,15 @@ class DriverSettings:
     """How the load client is run.
 
     ``composing`` are models that the loaded one calls, whose counters are read as well, as an
-    ensemble's are anyway. ``shapes`` gives input shapes by name, without the batch dimension,
+    ensemble's are anyway. ``others`` is shared with the runs of other models that are loaded at the
+    same time. ``shapes`` gives input shapes by name, without the batch dimension,
     where the model leaves them open. A client that says nothing for ``silence_s`` is killed; so is
     one none of whose requests is answered for ``stall_s``.
     """
 
     shapes: Shapes = field(default_factory=dict)
     composing: tuple[str, ...] = ()
+    others: Alongside = field(default_factory=Alongside)
     seed: int = 0
     silence_s: float = 30.0
     stall_s: float = 60.0

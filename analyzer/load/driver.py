@@ -8,11 +8,14 @@ the senders' life (``crew``), what counts (``course``), nor what is made of it (
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer import v2client
 from analyzer.errors import LoadError
+from analyzer.load.alongside import OTHERS, Alongside
 from analyzer.load.arrivals import schedule_of
 from analyzer.load.conductor import Conductor, Crowded
 from analyzer.load.crew import Crew, DriverSettings
@@ -30,7 +33,15 @@ if TYPE_CHECKING:
     from analyzer.record.row import LoadSpec
     from engine.modelconfig.schema import ModelConfig
 
-__all__ = ["Driven", "DriverSettings", "drive", "rule_of", "run", "workload_for"]
+__all__ = [
+    "Driven",
+    "DriverSettings",
+    "drive",
+    "drive_together",
+    "rule_of",
+    "run",
+    "workload_for",
+]
 
 RULES = ("precision", "windows", "count")
 
@@ -79,6 +90,49 @@ def workload_for(
     return workload_of(prepare(metadata, config, asked), load.batch_size)
 
 
+def drive_together(
+    endpoint: Endpoint,
+    loads: Mapping[str, tuple[LoadSpec, DriverSettings]],
+    *,
+    on_window: Callable[[WindowSample], None],
+) -> Mapping[str, Driven]:
+    """Load several models of a server at the same time, each as its load says.
+
+    They begin together, and all go on until each has been measured. ``on_window`` hears of the
+    first one's windows.
+
+    Raises:
+        LoadError: one could not be measured; the text names it.
+    """
+    others = Alongside(len(loads))
+
+    def one(place: int, model: str) -> Driven:
+        load, settings = loads[model]
+        settings = replace(settings, others=others)
+        heard = on_window if place == 0 else _unheard
+        # How many senders there are is settled: a run that is begun anew would begin alone.
+        load = replace(load, senders=load.senders or 1)
+        try:
+            return drive(
+                endpoint, model, load, stop=lambda: False, on_window=heard, settings=settings
+            )
+        except BaseException:
+            others.give_up()
+            raise
+
+    with ThreadPoolExecutor(len(loads), thread_name_prefix="load") as pool:
+        running = {model: pool.submit(one, place, model) for place, model in enumerate(loads)}
+    failed = {model: error for model, each in running.items() if (error := each.exception())}
+    # Of several the one that is not the others' doing.
+    for model, error in sorted(failed.items(), key=lambda each: str(each[1]) == OTHERS):
+        raise LoadError(f"{model}: {error}") from error
+    return {model: each.result() for model, each in running.items()}
+
+
+def _unheard(_: WindowSample) -> None:
+    pass
+
+
 def run(  # noqa: PLR0913 - what a run is has as many parts
     endpoint: Endpoint,
     workload: Workload,
@@ -109,7 +163,7 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
             jobs = jobs_of(endpoint, workload, load, plan, senders, regions)
             # A run that is begun anew has a rule that knows nothing of what was before.
             judge = rule() if rule is not None else rule_of(load, workload)
-            conductor = Conductor(endpoint, workload, load, plan, judge, settings.composing)
+            conductor = Conductor(endpoint, workload, load, plan, judge, settings)
             with Crew(jobs, settings) as crew:
                 try:
                     return conductor.go(crew, stop, on_progress, last=senders >= most)

@@ -25,10 +25,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from analyzer.errors import UsageError
-from analyzer.metrics import BY_TAG, COST, GOODPUT, Direction
+from analyzer.metrics import BY_TAG, COST, GOODPUT, Direction, is_of_requests
 from analyzer.ranking.derived import enriched
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Row
+from analyzer.space import joined, split
 
 DEFAULT_OBJECTIVE = "perf_throughput"
 _LATENCY, _THROUGHPUT = "perf_latency_p99", "perf_throughput"
@@ -172,6 +173,41 @@ class Goal:
         return text
 
 
+def together(goals: Mapping[str, tuple[float, Goal]]) -> Goal:
+    """Return the goal of models that are served together, out of each one's weight and goal.
+
+    What is of a model's requests counts for that model (``MODEL::tag``), with its weight; what is
+    of the server or the machine is of all of them. Where several bound it, the narrowest bounds
+    count.
+
+    Raises:
+        UsageError: a goal names what is not known of each of several models.
+    """
+    total = sum(weight for weight, _ in goals.values())
+    objectives: dict[str, float] = {}
+    bounds: dict[str, Constraint] = {}
+    for model, (weight, goal) in goals.items():
+        for tag in goal.wanted:
+            if tag in {GOODPUT, COST}:
+                raise UsageError(
+                    f"{model}: {tag} is not known of models that are profiled at the same time; "
+                    "name another metric, or profile them one by one"
+                )
+        for tag, share in goal.objectives:
+            name = joined(model, tag) if is_of_requests(tag) else tag
+            objectives[name] = objectives.get(name, 0.0) + share * weight / total
+        for each in goal.constraints:
+            name = joined(model, each.tag) if is_of_requests(each.tag) else each.tag
+            bounds[name] = _narrower(bounds.get(name), each, name)
+    return Goal(tuple(objectives.items()), tuple(bounds.values()))
+
+
+def _narrower(one: Constraint | None, other: Constraint, name: str) -> Constraint:
+    lows = [each.minimum for each in (one, other) if each and each.minimum is not None]
+    highs = [each.maximum for each in (one, other) if each and each.maximum is not None]
+    return Constraint(name, max(lows, default=None), min(highs, default=None))
+
+
 def log_ratio(value: float, reference: float | None) -> float:
     """Return log(value / reference), within the widest ratio that counts."""
     usual = 1.0 if reference is None or reference <= 0.0 else reference
@@ -287,8 +323,8 @@ def _bounds(
 
 
 def _tag(name: object, place: str, problems: list[str]) -> str | None:
-    """Return the metric's own tag for a tag or an older name of it."""
-    if isinstance(name, str) and name in BY_TAG:
+    """Return the metric's own tag for a tag, or for an older name of it, of one model or of all."""
+    if isinstance(name, str) and split(name)[1] in BY_TAG:
         return BY_TAG[name].tag
     near = get_close_matches(str(name), list(BY_TAG), n=3, cutoff=0.5)
     advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(BY_TAG)}"

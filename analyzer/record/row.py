@@ -161,8 +161,10 @@ class Row:
     ``window_rates`` are the throughputs of the windows behind ``perf_throughput``, in order.
     ``gpus`` maps a GPU's UUID to its own metrics. ``config`` is the complete config.pbtxt
     that was served, and ``settings`` what the report shows of it. ``composing`` are those of the
-    models behind it, or of those profiled side by side, by name. Of the ``seconds`` that all
-    took, ``launch_seconds`` went by until the variant was up (0 where it was up already).
+    models behind it, or of those profiled side by side, by name; ``of_models`` has what was
+    measured of each of the latter besides its metrics, which are named ``MODEL::tag``. Of the
+    ``seconds`` that all took, ``launch_seconds`` went by until the variant was up (0 where it was
+    up already).
 
     ``absent`` says by tag why a metric is not there, ``remarks`` what besides the server shaped the
     numbers. ``server`` are the server's own counters (``metrics.ServerTimes``: cache, batch sizes,
@@ -205,6 +207,7 @@ class Row:
     launch_seconds: float = 0.0
     accuracy: Accuracy | None = None
     composing: Mapping[str, str] = field(default_factory=dict)
+    of_models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def configs(self) -> Mapping[str, str]:
@@ -319,6 +322,7 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
     "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
     "histogram": (str,), "goodput": (dict,), "launch_seconds": (_NUMBER,), "composing": (dict, str),
+    "of_models": (dict, dict),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
+from analyzer import together
 from analyzer.metrics import BY_TAG, COST
 from analyzer.record.row import Row
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, by_merit
@@ -73,7 +74,7 @@ def _inference(evidence: Evidence) -> str:
     # Model Analyzer has no such columns, so they are there only where they tell rows apart.
     by = len({run_by(row.settings) for _, row, _ in ordered}) > 1
     rows: list[tuple[list[Any], Mapping[str, float]]] = []
-    for variant, row, satisfies in ordered:
+    for variant, row, satisfies in _each(ordered):
         cells = [row.model, row.load.batch_size, *_levels(row, loads), variant]
         cells += [instance_group(row), row.settings.get("max_batch_size", ""), satisfies]
         cells += [row.settings.get(name) or "" for name in _RUN_BY] if by else []
@@ -155,6 +156,13 @@ def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:
     for standing in evidence.standings:
         for row in by_merit(evidence, standing):
             yield standing.variant, row, "No" if evidence.violation(row) else "Yes"
+
+
+def _each(ordered: Sequence[tuple[str, Row, str]]) -> Iterator[tuple[str, Row, str]]:
+    """Yield a line of several models at once, and then one for each of them."""
+    for variant, row, satisfies in ordered:
+        yield variant, row, satisfies
+        yield from ((own.variant, own, satisfies) for own in together.rows(row))
 
 
 def _text(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from analyzer import together
 from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
@@ -17,6 +18,7 @@ from analyzer.record.row import LoadSpec, Phase, Row
 from analyzer.report import answers, wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
 from analyzer.search.stations import narrowest, stations
+from analyzer.space import split
 from analyzer.variant import run_by
 
 _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
@@ -104,6 +106,26 @@ def configurations(evidence: Evidence) -> Table:
             )
         )
     return _table(strips, [role(evidence, row) for row in rows])
+
+
+def models(evidence: Evidence) -> Table:
+    """Return what each of several models did that were loaded at the same time, best and default.
+
+    False where there is but one.
+    """
+    shown_of = [each for each in (evidence.leader, evidence.default) if each is not None]
+    pairs = [(each.best, own) for each in shown_of for own in together.rows(each.best)]
+    rows = [own for _, own in pairs]
+    tags = [split(tag)[1] for tag in _wanted(evidence)]
+    strips: list[_Strip] = [
+        (Column("Model"), [Cell(own.model, own.model) for own in rows]),
+        (Column("Of"), [Cell(name := wording.short(whole.variant, evidence.model), name)
+                        for whole, _ in pairs]),
+        *_metrics(rows, list(dict.fromkeys([*tags, *_LATENCIES]))),
+        _loads(rows),
+        *_settings(rows),
+    ]  # fmt: skip
+    return _table(strips, [role(evidence, whole) for whole, _ in pairs])
 
 
 def front(evidence: Evidence) -> Table:

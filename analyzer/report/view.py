@@ -83,6 +83,7 @@ class Page:
     tiles: tuple[Tile, ...]
     commands: Commands
     configurations: Table
+    models: Table
     front: Table
     front_note: str
     verification: Table
@@ -110,6 +111,7 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         tiles=_tiles(evidence),
         commands=commands,
         configurations=tables.configurations(evidence),
+        models=tables.models(evidence),
         front=tables.front(evidence),
         front_note=_front_note(evidence),
         verification=tables.verification(evidence),

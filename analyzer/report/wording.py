@@ -202,7 +202,8 @@ def level(load: LoadSpec) -> str:
 
 def asked(candidate: Candidate) -> str:
     """Say the load that a candidate asks for; "" where it asks for none."""
-    said = []
+    every = {model: asked(part) for model, part in candidate.by_model().items() if model}
+    said = [f"{model} at {own}" for model, own in every.items() if own]
     if candidate.level is not None:
         name, value = candidate.level
         rate = name == REQUEST_RATE

@@ -31,7 +31,8 @@ class Observation:
     @classmethod
     def of(cls, row: Row) -> Observation | None:
         """Read a row; None of one that says nothing: it failed, or nothing was answered."""
-        if row.failure is not None or not row.metrics.get("perf_throughput"):
+        # Several models side by side have no one configuration.
+        if row.failure is not None or not row.config or not row.metrics.get("perf_throughput"):
             return None
         return cls(
             config=convert.loads(row.config, f"row {row.number}"),

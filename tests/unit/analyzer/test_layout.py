@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from analyzer import layout
-from analyzer.config.schema import LaunchMode, ProfileOptions
+import pytest
+
+from analyzer import layout, provision
+from analyzer.assembly import Assembly
+from analyzer.config.schema import Composing, LaunchMode, ProfileOptions
+from analyzer.errors import UsageError
 from analyzer.ranking.goal import Goal
-from analyzer.space import BACKEND, PRECISION, Axis, Limits, Value
-from engine.modelconfig.schema import InstanceGroup, InstanceKind, ModelConfig
+from analyzer.space import BACKEND, PRECISION, Axis, Dimension, Limits, Value
+from engine.modelconfig.schema import EnsembleStep, InstanceGroup, InstanceKind, ModelConfig
 
 BASE = ModelConfig(
     name="m",
@@ -50,6 +55,46 @@ def test_of_a_server_elsewhere_only_what_the_user_names_is_tried() -> None:
     )
     assert values(laid(named, MACHINE))[BACKEND] == ("openvino",)
     assert values(laid(named, MACHINE, settings=False)) == {}
+
+
+def test_the_models_of_a_pipeline_have_each_their_own_settings_and_what_is_said_of_them() -> None:
+    steps = tuple(EnsembleStep(model_name=name) for name in ("a", "b"))
+    top = ModelConfig(name="p", platform="ensemble", max_batch_size=4, ensemble_scheduling=steps)
+    whole = Assembly("p", top, {"a": replace(BASE, name="a"), "b": replace(BASE, name="b")})
+    said = (Composing(name="b", parameters=(Dimension("max_batch_size", (1, 2)),)),)
+    options = ProfileOptions(model="p", ensemble_composing=said)
+    made = layout.lay_out(options, Goal(), whole, MACHINE, files={"a": FILES["m"]})
+    names = values(made)
+    assert names["a::backend"] == ("onnxruntime", "openvino")
+    assert {name: given for name, given in names.items() if name.startswith("b::")} == {
+        "b::max_batch_size": (1, 2)
+    }
+    assert not {name for name in names if "::" not in name}
+    assert made.plan.means["a"].files == FILES["m"]
+    assert made.plan.means["b"].files is None
+    assert [str(each) for each in made.plan.default] == ["concurrency=1", "concurrency=4"]
+
+
+def test_models_side_by_side_have_each_their_own_options_and_load() -> None:
+    every = tuple(
+        ProfileOptions(model=name, limits=Limits(concurrencies=loads, max_instance_count=most))
+        for name, loads, most in (("a", (1, 4), 1), ("b", (2,), 2))
+    )
+    whole = Assembly.beside({name: replace(BASE, name=name) for name in "ab"})
+    made = layout.lay_out(provision.joint(every), Goal(), whole, {"cores": 2})
+    assert values(made)["a::instance_count"] == (1,)
+    assert values(made)["b::instance_count"] == (1, 2)
+    assert [str(each) for each in made.plan.default] == [
+        "a::concurrency=1 b::concurrency=2", "a::concurrency=4 b::concurrency=2"
+    ]  # fmt: skip
+    assert not made.plan.curve
+    assert made.problem.base is None
+
+
+def test_models_that_share_a_server_have_one_set_of_its_flags() -> None:
+    every = (ProfileOptions(model="a"), ProfileOptions(model="b", server_flags=("--x",)))
+    with pytest.raises(UsageError, match="b: server flags differ from a's: models that are"):
+        provision.joint(every)
 
 
 def test_a_machine_described_before_there_were_such_dimensions_has_none() -> None:

@@ -1,7 +1,7 @@
 """The loop: every try is a row, faults are rows with reasons, the journal is the checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from analyzer import strategy, variant
+from analyzer.assembly import Assembly
 from analyzer.errors import LaunchError, LoadError, ServerLost
 from analyzer.launcher import ALONE, Beside, Endpoint
 from analyzer.metrics import Observed
 from analyzer.profile import Bench, Measured, Up, profile
 from analyzer.ranking.goal import parse_goal
+from analyzer.ranking.rank import is_default
 from analyzer.record.accuracy import Accuracy
 from analyzer.record.journal import Journal, options_digest
 from analyzer.record.row import (
@@ -28,7 +30,14 @@ from analyzer.record.row import (
 )
 from analyzer.space import Candidate, Limits
 from analyzer.stages import Campaign, Plan
-from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
+from engine.modelconfig import convert
+from engine.modelconfig.schema import (
+    DynamicBatching,
+    EnsembleStep,
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+)
 
 BASE = ModelConfig(
     name="m",
@@ -45,6 +54,7 @@ class Server:
 
     fails: Callable[[ModelConfig | None], bool] = lambda _: False
     served: list[tuple[str, ModelConfig | None]] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
     loads: list[LoadSpec] = field(default_factory=list)
     fault: Exception | None = None
     ended: str = ""
@@ -54,7 +64,7 @@ class Server:
     def serve(
         self, model: str, config: ModelConfig | None, *, variant: str, beside: Beside = ALONE
     ) -> Endpoint:
-        del beside
+        self.beside.append(beside)
         self.served.append((variant, config))
         if self.gone:
             raise ServerLost("no answer")
@@ -256,6 +266,73 @@ def test_a_server_that_was_sent_more_than_it_answers_is_not_measured_again() -> 
         subject.measure(Trial(candidate=Candidate.of(request_rate=rate)))
     # The queue that the third left behind would be the fourth's.
     assert len(server.served) == 2
+
+
+def pipeline() -> Assembly:
+    steps = tuple(EnsembleStep(model_name=name) for name in ("a", "b"))
+    top = ModelConfig(name="m", platform="ensemble", max_batch_size=8, ensemble_scheduling=steps)
+    return Assembly("m", top, {name: replace(BASE, name=name) for name in "ab"})
+
+
+def test_a_pipelines_models_are_served_together_and_named_each_in_its_own_series() -> None:
+    server = Server()
+
+    def fresh(rows: Sequence[Row] = ()) -> Bench:
+        return Bench(
+            base=pipeline(), launcher=server, gauge=server.gauge, load=LoadSpec(), rows=rows
+        )  # fmt: skip
+
+    subject = fresh()
+    rows = [
+        subject.measure(trial(concurrency=1)),
+        subject.measure(trial(**{"b::instance_count": 2, "concurrency": 1})),
+        subject.measure(trial(**{"a::instance_count": 3, "b::instance_count": 2})),
+    ]
+    assert server.beside[0] == {"a": None, "b": None}
+    assert server.served[0] == ("m_config_default", None)
+    assert server.beside[1]["a"] is None, "what does not change is served as it is"
+    assert (changed := server.beside[1]["b"]) is not None
+    assert changed.instance_group[0].count == 2
+    names = [(row.variant, *(row.settings["models"][each]["variant"] for each in "ab"))
+             for row in rows]  # fmt: skip
+    assert names == [
+        ("m_config_default", "a_config_default", "b_config_default"),
+        ("m_config_0", "a_config_default", "b_config_0"),
+        ("m_config_1", "a_config_0", "b_config_0"),
+    ]
+    assert rows[0].digest != rows[1].digest
+    assert set(rows[1].composing) == {"a", "b"}
+    assert convert.loads(rows[2].composing["a"], "row").instance_group[0].count == 3
+    again = fresh(rows).measure(trial(**{"a::instance_count": 4, "b::instance_count": 2}))
+    assert (again.variant, again.settings["models"]["a"]["variant"]) == ("m_config_2", "a_config_1")
+    assert again.settings["models"]["b"]["variant"] == "b_config_0"
+
+
+def test_models_side_by_side_are_loaded_at_once_and_make_one_row() -> None:
+    server = Server()
+    asked: list[Mapping[str, LoadSpec]] = []
+
+    def gauge(endpoint: Endpoint, loads: Mapping[str, LoadSpec]) -> Mapping[str, Measured]:
+        asked.append(loads)
+        return {model: server.gauge(endpoint, load) for model, load in loads.items()}
+
+    both = Assembly.beside({name: replace(BASE, name=name) for name in "ab"})
+    usual = {"a": LoadSpec(), "b": LoadSpec(protocol="grpc")}
+    subject = Bench(base=both, launcher=server, gauge=gauge, load=usual)
+    row = subject.measure(trial(**{"a::concurrency": 2, "b::concurrency": 4}))
+    assert row.failure is None
+    assert server.beside == [{"b": None}]
+    assert [(each.concurrency, each.protocol) for each in asked[0].values()] == [
+        (2, "http"), (4, "grpc")
+    ]  # fmt: skip
+    assert (row.model, row.variant, row.config) == ("a+b", "a+b_config_default", "")
+    assert row.load.concurrency == 6
+    assert row.metrics["a::perf_throughput"] == pytest.approx(102.0)
+    assert row.metrics["b::perf_throughput"] == pytest.approx(104.0)
+    assert row.metrics["perf_throughput"] == pytest.approx(206.0)
+    assert row.of_models["b"]["load"]["concurrency"] == 4
+    assert is_default(row)
+    assert line_to_row(row_to_line(row)) == row
 
 
 def test_the_default_is_served_as_its_repository_has_it() -> None:

@@ -157,16 +157,17 @@ profile_models:
     assert (options.window_seconds, options.tolerance) == (10.0, 0.2)
 
 
-def test_models_together_are_refused_with_what_works(tmp_path: Path) -> None:
+def test_models_may_be_profiled_at_the_same_time_with_weights(tmp_path: Path) -> None:
     text = """
 run_config_profile_models_concurrently_enable: true
 profile_models:
   one: {weighting: 3}
   two: {weighting: 1}
 """
-    (together,) = refused(tmp_path, text)
-    assert together.startswith("perf.yaml:2: run_config_profile_models_concurrently_enable: ")
-    assert "one after another" in together
+    one, two = read(tmp_path, text)
+    assert (one.concurrently, two.concurrently) == (True, True)
+    assert (one.weighting, two.weighting) == (3.0, 1.0)
+    assert not resolve(tmp_path / "perf.yaml", {}).warnings
 
 
 def test_the_models_of_a_pipeline_may_have_settings_of_their_own(tmp_path: Path) -> None:

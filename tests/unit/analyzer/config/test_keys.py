@@ -66,6 +66,7 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
     ("search_time", 30, 30.0, 0, "expected at least 1"),
     ("verify_pairs", 0, 0, -1, "expected at least 0"),
     ("seed", 7, 7, "seven", "expected a whole number"),
+    ("run_config_profile_models_concurrently_enable", True, True, "x", "expected true or false"),
     ("bls_composing_models", "a,b", (Composing(name="a"), Composing(name="b")), 5,
      "expected a list of names, found 5"),
     ("bls_composing_models", ["a", {"b": {"cpu_only": True, "parameters": {}}}],
@@ -173,7 +174,6 @@ IDLE: tuple[tuple[str, Any, Any, Any], ...] = (
 REFUSED: tuple[tuple[str, Any, Any], ...] = (
     ("model_type", "LLM", "generic"),
     ("genai_perf_flags", {"backend": "vllm"}, None),
-    ("run_config_profile_models_concurrently_enable", True, False),
 )
 
 
@@ -250,8 +250,8 @@ def test_every_field_of_the_options_can_be_set_by_a_key_or_is_no_option() -> Non
     assert fields_set - {""} <= known
     by_other_means = {"model", "limits", "search", "batch_size",
                       "server_flags", "startup_timeout_s",
-                      "fresh", "cpu_only", "parameters", "load", "config_file",
-                      "listed"}  # fmt: skip
+                      "fresh", "cpu_only", "weighting", "together", "parameters", "load",
+                      "config_file", "listed"}  # fmt: skip
     assert known - fields_set == by_other_means
 
 

@@ -12,6 +12,7 @@ from analyzer.launcher import Endpoint
 from analyzer.load.arrivals import schedule_of
 from analyzer.load.chunk import Chunk, Ended, Ready, Said
 from analyzer.load.conductor import Conductor, Crowded
+from analyzer.load.crew import DriverSettings
 from analyzer.load.outcome import STOPPED
 from analyzer.load.records import RECORD
 from analyzer.load.share import is_local, jobs_of, most_senders
@@ -72,7 +73,7 @@ class TalkingCrew:
 def conduct(crew: TalkingCrew, *, last: bool, stop: bool = False, **changes: Any) -> Any:
     rule = WindowsRule(seconds=0.2, max_windows=4, tolerance=0.1)
     load = LoadSpec(**{"concurrency": len(crew), **changes})
-    conductor = Conductor(NOBODY, WORKLOAD, load, None, rule)
+    conductor = Conductor(NOBODY, WORKLOAD, load, None, rule, DriverSettings())
     # The fake has what a run needs of a crew.
     return conductor.go(crew, lambda: stop, lambda _: None, last=last)  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ import pytest
 from support.single_rows import row
 
 from analyzer.errors import UsageError
-from analyzer.ranking.goal import Constraint, Goal, parse_goal
+from analyzer.ranking.goal import Constraint, Goal, parse_goal, together
 
 
 def test_without_a_word_the_goal_is_throughput() -> None:
@@ -39,6 +39,44 @@ def test_limits_need_not_be_whole_numbers_and_any_metric_may_be_bound() -> None:
         Constraint("perf_latency_p50", maximum=0.5),
         Constraint("cpu_utilization", minimum=10.0, maximum=95.5),
     )
+
+
+def test_models_at_the_same_time_have_each_its_goal_by_its_weight() -> None:
+    goal = together({
+        "a": (3, parse_goal(["perf_throughput", "cpu_used_ram"], {"cpu_used_ram": {"max": 9.0}})),
+        "b": (1, parse_goal(latency_budget=5, constraints={"cpu_used_ram": {"max": 8.0}})),
+    })  # fmt: skip
+    assert goal.objectives == (
+        ("a::perf_throughput", 0.375), ("cpu_used_ram", 0.375), ("b::perf_throughput", 0.25),
+    )  # fmt: skip
+    assert goal.constraints == (
+        Constraint("cpu_used_ram", maximum=8.0), Constraint("b::perf_latency_p99", maximum=5.0),
+    )  # fmt: skip
+    words = goal.describe()
+    assert "maximize b: Throughput (weight 0.25)" in words
+    assert "b: p99 Latency <= 5 ms" in words
+
+
+def test_of_models_at_the_same_time_a_gain_counts_by_its_models_weight() -> None:
+    goal = together({"a": (3, Goal()), "b": (1, Goal())})
+    before = {"a::perf_throughput": 100.0, "b::perf_throughput": 10.0}
+    better = {"a::perf_throughput": 110.0, "b::perf_throughput": 9.0}
+    score = goal.score(better, before)
+    assert score == pytest.approx(1.1**0.75 * 0.9**0.25)
+    assert goal.score(before, before) == pytest.approx(1.0)
+
+
+def test_a_goal_of_several_models_is_read_as_it_is_written() -> None:
+    goal = together({"a": (1, Goal()), "b": (1, parse_goal(latency_budget=5))})
+    bounds = {each.tag: {"max": each.maximum or 0.0} for each in goal.constraints}
+    assert parse_goal(dict(goal.objectives), bounds) == goal
+    with pytest.raises(UsageError, match="no metric named 'a::speed'"):
+        parse_goal(["a::speed"])
+
+
+def test_what_is_made_of_a_goal_is_not_known_of_several_models() -> None:
+    with pytest.raises(UsageError, match="a: goodput is not known of models that are profiled"):
+        together({"a": (1, parse_goal(["goodput"], latency_budget=5)), "b": (1, Goal())})
 
 
 def test_the_short_forms_take_the_place_of_the_long_ones() -> None:
