@@ -96,7 +96,8 @@ SearchTime = Annotated[
     str | None,
     flag(
         SEARCH,
-        "For the search; curves and verification may add 1.2 times that. (default: 80)",
+        "For the search; without --max-time, curves and verification may add 1.2 times that. "
+        "(default: over half of --max-time)",
         "--search-time",
         metavar="SECONDS",
     ),
@@ -114,7 +115,7 @@ MaxTime = Annotated[
     str | None,
     flag(
         SEARCH,
-        "For everything: search, load curves, verification. (default: by --search-time)",
+        "For everything: search, load curves, verification. (default: 120)",
         "--max-time",
         metavar="SECONDS",
     ),

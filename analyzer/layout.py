@@ -28,8 +28,17 @@ from analyzer.stages import Plan
 from analyzer.strategy import Problem
 from engine.modelconfig.schema import ModelConfig
 
-#: what load curves and verification may take, as shares of the search's time
+#: seconds for everything, where nothing says how much time there is
+WHOLE_SECONDS = 120.0
+#: what search and load curves may take of the whole; verification has the rest
+SEARCH_OF_WHOLE, CURVES_OF_WHOLE = 0.58, 0.1
+#: what load curves and verification may take, as shares of a search's time that was given
 CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
+#: what goes by outside the measurements: until the first (describing the machine, the first
+#: server) and after the last (the report); and beside each, where a search thinks
+OVERHEAD_SECONDS, OVERHEAD_EACH = 5.0, 0.2
+#: rounds of the verification at most where a precision is asked for
+MOST_ROUNDS = 25
 #: requests of an open loop that may wait at once: by then a server is plainly not keeping up, and
 #: each holds a connection and its data
 MOST_IN_FLIGHT = 1024
@@ -142,15 +151,39 @@ def plan(
 ) -> Plan:
     """Say what a campaign over ``room`` is to do; ``means`` are what models can be run by."""
     loads = [each for each in room.dimensions if split(each.name)[1] in LEVELS]
-    return Plan(
+    asked = Plan(
         default=_default(room, cores, means),
         curve=() if options.curves_disabled else tuple(float(each) for each in loads[0].values),
         verify_pairs=options.verify_pairs,
-        search_seconds=options.search_seconds,
-        curve_seconds=options.search_seconds * CURVE_SHARE,
-        verify_seconds=options.search_seconds * VERIFY_SHARE,
+        precision=options.target_precision,
+        max_trials=options.max_trials,
         cores=cores,
         means=means,
+    )
+    if asked.verify_pairs and asked.precision is not None:
+        asked = replace(asked, verify_pairs=max(asked.verify_pairs, MOST_ROUNDS))
+    return _in_time(asked, options)
+
+
+def _in_time(plan: Plan, options: ProfileOptions) -> Plan:
+    """Divide the time there is; a time or a number that was given takes the place of the usual."""
+    search, whole = options.search_seconds, options.max_time
+    if whole is None and (search is not None or options.max_trials is not None):
+        return replace(
+            plan,
+            search_seconds=search,
+            curve_seconds=None if search is None else search * CURVE_SHARE,
+            verify_seconds=None if search is None else search * VERIFY_SHARE,
+        )
+    whole = WHOLE_SECONDS if whole is None else whole
+    room = max(0.0, whole - OVERHEAD_SECONDS)
+    return replace(
+        plan,
+        whole_seconds=whole,
+        overhead_seconds=OVERHEAD_SECONDS,
+        overhead_each=OVERHEAD_EACH,
+        search_seconds=room * SEARCH_OF_WHOLE if search is None else search,
+        curve_seconds=room * CURVES_OF_WHOLE,
     )
 
 

@@ -285,7 +285,8 @@ class Bench:
     def _loads_of(self, trial: Trial) -> Mapping[str, LoadSpec]:
         """Return the load of each model that is loaded."""
         if isinstance(self._load, LoadSpec):
-            return {self._name: _promised(_loaded(self._load, trial.candidate), trial)}
+            load = replace(_loaded(self._load, trial.candidate), bar=trial.bar)
+            return {self._name: _promised(load, trial)}
         parts = trial.candidate.by_model()
         return {
             model: _loaded(load, parts.get(model, Candidate(())))

@@ -13,8 +13,9 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast
 
 from analyzer.errors import UsageError
@@ -128,11 +129,17 @@ Make = Callable[[Problem], Strategy]
 GROUP = "analyzer.strategies"
 
 
+@cache
+def _brought() -> tuple[EntryPoint, ...]:
+    """Find the strategies of other distributions: by reading all there are, so once."""
+    return tuple(entry_points(group=GROUP))
+
+
 def known() -> tuple[str, ...]:
     """Name every strategy that can be found here."""
     package = import_module(GROUP)
     builtin = {module.name for module in pkgutil.iter_modules(package.__path__)}
-    return tuple(sorted(builtin | {entry.name for entry in entry_points(group=GROUP)}))
+    return tuple(sorted(builtin | {entry.name for entry in _brought()}))
 
 
 def find(name: str) -> Make:
@@ -141,8 +148,9 @@ def find(name: str) -> Make:
     Raises:
         UsageError: there is none of that name.
     """
-    for entry in entry_points(group=GROUP, name=name):
-        return cast("Make", entry.load())
+    for entry in _brought():
+        if entry.name == name:
+            return cast("Make", entry.load())
     if name in known():
         return cast("Make", import_module(f"{GROUP}.{name}").make)
     message = f"no strategy named {name!r}; there are: {', '.join(known())}"

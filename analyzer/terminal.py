@@ -28,7 +28,8 @@ from analyzer.metrics import BY_TAG
 from analyzer.ranking.frontier import frontier
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.goodput import verified
-from analyzer.ranking.rank import Standing, contender, failures, gain, identity
+from analyzer.ranking.rank import Standing, contender, failures, gain
+from analyzer.ranking.repeats import identity
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.report import answers, wording
 from analyzer.space import (

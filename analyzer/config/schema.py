@@ -52,8 +52,9 @@ class SearchOptions:
 class ProfileOptions:
     """Everything ``analyze profile`` needs for one model.
 
-    ``search_seconds`` bounds the search itself; load curves and verification get shares of it.
-    ``max_trials`` bounds the search's measurements, ``max_time`` the seconds of everything, and
+    ``max_time`` bounds the seconds of everything, ``search_seconds`` the search itself (without the
+    other, load curves and verification get shares of it), and ``max_trials`` the search's
+    measurements. With none of them everything takes two minutes (``layout``).
     ``target_precision`` is the half width of the gain's interval, as a share, at which verification
     ends (None: not asked for).
     Variants that may answer otherwise are compared with the default on ``accuracy_samples`` (0:
@@ -83,7 +84,7 @@ class ProfileOptions:
     export_path: Path = Path("results")
     search_mode: str = "climb"
     seed: int = 0
-    search_seconds: float = 80.0
+    search_seconds: float | None = None
     verify_pairs: int = 4
     max_trials: int | None = None
     max_time: float | None = None

@@ -217,7 +217,7 @@ def _slower(course: Course, summary: Summary) -> tuple[str, ...]:
         return ()
     text = (
         "stopped: clearly slower than the best so far; at most "
-        f"{summary.throughput.high:.4g} inferences a second, where the best has {rule.bar:.4g}"
+        f"{summary.throughput.high:.4g} inferences a second, where it takes {rule.bar:.4g}"
     )
     return (text,)
 

@@ -27,7 +27,7 @@ from statistics import fmean
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.interval import Interval
-from analyzer.ranking.rank import identity
+from analyzer.ranking.repeats import identity
 from analyzer.record.row import Phase, Row
 from analyzer.statistics.histogram import Histogram
 

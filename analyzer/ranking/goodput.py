@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from analyzer.metrics import GOODPUT
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.rank import Standing, identity, is_default, rank, recommended
+from analyzer.ranking.rank import Standing, is_default, rank, recommended
+from analyzer.ranking.repeats import identity
 from analyzer.record.row import Phase, Promise, Row, Trial, Why
 from analyzer.space import LEVELS, REQUEST_RATE, Candidate
 

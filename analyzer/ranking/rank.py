@@ -4,12 +4,15 @@ Rules:
 
 1. A variant stands by its best row: the best that keeps the constraints, else the one that
    breaks them least. Variants that keep them come first.
-2. Only rows of the search and of the load curves rank. Verification repeats some variants
+2. Only rows of the search and of the load curves rank. Verification repeats few variants
    many times; were those rows ranked, whoever is measured most often would look best, and
-   the choice and its proof would share their luck. They count for ``gain`` alone.
+   the choice and its proof would share their luck.
 3. Equal digests are one variant, whatever they are called.
 4. What a verification refutes does not count: where a variant broke a constraint on average of its
    repetitions at a load, its row at that load breaks it too, whatever the search saw there.
+5. Of finalists that were verified by turns the one that came out ahead is the contender
+   (``race``). Its gain's interval is then widened for the choice (``interval.paired_best``), so
+   that choice and proof may rest on the same rounds.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from analyzer.metrics import BY_TAG, Direction
-from analyzer.ranking.goal import Goal, log_ratio
-from analyzer.ranking.interval import Interval, paired, welch
+from analyzer.ranking import race
+from analyzer.ranking.goal import Goal
+from analyzer.ranking.interval import Interval, paired_best, welch
+from analyzer.ranking.repeats import identity, measured, rounds
 from analyzer.record.row import Phase, Row
 
 #: so many repetitions it takes to refute what the search saw
@@ -150,14 +155,44 @@ def rank(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
 def contender(rows: Sequence[Row], goal: Goal) -> Standing | None:
     """Return the best variant that is not the default, to be compared with it.
 
-    None if there is no other, or if the default keeps the constraints and no other does.
+    The first in rank; where several were verified, the one that came out ahead. None if there is
+    no other, or if the default keeps the constraints and no other does.
     """
-    standings = rank(rows, goal)
-    best = next((each for each in standings if not each.is_default), None)
-    default = next((each for each in standings if each.is_default), None)
-    if best is not None and default is not None and default.satisfies and not best.satisfies:
+    entered = field(rows, goal)
+    if not entered:
         return None
-    return best
+    first = race.ahead(rows, goal, [each.best for each in entered])
+    return next(each for each in entered if each.best.number == first.number)
+
+
+def reliable(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
+    """Leave out of the order whoever the verification showed not to come up as a rule."""
+    standings = rank(rows, goal)
+    default = next((each.best for each in standings if each.is_default), None)
+    return tuple(
+        each
+        for each in standings
+        if each.is_default or not race.unreliable(rows, each.best, default)
+    )
+
+
+def field(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
+    """Return those among whom the contender is found: the first in rank and its rivals.
+
+    Rivals are those that have been through rounds of the verification with it. Who failed there
+    is passed over.
+    """
+    standings = reliable(rows, goal)
+    others = [each for each in standings if not each.is_default]
+    default = next((each for each in standings if each.is_default), None)
+    if not others or (default is not None and default.satisfies and not others[0].satisfies):
+        return ()
+    first, *rest = others
+    rivals = [
+        each for each in rest
+        if each.satisfies == first.satisfies and race.comparable(rows, first.best, each.best)
+    ]  # fmt: skip
+    return first, *rivals
 
 
 def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
@@ -171,10 +206,11 @@ def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
     standings = rank(rows, goal)
     default = next((each for each in standings if each.is_default), None)
     best, proof = contender(rows, goal), gain(rows, goal)
+    sound = reliable(rows, goal) or standings
     if default is None or best is None or proof is None or not proof.pairs:
-        return standings[0] if standings else None
+        return next(iter(sound), None)
     if not (default.satisfies and best.satisfies):
-        return standings[0]
+        return best if best.satisfies else sound[0]
     return best if proof.proven else default
 
 
@@ -220,13 +256,18 @@ def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None
     best_row, default_row = best.best, default.best
     # A metric of which less is better is told as its own ratio: 10 ms to 5 ms is 50 % better.
     less = len(weights) == 1 and BY_TAG[weights[0][0]].direction is Direction.LESS
-    plain = _advantage(best_row, default_row, weights)
+    plain = race.advantage(best_row, default_row, weights)
     if plain is None:
         return None
-    ratios = _verified([goal.seen(row) for row in rows], best_row, default_row, weights)
-    interval = paired(ratios)
+    seen = [goal.seen(row) for row in rows if row.trial.phase is Phase.VERIFY]
+    ratios = _verified(seen, best_row, default_row, weights)
+    rivals = [each.best for each in field(rows, goal) if each.digest != best.digest]
+    others = [_verified(seen, rival, default_row, weights) for rival in rivals]
+    interval = paired_best(ratios, others)
     if interval is not None:
         pairs, method = len(ratios), f"paired t interval over {len(ratios)} interleaved repetitions"
+        if rivals:
+            method += f", widened for the choice among {len(rivals) + 1} finalists"
     elif (interval := _by_windows(best_row, default_row, weights)) is not None:
         pairs, method = 0, "Welch interval over the windows of one measurement each, not verified"
     else:
@@ -264,43 +305,17 @@ def _ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
     return [goal.seen(row) for row in measured if row.trial.phase.ranks]
 
 
-def identity(row: Row) -> tuple[str, str]:
-    """Return what tells variants apart (rule 3)."""
-    return row.model, row.digest or row.variant
-
-
 def _by_load(row: Row) -> tuple[tuple[int, bool, float], int]:
     return row.load.same, row.number
-
-
-def _advantage(best: Row, default: Row, weights: Sequence[tuple[str, float]]) -> float | None:
-    """Return the weighted log ratio towards the better side; None if a metric is missing."""
-    if any(tag not in row.metrics for tag, _ in weights for row in (best, default)):
-        return None
-    return sum(
-        weight * BY_TAG[tag].direction.value * log_ratio(best.metrics[tag], default.metrics[tag])
-        for tag, weight in weights
-    )
 
 
 def _verified(
     rows: Sequence[Row], best: Row, default: Row, weights: Sequence[tuple[str, float]]
 ) -> list[float]:
     """Return the log advantage of each pair of verification rows at these two loads."""
-
-    def repeats(of: Row) -> dict[int, Row]:
-        return {
-            row.trial.repetition: row
-            for row in rows
-            if row.trial.phase is Phase.VERIFY
-            and row.failure is None
-            and identity(row) == identity(of)
-            and row.load.same == of.load.same
-        }
-
-    ours, theirs = repeats(best), repeats(default)
+    ours, theirs = (measured(rounds(rows, each)) for each in (best, default))
     advantages = (
-        _advantage(ours[number], theirs[number], weights)
+        race.advantage(ours[number], theirs[number], weights)
         for number in sorted(ours.keys() & theirs.keys())
     )
     return [each for each in advantages if each is not None]

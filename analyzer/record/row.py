@@ -59,8 +59,9 @@ class Promise:
 class Trial:
     """What to measure: a candidate, what for, and which repetition it is (from 0).
 
-    ``why`` is the searcher's own word; trials are equal whatever it says. With a ``promise`` it is
-    the search for the highest rate that keeps it, beginning at the candidate's.
+    ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``): trials are equal
+    whatever these say. With a ``promise`` it is the search for the highest rate that keeps it,
+    beginning at the candidate's.
     """
 
     candidate: Candidate
@@ -68,6 +69,7 @@ class Trial:
     repetition: int = 0
     why: Why | None = field(default=None, compare=False)
     promise: Promise | None = field(default=None, compare=False)
+    bar: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

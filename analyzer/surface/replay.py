@@ -160,7 +160,7 @@ def plan_of(surface: Surface, *, whole: bool) -> Plan:
     grid = surface.grid
     options = ProfileOptions(model=surface.head.model)
     usual = layout.plan(options, surface.space, grid.cores or 1, grid.means)
-    usual = replace(usual, search_seconds=None, cores=grid.cores)
+    usual = replace(usual, search_seconds=None, whole_seconds=None, cores=grid.cores)
     return usual if whole else replace(usual, curve=(), verify_pairs=0)
 
 

@@ -64,8 +64,10 @@ def test_no_measured_row_is_better_than_the_first_in_rank(rows: list[Row], goal:
     if not standings:
         return
     first = standings[0]
+    broken = {each.row.number for each in refuted(rows, goal)}
+    counted = [each for each in counted if each.number not in broken]
     assert first.satisfies == any(goal.satisfied(each.metrics) for each in counted)
-    for each in counted:
+    for each in counted if first.best.number not in broken else ():
         score = goal.score(each.metrics, {})
         best = goal.score(first.best.metrics, {})
         assert score is not None

@@ -1,0 +1,184 @@
+"""Budgets, and the time left: how a campaign divides what it may take among its stages. Pure.
+
+Rules:
+
+1. Time is that of the rows, never a clock's: where a campaign stands is a function of its rows.
+   What goes by between them is estimated (``Plan.overhead_*``), and counts where everything is
+   bounded.
+2. Default and search end when their time is spent or their measurements are taken. Where
+   everything is bounded they leave enough for two rounds of verification, as far as a third of
+   the whole will do for them.
+3. The verification has its own time, or all that the others left of the whole. A round is begun
+   only if it can be ended in time; the first two are taken whatever they cost, unless the whole
+   time was spent before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from analyzer.ranking.race import FEWEST
+from analyzer.record.row import Phase, Row
+from analyzer.stages.plan import Plan, Stage
+from analyzer.stages.told import Told
+
+#: what default and search may take of the whole, however long a measurement is
+_LEAST_SHARE = 0.35
+#: how many new points a load curve takes as a rule, for the estimate of time left
+_USUAL_POINTS = 3
+
+
+class Pace:
+    """Judges what was told by a plan's budgets."""
+
+    def __init__(self, plan: Plan, told: Told) -> None:
+        self._plan = plan
+        self._told = told
+
+    def search_over(self) -> str:
+        """Say why the search may not go on; "" where it may."""
+        plan, taken = self._plan, len(self._told.of(Phase.SEARCH))
+        if plan.max_trials is not None and taken >= plan.max_trials:
+            return f"the {taken} measurements that it may take were taken"
+        limit, spent = self._search_limit(), self._spent(Phase.SEARCH)
+        # Half of the next would be too much on average, so on average the end is in time.
+        ahead = 0.0 if plan.whole_seconds is None or not taken else self._usual() / 2
+        if limit is not None and spent + ahead >= limit:
+            return f"its {limit:.3g} s were spent after {taken} measurements"
+        return ""
+
+    def curves_over(self) -> bool:
+        """Whether the load curves' time is spent.
+
+        Where everything is bounded, what is kept back is a point of the default's and two rounds.
+        """
+        limit, spent = self._plan.curve_seconds, self._spent(Phase.CURVE)
+        if limit is not None and spent >= limit:
+            return True
+        left = self._left_of_whole()
+        if left is None or not self._told.rows:
+            return False
+        each = self.each()
+        late = limit is not None and spent + self._usual() + each > limit
+        return late or left < self._usual() + (1 + 2 * FEWEST) * each
+
+    def whole_over(self) -> bool:
+        """Whether the time for everything is spent."""
+        left = self._left_of_whole()
+        return left is not None and left <= 0.0
+
+    def rounds(self, runners: int) -> float:
+        """Return how many rounds of so many measurements the verification still has time for."""
+        left, cost = self._verify_left(), runners * self.each()
+        return math.inf if left is None or not cost else max(0.0, left / cost)
+
+    def verifications(self) -> float:
+        """Return how many measurements the verification has time for as a whole.
+
+        A function of what was told before it began, so that it stays the same from then on.
+        """
+        room, cost = self._verify_room(), self._cost(self._told.of(Phase.SEARCH, Phase.CURVE))
+        return math.inf if room is None or not cost else room / cost
+
+    def each(self) -> float:
+        """Return about how long a measurement of the verification takes; 0 if nobody knows."""
+        proofs = self._told.of(Phase.VERIFY)
+        return self._cost(proofs or self._told.rows)
+
+    def seconds_left(self, stage: Stage, verifications: int) -> float | None:
+        """Estimate the time to the end; ``verifications`` are those known to come."""
+        plan = self._plan
+        if stage is Stage.DONE:
+            return 0.0
+        if not self._told.rows:
+            return None
+        if stage is Stage.VERIFY:
+            return self.each() * verifications
+        proof = _within(self.each() * 2 * plan.verify_pairs, self._verify_room())
+        curves = _within(
+            self._usual() * 2 * min(_USUAL_POINTS, len(plan.curve)), plan.curve_seconds
+        )
+        if stage is Stage.CURVE:
+            taken = len(self._told.of(Phase.CURVE))
+            return max(self._usual(), curves - self._usual() * taken) + proof
+        search = self._search_left()
+        return None if search is None else search + curves + proof
+
+    def measurements_left(self, stage: Stage, verifications: int) -> int | None:
+        """Estimate how many measurements are to come; None where nothing bounds them."""
+        plan = self._plan
+        if stage in {Stage.DONE, Stage.VERIFY}:
+            return verifications
+        if not self._told.rows:
+            return plan.max_trials
+        proof = 2 * plan.verify_pairs
+        if (time := self._verify_room()) is not None and self.each():
+            proof = min(proof, max(2 * FEWEST, int(time / self.each())))
+        points = 2 * min(_USUAL_POINTS, len(plan.curve))
+        if plan.curve_seconds is not None:
+            points = min(points, math.ceil(plan.curve_seconds / self._usual()))
+        if stage is Stage.CURVE:
+            return max(1, points - len(self._told.of(Phase.CURVE))) + proof
+        bounds = []
+        if (left := self._search_left()) is not None:
+            bounds.append(math.ceil(left / self._usual()))
+        if plan.max_trials is not None:
+            bounds.append(max(0, plan.max_trials - len(self._told.of(Phase.SEARCH))))
+        return min(bounds) + points + proof if bounds else None
+
+    def _search_limit(self) -> float | None:
+        plan = self._plan
+        if plan.whole_seconds is None:
+            return plan.search_seconds
+        room = plan.whole_seconds - plan.overhead_seconds
+        proof = 2 * FEWEST * self.each()
+        kept = max(_LEAST_SHARE * room, room - (plan.curve_seconds or 0.0) - proof)
+        return _within(kept, plan.search_seconds)
+
+    def _search_left(self) -> float | None:
+        limit = self._search_limit()
+        return None if limit is None else max(0.0, limit - self._spent(Phase.SEARCH))
+
+    def _left_of_whole(self) -> float | None:
+        plan = self._plan
+        if plan.whole_seconds is None:
+            return None
+        return plan.whole_seconds - plan.overhead_seconds - self._spent(*Phase)
+
+    def _verify_room(self) -> float | None:
+        """Return what the verification may take as a whole."""
+        plan = self._plan
+        if plan.whole_seconds is None:
+            return plan.verify_seconds
+        rest = plan.whole_seconds - plan.overhead_seconds - self._spent(Phase.SEARCH, Phase.CURVE)
+        return max(0.0, _within(rest, plan.verify_seconds))
+
+    def _verify_left(self) -> float | None:
+        room = self._verify_room()
+        return None if room is None else room - self._spent(Phase.VERIFY)
+
+    def _spent(self, *phases: Phase) -> float:
+        rows = self._told.of(*phases)
+        besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
+        return sum(row.seconds for row in rows) + besides * len(rows)
+
+    def _usual(self) -> float:
+        """Return what a measurement took on average."""
+        return fmean(row.seconds for row in self._told.rows)
+
+    def _cost(self, rows: Sequence[Row]) -> float:
+        """Return what measurements like these cost, each with a start of its own."""
+        # One that was ended early, because something else is faster, says nothing of the others.
+        whole = [row for row in rows if not row.load.bar and row.failure is None] or rows
+        if not whole:
+            return 0.0
+        starts = [row.launch_seconds for row in rows if row.launch_seconds]
+        measuring = fmean(row.seconds - row.launch_seconds for row in whole)
+        besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
+        return measuring + (fmean(starts) if starts else 0.0) + besides
+
+
+def _within(seconds: float, budget: float | None) -> float:
+    return seconds if budget is None else min(seconds, budget)

@@ -1,0 +1,52 @@
+"""The rows that a campaign was told, and the questions that are asked of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analyzer import variant
+from analyzer.record.row import Phase, Row
+from analyzer.space import Candidate
+from analyzer.stages.plan import setting_of
+
+
+class Told:
+    """Rows in the order in which they were told."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def of(self, *phases: Phase) -> Sequence[Row]:
+        """Return the rows of these phases."""
+        return [row for row in self.rows if row.trial.phase in phases]
+
+    def seconds(self, *phases: Phase) -> float:
+        """Return what the rows of these phases took."""
+        return sum(row.seconds for row in self.of(*phases))
+
+    def searched(self, candidate: Candidate) -> Row | None:
+        """Return the search's row of a candidate."""
+        rows = (row for row in self.of(Phase.SEARCH) if row.trial.candidate == candidate)
+        return next(rows, None)
+
+    def does_not_launch(self, candidate: Candidate) -> bool:
+        """Whether this setting failed to come up, at whatever load."""
+        setting = setting_of(candidate)
+        return any(
+            row.failure is not None
+            and row.failure.stage == "launch"
+            and setting_of(row.trial.candidate) == setting
+            for row in self.of(Phase.SEARCH)
+        )
+
+    def answers_otherwise(self, candidate: Candidate) -> Row | None:
+        """Return the row that showed that whatever is run by the same answers wrongly."""
+        by = variant.chosen_answering(candidate)
+        failed = (
+            row
+            for row in self.of(Phase.SEARCH)
+            if row.failure is not None and row.failure.stage == "accuracy"
+        )
+        return next(
+            (row for row in failed if variant.chosen_answering(row.trial.candidate) == by), None
+        )
