@@ -168,6 +168,63 @@ def record(
     _leave(run)
 
 
+@app.command(
+    "replay",
+    epilog="Example: analyze replay --strategy quick --surface mobilenet.jsonl --seeds 20",
+    short_help="Run a search over a recorded surface, and say how much of the best it finds.",
+)
+def replayed(
+    surface: Annotated[
+        list[Path],
+        typer.Option("--surface", "-s", help="A surface's file; repeatable, if it is in several."),
+    ],
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="A search mode of `analyze profile`.")
+    ] = "quick",
+    seed: Annotated[int, typer.Option("--seed", help="Of luck and strategy.", min=0)] = 0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="So many searches, each with the next seed.", min=1)
+    ] = 1,
+    objective: flags.Objectives = None,
+    constraint: flags.Constraints = None,
+    latency_budget: Annotated[
+        float | None, flags.flag(flags.GOAL, "Highest p99 latency allowed, ms.")
+    ] = None,
+    min_throughput: Annotated[
+        float | None, flags.flag(flags.GOAL, "Lowest throughput allowed, 1/s.")
+    ] = None,
+    max_trials: Annotated[
+        int, typer.Option("--max-trials", help="Measurements at most; 0: the search's own.", min=0)
+    ] = 30,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Go on to load curves and verification.")
+    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print each step.")] = False,
+) -> None:
+    """Run a search with measurements looked up in place of taken, by what each took then.
+
+    A launch answers from one of the repetitions that were recorded, by lot. What the search would
+    recommend is judged by the mean of all of them.
+    """
+    from analyzer import results  # noqa: PLC0415 - see above
+    from analyzer.surface.replay import Search  # noqa: PLC0415 - see above
+    from analyzer.surface.shown import Replay, show  # noqa: PLC0415 - see above
+
+    wanted = results.Wanted(
+        objectives=objective, constraints=constraint,
+        latency_budget=latency_budget, min_throughput=min_throughput,
+    )  # fmt: skip
+
+    def run() -> int:
+        search = Search(
+            strategy=strategy, goal=wanted.stated(), max_trials=max_trials or None, whole=whole
+        )
+        asked = Replay(files=tuple(surface), search=search, seed=seed, seeds=seeds, explain=explain)
+        return show(asked, _output())
+
+    _leave(run)
+
+
 class Form(Enum):
     """How a configuration is printed."""
 

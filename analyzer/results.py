@@ -58,11 +58,20 @@ class Wanted:
             own = read_goal(place)
             price = own.cost_per_hour if self.cost_per_hour is None else self.cost_per_hour
             return replace(own, cost_per_hour=price)
+        return self.stated()
+
+    def stated(self) -> Goal:
+        """Return the goal that was asked for; throughput, if none was.
+
+        Raises:
+            UsageError: as above.
+        """
         try:
             objectives = values.objectives(self.objectives) if self.objectives else None
             constraints = values.constraints(self.constraints) if self.constraints else None
         except ValueError as error:
             raise UsageError(str(error)) from error
+        budgets = (self.latency_budget, self.min_throughput)
         return parse_goal(objectives, constraints, *budgets, self.cost_per_hour)
 
 

@@ -135,10 +135,15 @@ def replay(surface: Surface, search: Search, seed: int) -> Replayed:
         rows.append(row)
         repetitions.append(repetition)
     thinking = time.perf_counter() - began
+    spent = campaign.ask() is not None
     return Replayed(
-        rows=tuple(rows), repetitions=tuple(repetitions), why_stopped=campaign.why_stopped(),
+        rows=tuple(rows),
+        repetitions=tuple(repetitions),
+        why_stopped=f"its {search.max_trials} measurements were spent"
+        if spent
+        else campaign.why_stopped(),
         thinking=thinking,
-    )  # fmt: skip
+    )
 
 
 def _campaign(surface: Surface, search: Search, seed: int) -> Campaign:
