@@ -142,28 +142,37 @@ class _Runs:
         longest = self._confirm_seconds if last else self._max_seconds
         rule = RateRule(on_chunk, goal.limit_ns, longest)
         driven = self._send(rate, seed, rule.anew)
-        if driven.invalid:
+        outcome = self._judged(rule, driven, f"{rate:.4g}/s", longest, last=last)
+        # Latency counts from when a request was due, so a late client makes nothing look better.
+        if driven.invalid and not (self._by_share and outcome == "pass"):
             self._invalid.append(f"{rate:.4g}/s was not decided: {driven.invalid}")
-            if len(self._invalid) >= MOST_INVALID:
+            known = self._by_share and self._search.result().rate is not None
+            if len(self._invalid) >= MOST_INVALID and not known:
                 raise LoadError("; ".join(self._invalid))
             return "fail"
         self._invalid.clear()
+        return outcome
+
+    def _judged(
+        self, rule: RateRule, driven: Driven, rate: str, seconds: float, *, last: bool
+    ) -> Outcome:
         # Who was refused, or cut off, did not get an answer in time.
         lost = driven.failed + driven.dropped
-        kept = rule.bears(lost, goal.percentile)
+        kept = rule.bears(lost, self._search.goal.percentile)
         if lost and not kept:
             return "fail"
         if not self._by_share or rule.outcome != "inconclusive":
             return rule.outcome
         if last and kept:
             self._unsure = (
-                f"{rate:.4g}/s kept the limit for {longest:.3g} s, too few requests to be certain"
+                f"{rate} kept the limit for {seconds:.3g} s, too few requests to be certain"
             )
         return "pass" if kept else "fail"
 
     def noted(self, result: SloResult) -> SloResult:
         """Return the result with what is to be said of it besides."""
-        note = "; ".join(filter(None, (result.note, *self._invalid, self._unsure)))
+        invalid = self._invalid[-1:] if self._by_share else self._invalid
+        note = "; ".join(filter(None, (result.note, *invalid, self._unsure)))
         return replace(result, note=note, confirmed=result.confirmed and not self._unsure)
 
 

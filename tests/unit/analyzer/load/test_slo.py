@@ -88,6 +88,18 @@ def test_a_client_that_cannot_keep_up_is_not_taken_for_a_slow_server() -> None:
         highest_rate(RateSearch(goal, start_rate=100), send)
 
 
+def test_by_their_share_rates_hold_that_hold_although_the_client_was_late() -> None:
+    def send(rate: float, _: int, rule: Callable[[], StoppingRule]) -> Driven:
+        queue(rate, rule())
+        return driven(invalid="sent too late")
+
+    search = RateSearch(Goal(limit_ns=20 * MS), start_rate=100)
+    found = highest_rate(search, send, by_share=True)
+    assert found.rate == pytest.approx(250, rel=0.02)
+    with pytest.raises(LoadError, match="sent too late"):
+        highest_rate(RateSearch(Goal(limit_ns=20 * MS), start_rate=100), send)
+
+
 def test_a_rate_is_sent_over_the_wire_until_the_rule_says_stop() -> None:
     rules: list[RateRule] = []
 
