@@ -318,6 +318,26 @@ def report(
 
 
 @app.command(
+    "import-checkpoint",
+    epilog="Example: analyze import-checkpoint checkpoints/ --export-path from-model-analyzer",
+    short_help="Report on what Model Analyzer measured, from its checkpoint.",
+)
+def import_checkpoint(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .ckpt file, or the folder of them.")
+    ],
+    export_path: flags.Results = Path("results"),
+) -> None:
+    """Read Model Analyzer's checkpoint, keep its measurements as a journal, and report on them.
+
+    Rows and report say whose measurements they are; a profile does not go on from them.
+    """
+    from analyzer import results  # noqa: PLC0415 - see above
+
+    _leave(lambda: results.import_checkpoint(checkpoint, export_path, _output()))
+
+
+@app.command(
     epilog="Example: analyze apply resnet50 --model-repository models --yes",
     short_help="Write the winning config.pbtxt into a model repository.",
 )

@@ -11,21 +11,22 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.prompt import Confirm
 from rich.syntax import Syntax
 
+from analyzer import checkpoint, variant, workspace
 from analyzer import report as reports
-from analyzer import variant, workspace
 from analyzer.config import load, values
 from analyzer.config.settings import Settings
 from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals
-from analyzer.record.row import RunHead
+from analyzer.record.row import SCHEMA, RunHead
 from analyzer.terminal import closing_words
 from analyzer.workspace import CONFIG, Workspace
 from engine.modelconfig import convert
@@ -144,6 +145,55 @@ def _model_of(configs: Sequence[str]) -> str:
             f"--report-model-configs: a report is of one model; these are of {', '.join(models)}"
         )
     return models[0]
+
+
+def import_checkpoint(path: Path, export_path: Path, console: Console) -> int:
+    """Make journals of Model Analyzer's checkpoint, and report on them; return the exit code.
+
+    ``path`` is the file, or the folder of checkpoints, of which the last counts. A profile does not
+    go on from such a journal: its rows were taken by other means.
+
+    Raises:
+        UsageError: there is none, it cannot be read, or a model has results there already.
+        JournalError: a journal cannot be written.
+    """
+    file = _last_of(path)
+    try:
+        text, written = file.read_text(encoding="utf-8"), file.stat().st_mtime
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}") from error
+    taken_at = datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds")
+    found = checkpoint.read(text, str(file), taken_at)
+    places = {model: Workspace(export_path / model) for model in found.rows}
+    if taken := [str(place.journal) for place in places.values() if place.journal.exists()]:
+        raise UsageError(f"{', '.join(taken)}: there already; choose another --export-path")
+    if found.unknown:
+        console.print(f"Not known here, and left out: {', '.join(found.unknown)}", style="yellow")
+    for model, rows in found.rows.items():
+        place = places[model]
+        options = {"measured_by": "Model Analyzer", "checkpoint": file.name}
+        head = RunHead(
+            schema=SCHEMA, run=taken_at, model=model, started_at=taken_at, versions={},
+            machine=found.machine, options=options,
+            options_digest=journals.options_digest(options),
+        )  # fmt: skip
+        place.root.mkdir(parents=True, exist_ok=True)
+        with journals.Journal.create(place.journal, head) as journal:
+            for row in rows:
+                journal.append(row)
+        console.print(f"{model}: {len(rows)} measurements of Model Analyzer's", highlight=False)
+        report(place, Wanted(), None, console)
+    return 0
+
+
+def _last_of(path: Path) -> Path:
+    """Return a checkpoint: the file itself, or the last one in a folder."""
+    if not path.is_dir():
+        return path
+    numbered = [each for each in path.glob("*.ckpt") if each.stem.isdecimal()]
+    if not numbered:
+        raise UsageError(f"{path}: holds no checkpoint, such as 0.ckpt")
+    return max(numbered, key=lambda each: int(each.stem))
 
 
 def locate(export_path: Path, model: str) -> Workspace:

@@ -215,7 +215,8 @@ KEYS: tuple[Key, ...] = (
     ),
     # Accepted, and without effect here
     _idle("checkpoint_directory", values.path,
-          "the journal in EXPORT_PATH/MODEL is the checkpoint; the same command goes on from it",
+          "the journal in EXPORT_PATH/MODEL is the checkpoint; the same command goes on from it. "
+          "`analyze import-checkpoint` reports on what Model Analyzer measured",
           flag="-s"),
     _idle("duration_seconds", values.number(),
           "figures of the server alone are read once, before a model is loaded", 3.0, flag="-d"),

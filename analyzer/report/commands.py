@@ -122,7 +122,8 @@ def commands(
         serve = ["engine", "serve", "--model-repository", place.repository]
     apply = ["analyze", "apply", target, "--model-repository", "PATH"]
     return Commands(
-        serve=shlex.join(serve) if winner else "",
+        # What another program measured has no folder to serve from.
+        serve=shlex.join(serve) if winner and "measured_by" not in head.options else "",
         apply=shlex.join(apply) if winner and place.repository is None else "",
         rerank=shlex.join(["analyze", "report", target, "--objective", "perf_latency_p99"]),
         reproduce=shlex.join([
