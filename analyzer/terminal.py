@@ -202,6 +202,11 @@ def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Sta
             highlight=False,
             markup=False,
         )
+    for each in goal.unsure(winner.best):
+        console.print(
+            f"  Not certain: {wording.uncertain(each, winner.best)}.",
+            style="yellow", highlight=False, markup=False,
+        )  # fmt: skip
     if failed := failures(rows):
         console.print(
             f"  {len(failed)} measurement{'s' * (len(failed) > 1)} failed; "

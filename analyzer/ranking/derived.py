@@ -1,11 +1,12 @@
-"""Metrics that a row has only in the light of a goal: its goodput, and what it costs. Pure.
+"""What is made of a row where it is judged: goodput, what it costs, and bounds that end. Pure.
 
-Neither is a property of a measurement: a limit and a price may change after it, so they are made of
-what the row has (its throughput, and the histogram of its latencies) wherever rows are judged.
+Neither goodput nor cost is a property of a measurement: a limit and a price may change after it, so
+they are made of what the row has (its throughput, and the histogram of its latencies).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
@@ -36,12 +37,32 @@ def enriched(row: Row, limit_ms: float | None, cost_per_hour: float | None) -> R
     return replace(row, metrics={**row.metrics, **found})
 
 
+def bounds(row: Row, tag: str) -> tuple[float, float] | None:
+    """Return a metric's interval; None where it has none.
+
+    Where requests were too few to bound a percentile from above, the slowest of them stands for the
+    bound: it may lie lower than the true one, but says more than that there is none.
+    """
+    estimate = row.estimates.get(tag)
+    if estimate is None:
+        return None
+    high = estimate.high
+    if math.isinf(high) and row.histogram:
+        high = max(estimate.value, _slowest(row.histogram) / 1e6)
+    return min(estimate.low, estimate.value), max(high, estimate.value)
+
+
 def cost_of(rate: float, cost_per_hour: float) -> float:
     """Return what a million inferences cost at ``rate``, inferences a second, above 0."""
     return cost_per_hour / (rate * _SECONDS) * _MILLION
 
 
 # A campaign asks after every measurement, of all rows there are.
+@lru_cache(maxsize=4096)
+def _slowest(histogram: str) -> float:
+    return Histogram.from_text(histogram).quantile(1.0)
+
+
 @lru_cache(maxsize=4096)
 def _share_within(histogram: str, limit_ms: float) -> float:
     return 1.0 - Histogram.from_text(histogram).share_above(limit_ms * 1e6)

@@ -21,15 +21,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import fmean
 
 from analyzer.metrics import BY_TAG
+from analyzer.ranking.derived import bounds
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.interval import Interval
 from analyzer.ranking.repeats import identity
 from analyzer.record.row import Phase, Row
-from analyzer.statistics.histogram import Histogram
 
 THROUGHPUT, P99 = "perf_throughput", "perf_latency_p99"
 #: what memory is, the first that every option has; then energy
@@ -130,23 +129,14 @@ def _option(group: Sequence[Row], tags: Sequence[str], goal: Goal) -> Option:
 
 def _interval(row: Row, tag: str) -> Interval:
     """Return a metric with its interval; of one that has none, with what is known to vary."""
-    value, estimate = row.metrics[tag], row.estimates.get(tag)
-    if estimate is not None:
-        high = estimate.high
-        if math.isinf(high):
-            # Too few requests to bound the percentile: the slowest of them stands for the bound.
-            high = max(value, _slowest(row.histogram) / 1e6) if row.histogram else value
-        return Interval(value, min(value, estimate.low), max(value, high))
+    value, known = row.metrics[tag], bounds(row, tag)
+    if known is not None:
+        return Interval(value, min(value, known[0]), max(value, known[1]))
     if tag in _ENERGIES and (rate := row.estimates.get(THROUGHPUT)) is not None and rate.low > 0:
         # A power over a rate is as uncertain as the rate.
         return Interval(value, value * rate.value / rate.high, value * rate.value / rate.low)
     spread = _LAUNCHES if tag in _MEMORIES else 0.0
     return Interval(value, value * (1.0 - spread), value * (1.0 + spread))
-
-
-@lru_cache(maxsize=4096)
-def _slowest(histogram: str) -> float:
-    return Histogram.from_text(histogram).quantile(1.0)
 
 
 def _knee(options: Sequence[Option]) -> Option | None:

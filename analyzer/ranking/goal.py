@@ -26,7 +26,7 @@ from typing import Any
 
 from analyzer.errors import UsageError
 from analyzer.metrics import BY_TAG, COST, GOODPUT, Direction, is_of_requests
-from analyzer.ranking.derived import enriched
+from analyzer.ranking.derived import bounds, enriched
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Row
 from analyzer.space import joined, split
@@ -64,11 +64,11 @@ class Constraint:
 
         Else the limit lies within it, and whether it is kept is a matter of luck.
         """
-        estimate = row.estimates.get(self.tag)
-        if estimate is None:
+        known = bounds(row, self.tag)
+        if known is None:
             return True
         limits = [limit for limit in (self.minimum, self.maximum) if limit is not None]
-        return not any(estimate.low < limit < estimate.high for limit in limits)
+        return not any(known[0] < limit < known[1] for limit in limits)
 
     def __str__(self) -> str:
         metric = BY_TAG[self.tag]

@@ -16,9 +16,9 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     default       the same of the default configuration, or null
     gain          {tag, percent, low, high, level, pairs, method, proven} of the first in
                   standings over the default, positive being better; or null
-    standings     every variant, the best first: {variant, digest, is_default, satisfies, score,
-                  percent (better than the default, or null), settings, best (a number of its
-                  measurements), measurements [...]}
+    standings     every variant, the best first: {variant, digest, is_default, satisfies, certain
+                  (no limit lies within an interval), score, percent (better than the default, or
+                  null), settings, best (a number of its measurements), measurements [...]}
     verification  measurements taken in turn at the end, repetition by repetition
     pareto        what nothing beats with confidence in all of its values, the quickest first:
                   [{variant, number, concurrency, request_rate, batch_size, satisfies, times,
@@ -155,6 +155,7 @@ def _standing(evidence: Evidence, standing: Standing) -> dict[str, Any]:
         "digest": standing.digest,
         "is_default": standing.is_default,
         "satisfies": standing.satisfies,
+        "certain": not evidence.goal.unsure(standing.best),
         "score": standing.score,
         "percent": percent,
         "settings": standing.best.settings,

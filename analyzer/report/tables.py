@@ -30,7 +30,7 @@ _PHASES = {
     Phase.VERIFY: "verification",
     Phase.GOODPUT: "goodput",
 }
-CHOSEN, UNSTABLE, KNEE = "chosen", "unstable", "knee"
+CHOSEN, UNSTABLE, KNEE, UNSURE = "chosen", "unstable", "knee", "uncertain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,11 @@ def configurations(evidence: Evidence) -> Table:
             (
                 Column("Satisfies"),
                 [
-                    Cell("Yes" if each.satisfies else "No", float(each.satisfies))
+                    Cell(
+                        "Yes" if each.satisfies else "No",
+                        float(each.satisfies),
+                        (UNSURE,) * bool(evidence.goal.unsure(each.best)),
+                    )
                     for each in standings
                 ],
             )

@@ -11,7 +11,6 @@ Owns what may be claimed of the best configuration. Rules:
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -310,20 +309,12 @@ def _unsure(evidence: Evidence) -> Iterator[str]:
     if chosen is None:
         return
     for each in evidence.goal.unsure(chosen.best):
-        estimate = chosen.best.estimates[each.tag]
         verified = evidence.typical(chosen).get(each.tag)
         again = ""
         if evidence.pairs() and verified is not None:
             again = f"; in the verification it was {wording.measured(each.tag, verified)}"
-        open_ended = math.isinf(estimate.high)
-        upto = "more" if open_ended else wording.measured(each.tag, estimate.high)
-        yield (
-            f"Not certain: {wording.title(each.tag)} of "
-            f"{wording.short(chosen.variant, evidence.model)} is "
-            f"{wording.measured(each.tag, estimate.value)}, and the limit lies within its 95 % "
-            f"interval of {wording.measured(each.tag, estimate.low)} "
-            f"{'and' if open_ended else 'to'} {upto}{again}."
-        )
+        said = wording.uncertain(each, chosen.best)
+        yield f"Not certain: {said} ({wording.short(chosen.variant, evidence.model)}){again}."
 
 
 def _disturbances(evidence: Evidence) -> Iterator[str]:

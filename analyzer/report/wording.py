@@ -12,7 +12,8 @@ from typing import Any
 
 from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, Direction
-from analyzer.ranking.goal import Goal
+from analyzer.ranking.derived import bounds
+from analyzer.ranking.goal import Constraint, Goal
 from analyzer.ranking.goodput import Verified
 from analyzer.record.row import LoadSpec, Row
 from analyzer.space import (
@@ -221,6 +222,17 @@ def goodput(found: Verified, name: str) -> str:
     upto = "" if found.high is None else f", and not {number(found.high)}"
     sure = "a run of its own confirmed it" if found.confirmed else found.note or "not confirmed"
     return f"{name} keeps {limit} at {number(found.rate)} requests/s{upto} ({sure})"
+
+
+def uncertain(constraint: Constraint, row: Row) -> str:
+    """Say that a limit lies within the interval of what was measured."""
+    low, high = bounds(row, constraint.tag) or (math.nan, math.nan)
+    upto = "more" if math.isinf(high) else measured(constraint.tag, high)
+    return (
+        f"{title(constraint.tag)} is {measured(constraint.tag, row.metrics.get(constraint.tag))}, "
+        f"and the limit lies within its 95% interval of {measured(constraint.tag, low)} "
+        f"{'and' if math.isinf(high) else 'to'} {upto}"
+    )
 
 
 def hardware(machine: Mapping[str, Any]) -> str:

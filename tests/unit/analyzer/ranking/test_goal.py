@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from support.single_rows import row
 
 from analyzer.errors import UsageError
 from analyzer.ranking.goal import Constraint, Goal, parse_goal, together
+from analyzer.report import wording
+from analyzer.statistics.estimate import Estimate
+from analyzer.statistics.histogram import Histogram
 
 
 def test_without_a_word_the_goal_is_throughput() -> None:
@@ -187,3 +192,28 @@ def test_the_goal_can_be_said() -> None:
         "RAM Usage >= 1 MB and RAM Usage <= 2000 MB, p99 Latency <= 0.5 ms"
     )
     assert parse_goal().describe() == "maximize Throughput"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "slowest", "sure"),
+    [(4.0, 6.0, 9.0, True), (4.0, 12.0, 9.0, False), (11.0, 12.0, 9.0, True),
+     (4.0, math.inf, 9.0, True), (4.0, math.inf, 30.0, False)],
+)  # fmt: skip
+def test_a_limit_within_the_interval_is_not_certain_to_hold(
+    low: float,
+    high: float,
+    slowest: float,
+    sure: bool,  # noqa: FBT001 - the example
+) -> None:
+    goal = parse_goal(latency_budget=10.0)
+    histogram = Histogram.of((np.array([1.0, slowest]) * 1e6).astype(np.int64))
+    value = min(max(5.0, low), high)
+    measured = replace(
+        row("0", perf_throughput=1.0, perf_latency_p99=value),
+        estimates={"perf_latency_p99": Estimate(value=value, low=low, high=high)},
+        histogram=histogram.text,
+    )
+    assert (goal.unsure(measured) == ()) is sure
+    if not sure:
+        said = wording.uncertain(goal.constraints[0], measured)
+        assert said.startswith("p99 latency is 5.00 ms, and the limit lies within its 95% interval")
