@@ -7,19 +7,21 @@ Rules:
 2. What a search found is the true score of what it would recommend, divided by the best's. Where
    the truth breaks a constraint it has found nothing, however fast that is; ``violation`` says by
    what share of the limit, because a limit is met or missed within the noise as well.
-3. ``held_out`` is the same, but that the repetition which the search has seen of its choice does
-   not count. The best keeps all of its repetitions, whose greatest was partly lucky; so it is on
-   the safe side.
+3. The best of many means was partly lucky, and so was whatever a search has chosen. ``held_out``
+   has no such luck on either side: the choice without the repetition that the search has seen of
+   it, divided by what each repetition shows of the point that is best by all others.
+4. A search with a verification recommends by it, one without by what it measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.rank import rank
-from analyzer.record.row import Row
+from analyzer.ranking.rank import rank, recommended
+from analyzer.record.row import Phase, Row
 from analyzer.space import Candidate
 from analyzer.surface.stored import Surface
 
@@ -56,9 +58,13 @@ class Judge:
                 best = score, point
         self.best = None if best is None else best[1]
         self._best_score = 0.0 if best is None else best[0]
+        self._fair_score = 0.0 if best is None else self._fair()
 
     def choice(self, rows: Sequence[Row]) -> Row | None:
         """Return what a search would recommend; None if nothing was measured."""
+        if any(row.trial.phase is Phase.VERIFY for row in rows):
+            proven = recommended(rows, self._goal)
+            return None if proven is None else proven.best
         standings = rank(rows, self._goal)
         return standings[0].best if standings else None
 
@@ -81,14 +87,35 @@ class Judge:
             return Verdict(chosen=point, found=0.0, held_out=0.0, violation=1.0)
         return Verdict(
             chosen=point,
-            found=self._share(truth),
-            held_out=self._share(self._surface.metrics(point, without=seen) or {}),
+            found=self._share(truth, self._best_score),
+            held_out=self._share(
+                self._surface.metrics(point, without=seen) or {}, self._fair_score
+            ),
             violation=self._goal.violation(truth),
         )
 
-    def _share(self, metrics: Mapping[str, float]) -> float:
+    def _share(self, metrics: Mapping[str, float], best: float) -> float:
         score = self._goal.score(metrics, self._reference)
-        if score is None or not self._best_score:
+        if score is None or not best:
             return 0.0
         # Of what is better when less, scores are negative.
-        return score / self._best_score if self._best_score > 0 else self._best_score / score
+        return score / best if best > 0 else best / score
+
+    def _fair(self) -> float:
+        """Return the best score without its luck: chosen by some repetitions, read off another."""
+        surface, scores = self._surface, list[float]()
+        feasible = [
+            point for point, metrics in surface.truths.items() if self._goal.satisfied(metrics)
+        ]
+        for number in surface.repetitions:
+            known = [
+                (self._goal.score(surface.metrics(point, without=number) or {}, self._reference),
+                 surface.rows[point][number])
+                for point in feasible if number in surface.rows[point]
+            ]  # fmt: skip
+            scored = [(score, row) for score, row in known if score is not None]
+            if scored:
+                _, row = max(scored, key=lambda pair: pair[0])
+                seen = self._goal.score(row.metrics, self._reference)
+                scores += [] if row.failure or seen is None else [seen]
+        return fmean(scores) if scores else self._best_score

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,20 +130,17 @@ def replay(surface: Surface, search: Search, seed: int) -> Replayed:
     rows: list[Row] = []
     repetitions: list[int | None] = []
     began = time.perf_counter()
-    campaign = _campaign(surface, search, seed)
-    for row, repetition in _steps(campaign, ReplayBench(surface, seed), search):
+    campaign, bench = _campaign(surface, search, seed), ReplayBench(surface, seed)
+    while (trial := campaign.ask()) is not None:
+        row, repetition = bench.measure(trial)
         rows.append(row)
         repetitions.append(repetition)
+        campaign.tell(row)
     thinking = time.perf_counter() - began
-    spent = campaign.ask() is not None
     return Replayed(
-        rows=tuple(rows),
-        repetitions=tuple(repetitions),
-        why_stopped=f"its {search.max_trials} measurements were spent"
-        if spent
-        else campaign.why_stopped(),
+        rows=tuple(rows), repetitions=tuple(repetitions), why_stopped=campaign.why_stopped(),
         thinking=thinking,
-    )
+    )  # fmt: skip
 
 
 def _campaign(surface: Surface, search: Search, seed: int) -> Campaign:
@@ -157,33 +154,22 @@ def _campaign(surface: Surface, search: Search, seed: int) -> Campaign:
         options=search.options,
     )
     strategy: Strategy = find(search.strategy)(problem)
-    return Campaign(strategy, search.goal, plan_of(surface, whole=search.whole))
+    return Campaign(strategy, search.goal, plan_of(surface, search))
 
 
-def plan_of(surface: Surface, *, whole: bool) -> Plan:
-    """Lay out the campaign: as a profile would, but that no clock ends the search."""
+def plan_of(surface: Surface, search: Search) -> Plan:
+    """Lay out the campaign as a profile would, but that no clock ends it."""
     grid = surface.grid
-    options = ProfileOptions(model=surface.head.model)
+    options = ProfileOptions(model=surface.head.model, max_trials=search.max_trials)
     usual = layout.plan(options, surface.space, grid.cores or 1, grid.means)
-    usual = replace(usual, search_seconds=None, whole_seconds=None, cores=grid.cores)
-    return usual if whole else replace(usual, curve=(), verify_pairs=0)
-
-
-def _steps(
-    campaign: Campaign, bench: ReplayBench, search: Search
-) -> Iterator[tuple[Row, int | None]]:
-    searched = 0
-    while (trial := campaign.ask()) is not None:
-        if trial.phase is Phase.SEARCH:
-            if search.max_trials is not None and searched >= search.max_trials:
-                return
-            searched += 1
-        row, repetition = bench.measure(trial)
-        yield row, repetition
-        campaign.tell(row)
+    timeless = replace(
+        usual, cores=grid.cores, search_seconds=None, curve_seconds=None, verify_seconds=None,
+        whole_seconds=None,
+    )  # fmt: skip
+    return timeless if search.whole else replace(timeless, curve=(), verify_pairs=0)
 
 
 def default_of(surface: Surface) -> Candidate:
     """Return the default configuration's point that others are measured against."""
-    first = plan_of(surface, whole=False).default[0]
+    first = plan_of(surface, Search(strategy="")).default[0]
     return surface.point(first) or surface.grid.points(DEFAULT)[0]

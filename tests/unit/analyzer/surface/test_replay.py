@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,16 +110,29 @@ def test_who_measures_everything_without_noise_finds_all(tmp_path: Path) -> None
     assert 0.0 < first.found < 1.0
 
 
-def test_luck_is_not_found(surface: Surface) -> None:
-    judge = Judge(surface, Goal(), default_of(surface))
-    founds = []
-    for seed in range(20):
-        done = replay(surface, Search(strategy="random", max_trials=20), seed)
-        verdict = judge.judge(done.rows, done.repetitions)
-        assert verdict.found <= 1.0
-        founds.append((verdict.found, verdict.held_out))
-    # Whoever chooses by one measurement has chosen its luck: without it there is less.
-    assert sum(held for _, held in founds) < sum(found for found, _ in founds)
+class Flat(World):
+    """A world where all points are equal, but for their luck."""
+
+    def truth(self, candidate: Candidate) -> dict[str, float]:  # noqa: ARG002 - all are equal
+        return {
+            "perf_throughput": 100.0, "perf_latency_avg": 10.0, "perf_latency_p99": 20.0,
+            "cpu_used_ram": 500.0,
+        }  # fmt: skip
+
+
+def test_the_luck_of_the_best_makes_nobody_look_worse_where_it_is_held_out(tmp_path: Path) -> None:
+    found, held_out = [], []
+    for number in range(4):
+        flat = recorded(Flat(noise=0.05, seed=number), tmp_path / f"{number}.jsonl")
+        judge, bench = Judge(flat, Goal(), default_of(flat)), ReplayBench(flat, number)
+        for point in flat.rows:
+            # Nobody chose it, so it has no luck of its own on average.
+            row, repetition = bench.measure(Trial(candidate=point))
+            verdict = judge.judge([replace(row, number=0)], [repetition])
+            found.append(verdict.found - 1)
+            held_out.append(verdict.held_out - 1)
+    assert sum(found) / len(found) < -0.04
+    assert abs(sum(held_out) / len(held_out)) < 0.02
 
 
 def test_what_breaks_the_constraint_in_truth_is_told(surface: Surface) -> None:
