@@ -52,7 +52,7 @@ def test_it_explains_each_step(file: Path) -> None:
     assert len(steps) == 9
     assert "to start" in steps[0]
     assert "<- best so far" in text
-    assert "Ended: its 9 measurements" in text
+    assert "the 9 measurements that it may take were taken" in text
     assert "p99 Latency <= 50 ms" in text
 
 
