@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+#: below this share a difference is not told to the digit
+_LEAST = 1e-4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
@@ -64,7 +67,9 @@ class Accuracy:
 
 
 def percent(share: float) -> str:
-    """Spell a share with two digits, as many as it needs below 1 %: ``0.41%``."""
+    """Spell a share with two digits, down to what matters: ``0.41%``."""
+    if 0 < share < _LEAST:
+        return f"<{_LEAST:.2%}"
     return f"{share * 100:.2g}%" if share < 1 else f"{share * 100:,.0f}%"
 
 
