@@ -206,7 +206,8 @@ def markdown(cases: Sequence[Case], about: Mapping[str, str], surfaces: Sequence
 HEAD = (
     "strategy", "cases", "found, mean", "worst", "95 %", "98 %", "98 % strict",
     "held out, mean", "98 %",
-    "broken (over 5 %)", "measurements, mean (most)", "reloads", "minutes", "thinking s/step",
+    "broken (over 5 %)", "measurements, mean (most)", "reloads", "minutes",
+    "thinking, CPU s a step",
 )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def _unknown(surface: Surface, trial: Trial, number: int) -> Row:
 class Replayed:
     """What a search did: its rows, the repetition that each came from, and why it stopped.
 
-    ``thinking`` are the seconds that campaign and strategy took, all of them real.
+    ``thinking`` are the CPU's seconds that campaign and strategy took.
     """
 
     rows: tuple[Row, ...]
@@ -129,14 +129,14 @@ def replay(surface: Surface, search: Search, seed: int) -> Replayed:
     """
     rows: list[Row] = []
     repetitions: list[int | None] = []
-    began = time.perf_counter()
+    began = time.process_time()
     campaign, bench = _campaign(surface, search, seed), ReplayBench(surface, seed)
     while (trial := campaign.ask()) is not None:
         row, repetition = bench.measure(trial)
         rows.append(row)
         repetitions.append(repetition)
         campaign.tell(row)
-    thinking = time.perf_counter() - began
+    thinking = time.process_time() - began
     return Replayed(
         rows=tuple(rows), repetitions=tuple(repetitions), why_stopped=campaign.why_stopped(),
         thinking=thinking,

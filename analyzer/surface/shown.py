@@ -105,7 +105,8 @@ def _step(console: Console, row: Row, best: Row | None, goal: Goal) -> None:
     lines = [f"  {row.number:>3}. {row.trial.candidate}{phase}{reload}", f"       {said}{marks}"]
     if (why := row.trial.why) is not None:
         expected = _figures(goal, why.predicted)
-        lines.insert(1, f"       {why.text}" + (f"; expected: {expected}" if expected else ""))
+        told = not expected or "predicted" in why.text
+        lines.insert(1, f"       {why.text}" + ("" if told else f"; predicted: {expected}"))
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
