@@ -154,6 +154,7 @@ def plan(
     asked = Plan(
         default=_default(room, cores, means),
         curve=() if options.curves_disabled else tuple(float(each) for each in loads[0].values),
+        edge_steps=modes.edge_steps(options),
         verify_pairs=options.verify_pairs,
         precision=options.target_precision,
         max_trials=options.max_trials,

@@ -65,3 +65,9 @@ def told(options: ProfileOptions) -> Mapping[str, Any]:
         "concurrency_sweep_disable": options.curves_disabled or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def edge_steps(options: ProfileOptions) -> int:
+    """Return how many loads may be tried between a curve's; none where all are listed."""
+    listed = options.limits.concurrencies or options.limits.request_rates
+    return 0 if listed else options.search.run_config_search_max_binary_search_steps

@@ -220,7 +220,8 @@ def _middle(low: Load, high: Load, ladder: Ladder) -> Load | None:
         between = [load for load in ladder.domain if low < load < high]
         return min(between, key=lambda load: (abs(math.log(load / aim)), load), default=None)
     if not ladder.whole:
-        return aim
+        # As few digits as the width calls for: a rate is read by people.
+        return float(f"{aim:.4g}")
     middle = round(aim)
     middle = min(max(middle, int(low) + 1), math.ceil(high) - 1)
     return middle if low < middle < high else None

@@ -130,8 +130,9 @@ class Campaign:
             why = self._strategy.why()
             return Stage.SEARCH, Trial(candidate=same, why=why, bar=self._bar(same))
         trial = curves.next_trial(
-            self._told, self._goal, self._plan.curve, spent=self._pace.curves_over()
-        )
+            self._told, self._goal, self._plan.curve, spent=self._pace.curves_over(),
+            edge_steps=self._plan.edge_steps,
+        )  # fmt: skip
         if trial is not None:
             return Stage.CURVE, trial
         self._race = verification.stand(self._told, self._goal, self._plan, self._pace)

@@ -4,10 +4,13 @@ Rules:
 
 1. The load grows until throughput has failed twice in a row to grow by 5 %. Points measured
    in the search are used as they are.
-2. Variants are ranked by the search alone, so that the curves do not change what they are drawn
+2. Where the goal has constraints, the edge where they begin to break is then searched between two
+   points (``sweep``), of both variants by turns.
+3. Variants are ranked by the search alone, so that the curves do not change what they are drawn
    of.
-3. Where the stage's time is spent, a default whose curve is not at its end is still tried at its
-   contender's best load, or more load would pass for a better configuration.
+4. Where the stage's time is spent, a default whose curve is not at its end, or whose edge is not
+   found, is still tried at its contender's best load, or more load would pass for a better
+   configuration.
 """
 
 from __future__ import annotations
@@ -15,23 +18,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.rank import contender, rank
+from analyzer.ranking.rank import contender, rank, reference
 from analyzer.ranking.repeats import identity
 from analyzer.record.row import Phase, Row, Trial, Why
 from analyzer.space import CONCURRENCY, Candidate
 from analyzer.stages.told import Told
+from analyzer.sweep import Asked, Ladder, Point, following
 
 _GROWTH, _STALLED = 0.05, 2
 
 
-def next_trial(told: Told, goal: Goal, levels: Iterable[float], *, spent: bool) -> Trial | None:
+def next_trial(
+    told: Told, goal: Goal, levels: Iterable[float], *, spent: bool, edge_steps: int = 0
+) -> Trial | None:
     """Return the next point; None where both curves are at their end.
 
-    ``levels`` are the loads of a whole curve. ``spent``: the stage's time is over.
+    ``levels`` are the loads of a whole curve, ``edge_steps`` how many more may be tried between
+    them for the edge of the constraints. ``spent``: the stage's time is over.
     """
     every = sorted(set(levels))
+    steps = edge_steps if goal.constraints and every else 0
     if spent:
-        return _default_at_its_rivals_load(told, goal, every)
+        return _default_at_its_rivals_load(told, goal, every, steps)
     searched = told.of(Phase.SEARCH)
     best = contender(searched, goal)
     default = [each for each in rank(searched, goal) if each.is_default]
@@ -41,7 +49,38 @@ def next_trial(told: Told, goal: Goal, levels: Iterable[float], *, spent: bool) 
             text = f"the load curve of {standing.variant}"
             candidate = _loaded(standing.best.trial.candidate, level)
             return Trial(candidate=candidate, phase=Phase.CURVE, why=Why(text))
+    both = ([] if best is None else [best]) + default
+    # By turns: whoever has had fewer points so far, the contender first.
+    for standing in sorted(both, key=lambda each: len(_rows(told, each.best, Phase.CURVE))):
+        asked = _at_the_edge(told, goal, standing.best, every, steps)
+        if asked is not None:
+            text = f"how much load {standing.variant} takes before it breaks a constraint"
+            return Trial(
+                candidate=_loaded(standing.best.trial.candidate, asked.load),
+                phase=Phase.CURVE,
+                repetition=asked.repetition,
+                why=Why(text),
+            )
     return None
+
+
+def _at_the_edge(told: Told, goal: Goal, of: Row, levels: list[float], steps: int) -> Asked | None:
+    """Return the next load of the search for a variant's edge; None where it is over."""
+    if not steps or of.trial.candidate.level is None:
+        return None
+    points: dict[Asked, Point] = {}
+    rungs: set[float] = set()
+    for row in _rows(told, of, Phase.SEARCH, Phase.CURVE):
+        level, seen = _level(row), goal.outcome(row, reference(told.rows))
+        asked = Asked(level, row.trial.repetition)
+        sure = not goal.unsure(row)
+        points.setdefault(asked, Point(asked, seen.score, seen.violation, decided=sure))
+        if row.trial.phase is Phase.SEARCH or level in levels:
+            rungs.add(level)
+    whole = of.trial.candidate.level[0] == CONCURRENCY
+    ladder = Ladder(rungs=tuple(sorted(rungs)), steps=steps, whole=whole, exits=False)
+    found = following(ladder, points.values())
+    return found if isinstance(found, Asked) else None
 
 
 def next_level(rates: Mapping[float, float], levels: Iterable[float]) -> float | None:
@@ -63,19 +102,32 @@ def next_level(rates: Mapping[float, float], levels: Iterable[float]) -> float |
 
 def _rates(told: Told, of: Row) -> dict[float, float]:
     rates: dict[float, float] = {}
-    for row in told.of(Phase.SEARCH, Phase.CURVE):
-        if identity(row) == identity(of) and row.load.same[:2] == of.load.same[:2]:
-            asked = row.trial.candidate.level
-            level = row.load.level if asked is None else asked[1]
-            rates.setdefault(level, row.metrics.get("perf_throughput", 0.0))
+    for row in _rows(told, of, Phase.SEARCH, Phase.CURVE):
+        rates.setdefault(_level(row), row.metrics.get("perf_throughput", 0.0))
     return rates
 
 
-def _default_at_its_rivals_load(told: Told, goal: Goal, levels: list[float]) -> Trial | None:
+def _rows(told: Told, of: Row, *phases: Phase) -> list[Row]:
+    """Return the rows of a variant, at whatever level, with one client batch size and loop."""
+    same = (identity(of), of.load.same[:2])
+    return [row for row in told.of(*phases) if (identity(row), row.load.same[:2]) == same]
+
+
+def _level(row: Row) -> float:
+    asked = row.trial.candidate.level
+    return row.load.level if asked is None else asked[1]
+
+
+def _default_at_its_rivals_load(
+    told: Told, goal: Goal, levels: list[float], steps: int
+) -> Trial | None:
     """Return the default at the contender's best load, if it might do better there."""
     default = next((each for each in rank(told.rows, goal) if each.is_default), None)
     best = contender(told.rows, goal)
-    if default is None or best is None or next_level(_rates(told, default.best), levels) is None:
+    if default is None or best is None:
+        return None
+    whole_curve = next_level(_rates(told, default.best), levels) is None
+    if whole_curve and _at_the_edge(told, goal, default.best, levels, steps) is None:
         return None
     level = best.best.trial.candidate.level
     if level is None:

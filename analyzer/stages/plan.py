@@ -25,9 +25,10 @@ class Stage(Enum):
 class Plan:
     """What a campaign is to do.
 
-    ``default`` holds candidates without settings, ``curve`` the levels of the load
-    curves, ``cores`` the machine's, for judging which candidates crowd them, and ``means`` by what
-    each model can be run here, by the name that stands before its dimensions.
+    ``default`` holds candidates without settings, ``curve`` the levels of the load curves,
+    ``edge_steps`` how many loads between them are tried for the edge of the constraints,
+    ``cores`` the machine's, for judging which candidates crowd them, and ``means`` by what each
+    model can be run here, by the name that stands before its dimensions.
 
     ``search_seconds`` bounds the default and the search together, ``curve_seconds`` and
     ``verify_seconds`` the stages behind, ``whole_seconds`` everything (None: no bound; with the
@@ -42,6 +43,7 @@ class Plan:
 
     default: tuple[Candidate, ...]
     curve: tuple[float, ...] = ()
+    edge_steps: int = 0
     verify_pairs: int = 4
     finalists: int = 3
     precision: float | None = None

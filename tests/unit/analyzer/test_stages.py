@@ -128,6 +128,53 @@ def test_curves_are_drawn_for_best_and_default_and_use_what_is_known() -> None:
     assert len(of_best) + len(of_default) == len(drawn)
 
 
+EXACT = replace(WORLD, noise=0.0, cores=8)
+SHARED = Candidate.of(
+    instance_count=2, intra_op_thread_count=4, max_batch_size=64, max_queue_delay_microseconds=0,
+    concurrency=8,
+)  # fmt: skip
+#: what SHARED keeps with some 40 clients, and the default with one
+BUDGET = parse_goal(latency_budget=9.0)
+
+
+def most_that_keeps(goal: Goal, candidate: Candidate) -> int:
+    return max(
+        load
+        for load in range(1, 65)
+        if goal.satisfied(EXACT.truth(candidate.replaced(concurrency=load)) or {})
+    )
+
+
+def test_between_two_points_of_a_curve_the_edge_of_the_constraints_is_found() -> None:
+    plan = replace(PLAN, edge_steps=9, cores=8)
+    rows = finish(Campaign(Listed(SHARED), BUDGET, plan), EXACT)
+    of_shared = [row for row in rows if row.trial.candidate.get(INSTANCE_COUNT)]
+    drawn = [row.load.concurrency for row in of_shared if row.trial.phase is Phase.CURVE]
+    edge = most_that_keeps(BUDGET, SHARED)
+    assert edge not in CURVE
+    assert drawn[:6] == [1, 2, 4, 16, 32, 64]
+    assert {edge, edge + 1} <= set(drawn)
+    # It is measured once more, and then raced at that load.
+    assert drawn[-1] == edge
+    raced = {row.load.concurrency for row in of_shared if row.trial.phase is Phase.VERIFY}
+    assert raced == {edge}
+
+
+def test_no_edge_is_looked_for_without_constraints_or_steps_or_time() -> None:
+    for goal, changes in (
+        (Goal(), {"edge_steps": 9}),
+        (BUDGET, {"edge_steps": 0}),
+        (BUDGET, {"edge_steps": 9, "curve": ()}),
+    ):
+        plan = replace(PLAN, cores=8, **changes)  # type: ignore[arg-type] - fields of several types
+        rows = finish(Campaign(Listed(SHARED), goal, plan), EXACT)
+        assert {row.load.concurrency for row in rows} <= set(CURVE)
+    # Without time the default is tried where its contender is best.
+    plan = replace(PLAN, edge_steps=9, cores=8, curve_seconds=0.0)
+    rows = finish(Campaign(Listed(SHARED), BUDGET, plan), EXACT)
+    assert [row.load.concurrency for row in rows if row.trial.phase is Phase.CURVE] == [8]
+
+
 def test_a_profile_of_request_rates_draws_its_curves_over_rates() -> None:
     first, best = (
         Candidate.of(request_rate=100.0),
@@ -424,7 +471,11 @@ def test_told_any_part_of_its_rows_a_fresh_campaign_goes_on_as_the_old_one_did(
         )
     )
     plan = Plan(
-        default=DEFAULT, curve=(1, 4, 16), cores=world.cores, **{"verify_pairs": 2, **budget}
+        default=DEFAULT,
+        curve=(1, 4, 16),
+        edge_steps=3,
+        cores=world.cores,
+        **{"verify_pairs": 2, **budget},
     )
 
     def fresh() -> Campaign:
