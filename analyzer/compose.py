@@ -31,6 +31,7 @@ from analyzer.accuracy.guard import Guard, Terms
 from analyzer.assembly import Assembly
 from analyzer.config import load, meaning, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
+from analyzer.display import Display
 from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
 from analyzer.interruption import INTERRUPTED, interruption
 from analyzer.launcher import Endpoint, Launcher
@@ -56,7 +57,7 @@ from analyzer.surface.grid import Grid
 from analyzer.surface.recording import Record, Recording
 from analyzer.surface.screen import Screen
 from analyzer.surface.stored import base_of, with_grid
-from analyzer.terminal import Display, closing_words, say_commands, say_config, say_skipped
+from analyzer.terminal import closing_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig

@@ -1,36 +1,29 @@
-"""What a sweep shows on the terminal: a live display while it runs, a few lines at its end.
+"""What a sweep says on the terminal: the words for a row, and a few lines at its end.
 
-Owns the words and the layout. An observer of rows: nothing depends on it, and where the
-output is no terminal each row becomes one plain line.
+Owns the words. Does not own what is shown while it runs (``display``).
 """
 
 from __future__ import annotations
 
 import shlex
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from analyzer import assembly, together
 from analyzer.config import show
 from analyzer.config.show import Line
-from analyzer.load.window import WindowSample
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.frontier import frontier
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.goodput import verified
 from analyzer.ranking.rank import Standing, contender, failures, gain
 from analyzer.ranking.repeats import identity
-from analyzer.record.row import Phase, Row, Trial
+from analyzer.record.row import Phase, Row
 from analyzer.report import answers, wording
 from analyzer.space import (
     INSTANCE_COUNT,
@@ -39,143 +32,20 @@ from analyzer.space import (
     QUEUE_DELAY,
     Candidate,
 )
-from analyzer.stages import Campaign, Skipped, Stage, untried
+from analyzer.stages import Skipped, untried
 from analyzer.variant import NO_BATCHING, chosen_fields, run_by
 from analyzer.workspace import Workspace
 
-#: how many finished measurements the live display keeps in view
-RECENT = 8
 #: how many of the reasons for not trying a setting are shown
 REASONS = 5
 #: percent beyond which an interval's upper end is not told to the digit
 _WIDE = 1000
-_STAGES = (Stage.DEFAULT, Stage.SEARCH, Stage.CURVE, Stage.VERIFY)
 _PHASES = {
     Phase.SEARCH: "",
     Phase.CURVE: "load curve",
     Phase.VERIFY: "verification",
     Phase.GOODPUT: "goodput",
 }
-
-
-class Display:
-    """Watches a sweep: entered for as long as it runs."""
-
-    def __init__(self, console: Console, campaign: Campaign, model: str, batch_size: int) -> None:
-        self._console = console
-        self._model = model
-        self._campaign = campaign
-        self._recent: list[Row] = []
-        self._running: tuple[Trial, str] | None = None
-        self._begun = time.monotonic()
-        self._windows = ""
-        self._counted = 0
-        self._batch_size = batch_size
-        self._left: tuple[float, float] | None = None
-        self._live: Live | None = None
-        if console.is_terminal:
-            self._live = Live(
-                console=console, get_renderable=self.__rich__, refresh_per_second=4, transient=True
-            )
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def started(self, trial: Trial, variant_name: str) -> None:
-        """Show what is being measured."""
-        self._running = (trial, variant_name)
-        self._begun = time.monotonic()
-        self._windows = ""
-        self._counted = 0
-        left = self._campaign.progress().seconds_left
-        self._left = None if left is None else (time.monotonic(), left)
-
-    def window(self, sample: WindowSample) -> None:
-        """Show a window of the running measurement."""
-        self._counted += 1
-        rate = _figure(sample.rate * self._batch_size)
-        self._windows = f"window {self._counted}: {rate} infer/sec"
-
-    def finished(self, row: Row) -> None:
-        """Show a finished measurement."""
-        self._recent = [*self._recent, row][-RECENT:]
-        if self._live is None:
-            self._console.print(_line(row), markup=False, highlight=False, soft_wrap=True)
-
-    def __rich__(self) -> RenderableType:
-        """Return what is on the screen now."""
-        progress = self._campaign.progress()
-        now = Table.grid(padding=(0, 2, 0, 0))
-        now.add_column(no_wrap=True)
-        now.add_column()
-        if self._running is not None and progress.stage is not Stage.DONE:
-            now.add_row(Text("measuring", style="bold yellow"), self._now(*self._running))
-        if progress.best is not None:
-            best = f"{self._short(progress.best.variant)}  {_figures(progress.best.best)}\n"
-            settings = Text(best).append(_settings(progress.best.best), style="dim")
-            now.add_row(Text("best so far", style="bold green"), settings)
-        return Group(
-            self._headline(progress.stage),
-            Padding(now, (0, 0, 0, 2)),
-            Padding(self._table(), (1, 0, 0, 2)),
-        )
-
-    def _headline(self, stage: Stage) -> Text:
-        head = Text.assemble(("Profiling ", "bold"), (self._model, "bold cyan"), "  ")
-        stages = Text()
-        for each in _STAGES:
-            style = "bold reverse" if each is stage else "dim"
-            stages.append(f" {each.value} ", style=style)
-        left = Text()
-        if self._left is not None:
-            at, seconds = self._left
-            remaining = max(0.0, seconds - (time.monotonic() - at))
-            left.append(f"  about {clock(remaining)} left", style="bold")
-        if head.cell_len + stages.cell_len + left.cell_len > self._console.width:
-            stages = Text(f" {stage.value} ", style="bold reverse")
-        head = head + stages + left
-        head.no_wrap, head.overflow = True, "ellipsis"
-        return head
-
-    def _now(self, trial: Trial, variant_name: str) -> Text:
-        """Say what is measured in two lines, whatever it is: the display does not jump."""
-        elapsed = time.monotonic() - self._begun
-        doing = self._windows or "starting, warming up"
-        return Text.assemble(
-            f"{self._short(variant_name)}, {wording.asked(trial.candidate)}",
-            (f"  {elapsed:4.1f} s  {doing}\n", "dim"),
-            (changes(trial.candidate) or "as the repository has it", "dim"),
-        )
-
-    def _short(self, variant_name: str) -> str:
-        """Leave out what the headline says already."""
-        return variant_name.removeprefix(f"{self._model}_")
-
-    def _table(self) -> Table:
-        """Show a line for each row, however narrow the terminal: the last column gives way."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
-        level = "req rate" if any(row.load.is_open for row in self._recent) else "concurrency"
-        for title in ("#", "configuration", level, "infer/sec", "p99 ms"):
-            left = title == "configuration"
-            table.add_column(title, justify="left" if left else "right", no_wrap=True)
-        table.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
-        for row in self._recent:
-            name = self._short(row.variant)
-            last = _failure(row) or ", ".join(filter(None, (_remark(row), _settings(row))))
-            cells = (str(row.number), name, _load(row), *_numbers(row), last)
-            table.add_row(*map(Text, cells), style="red" if row.failure else None)
-        return table
 
 
 def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Standing) -> None:
@@ -185,8 +55,8 @@ def closing_words(console: Console, rows: Sequence[Row], goal: Goal, winner: Sta
         Text.assemble(("Best configuration: ", "bold"), (winner.variant, "bold green")),
         highlight=False,
     )
-    console.print(f"  {_settings(winner.best)}", highlight=False, markup=False)
-    console.print(f"  {_figures(winner.best)}", highlight=False, markup=False)
+    console.print(f"  {settings_of(winner.best)}", highlight=False, markup=False)
+    console.print(f"  {figures(winner.best)}", highlight=False, markup=False)
     console.print(f"  {gain_words(rows, goal, winner)}", highlight=False, markup=False)
     if near := answers.sentence(winner.best):
         console.print(f"  {near}", highlight=False, markup=False)
@@ -298,7 +168,7 @@ def knee_words(rows: Sequence[Row], goal: Goal, winner: Standing) -> str:
     against = f" ({share:.0%} of the throughput, {times:.0%} of the p99 latency)"
     return (
         f"The knee of throughput and latency is {knee.row.variant} at "
-        f"{wording.load(knee.row)}: {_figure(rate)} infer/sec, p99 {_figure(latency)} ms"
+        f"{wording.load(knee.row)}: {figure(rate)} infer/sec, p99 {figure(latency)} ms"
         f"{against if share and times else ''}."
     )
 
@@ -312,7 +182,7 @@ def _interval(percent: float, low: float | None, high: float | None) -> str:
     return f"{text} [95 % interval {low:+.1f} to {top} %]"
 
 
-def _settings(row: Row) -> str:
+def settings_of(row: Row) -> str:
     """Say a variant's settings in a few words."""
     parts = row.trial.candidate.by_model()
     every = assembly.shown(row.settings)
@@ -376,25 +246,27 @@ def _words(
     return ", ".join(parts)
 
 
-def _figures(row: Row) -> str:
-    rate = _figure(row.metrics.get("perf_throughput"))
-    p99 = _figure(row.metrics.get("perf_latency_p99"))
+def figures(row: Row) -> str:
+    """Say throughput, p99 latency and the load."""
+    rate = figure(row.metrics.get("perf_throughput"))
+    p99 = figure(row.metrics.get("perf_latency_p99"))
     return f"{rate} infer/sec, p99 {p99} ms at {wording.load(row)}"
 
 
-def _load(row: Row) -> str:
+def load_of(row: Row) -> str:
+    """Say how much load there was, as short as can be."""
     return f"{row.load.level:g}" + "/s" * row.load.is_open
 
 
-def _numbers(row: Row) -> tuple[str, str]:
+def numbers(row: Row) -> tuple[str, str]:
     """Return throughput and p99 latency as shown."""
     if row.failure is not None:
         return "failed", ""
     tags = ("perf_throughput", "perf_latency_p99")
-    return _figure(row.metrics.get(tags[0])), _figure(row.metrics.get(tags[1]))
+    return figure(row.metrics.get(tags[0])), figure(row.metrics.get(tags[1]))
 
 
-def _remark(row: Row) -> str:
+def remark_of(row: Row) -> str:
     """Say what a row was taken for, and whether to trust it."""
     unsteady = "" if row.stable or row.failure else "not stable"
     near = answers.short(row.accuracy)
@@ -402,7 +274,7 @@ def _remark(row: Row) -> str:
     return ", ".join(filter(None, said))
 
 
-def _failure(row: Row) -> str:
+def reason_of(row: Row) -> str:
     """Return the one line of a failure's reason that says most; "" where there was none."""
     if row.failure is None:
         return ""
@@ -411,18 +283,28 @@ def _failure(row: Row) -> str:
     return lines[-1 if row.failure.stage == "launch" else 0].strip()
 
 
-def _line(row: Row) -> str:
-    settings = "" if row.failure else f"  {_settings(row)}"
+def line(row: Row) -> str:
+    """Say everything of a row in one line: what it was, what was seen, what was foreseen."""
+    settings = "" if row.failure else f"  {settings_of(row)}"
     text = f"[{row.number}] {row.variant}{settings}, {wording.load(row)}: "
-    rate, p99 = _numbers(row)
-    text += rate if row.failure else f"{rate} infer/sec, p99 {p99} ms"
+    rate, p99 = numbers(row)
+    if not row.failure:
+        rate = f"{rate} infer/sec{_foreseen(row, 'perf_throughput')}"
+        rate += f", p99 {p99} ms{_foreseen(row, 'perf_latency_p99')}"
+    text += rate
     for each in together.rows(row):
-        text += f"; {each.model} {_figures(each)}"
-    remark = _failure(row) or _remark(row)
+        text += f"; {each.model} {figures(each)}"
+    remark = reason_of(row) or remark_of(row)
     return f"{text} ({remark})" if remark else text
 
 
-def _figure(value: float | None) -> str:
+def _foreseen(row: Row, tag: str) -> str:
+    """Say what was expected of a metric; "" where nobody said."""
+    predicted = {} if row.trial.why is None else row.trial.why.predicted
+    return f" ({figure(predicted[tag])} foreseen)" if tag in predicted else ""
+
+
+def figure(value: float | None) -> str:
     """Show three significant digits or so, without an exponent."""
     if value is None:
         return "-"

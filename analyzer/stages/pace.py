@@ -7,7 +7,8 @@ Rules:
    bounded.
 2. Default and search end when their time is spent or their measurements are taken. Where
    everything is bounded they leave enough for two rounds of verification, as far as a third of
-   the whole will do for them.
+   the whole will do for them; but while there is any time at all the search may take two
+   measurements, or there would be nothing to compare.
 3. The verification has its own time, or all that the others left of the whole. A round is begun
    only if it can be ended in time; the first two are taken whatever they cost, unless the whole
    time was spent before.
@@ -26,6 +27,9 @@ from analyzer.stages.told import Told
 
 #: what default and search may take of the whole, however long a measurement is
 _LEAST_SHARE = 0.35
+#: measurements of the search that are taken while there is time at all; and of which nobody can
+#: say that they were many
+_FEWEST_TRIALS, _FEW_TRIALS = 2, 8
 #: how many new points a load curve takes as a rule, for the estimate of time left
 _USUAL_POINTS = 3
 
@@ -43,11 +47,27 @@ class Pace:
         if plan.max_trials is not None and taken >= plan.max_trials:
             return f"the {taken} measurements that it may take were taken"
         limit, spent = self._search_limit(), self._spent(Phase.SEARCH)
-        # Half of the next would be too much on average, so on average the end is in time.
-        ahead = 0.0 if plan.whole_seconds is None or not taken else self._usual() / 2
-        if limit is not None and spent + ahead >= limit:
-            return f"its {limit:.3g} s were spent after {taken} measurements"
-        return ""
+        if plan.whole_seconds is None or not taken:
+            over = limit is not None and spent >= limit
+        else:
+            # Half of the next would be too much on average, so on average the end is in time.
+            over = limit is not None and spent + self._usual() / 2 >= limit
+            due = taken < len(plan.default) + _FEWEST_TRIALS
+            over = over and (not due or self.whole_over())
+        if not over or limit is None:
+            return ""
+        return f"its {limit:.3g} s were spent after {taken} measurements{self._advice(taken)}"
+
+    def _advice(self, taken: int) -> str:
+        """Say how much time would have been enough, where it was plainly too little."""
+        whole = self._plan.whole_seconds
+        if whole is None or taken >= len(self._plan.default) + _FEW_TRIALS:
+            return ""
+        more = math.ceil((whole + _FEW_TRIALS * self._usual()) / 10) * 10
+        return (
+            f", {self._usual():.2g} s each; --max-time {more} would let it take "
+            f"some {_FEW_TRIALS} more"
+        )
 
     def curves_over(self) -> bool:
         """Whether the load curves' time is spent.
@@ -93,7 +113,7 @@ class Pace:
         if stage is Stage.DONE:
             return 0.0
         if not self._told.rows:
-            return None
+            return self._left_of_whole()
         if stage is Stage.VERIFY:
             return self.each() * verifications
         proof = _within(self.each() * 2 * plan.verify_pairs, self._verify_room())

@@ -518,10 +518,10 @@ def test_with_a_larger_budget_it_goes_on_and_with_a_smaller_one_it_ends(name: st
 
     short, long = finish(fresh(small)), finish(fresh(large))
     assert len(searched(short)) == 6
-    for cut in range(len(short) + 1):
+    for cut in (0, 3, 7, len(short)):
         more = finish(fresh(large), told=short[:cut])
         assert searched([*short[:cut], *more]) == searched(long)
-    for cut in range(len(long) + 1):
+    for cut in (2, 7, 12, len(long)):
         told = long[:cut]
         rest = finish(fresh(small), told=told)
         assert len(searched([*told, *rest])) == max(6, len(searched(told)))
@@ -575,3 +575,18 @@ def test_the_bar_is_four_fifths_of_the_best_where_throughput_alone_is_wanted() -
             assert {bars[goal, row.trial] for row in (*rows[:2], *rows[4:])} == {0.0}
         else:
             assert {bars[goal, row.trial] for row in rows} == {0.0}
+
+
+def test_a_model_too_slow_for_the_time_is_compared_all_the_same_and_the_time_it_takes_is_said() -> (
+    None
+):
+    plan = replace(PLAN, search_seconds=65.0, curve_seconds=11.0, whole_seconds=120.0)
+    campaign = Campaign(quick(), Goal(), plan)
+    assert campaign.progress().seconds_left == 120.0
+    rows: list[Row] = []
+    while (trial := campaign.ask()) is not None:
+        rows.append(WORLD.row(trial, len(rows), seconds=25.0))
+        campaign.tell(rows[-1])
+    assert phases(rows).count(Phase.SEARCH) == 2 + 2
+    assert phases(rows).count(Phase.VERIFY) == 4
+    assert "25 s each; --max-time 320 would let it take some 8 more" in campaign.why_stopped()

@@ -8,12 +8,13 @@ from rich.console import Console
 from support import rows as made
 
 from analyzer import strategy
+from analyzer.display import Display
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import rank
-from analyzer.record.row import Failure, Phase, Row, Trial
+from analyzer.record.row import Failure, Phase, Row, Trial, Why
 from analyzer.space import Candidate, Space
 from analyzer.stages import Campaign, Plan
-from analyzer.terminal import Display, gain_words
+from analyzer.terminal import gain_words
 
 SWEEP = made.resnet50()
 CANDIDATE = Candidate.of(
@@ -27,7 +28,9 @@ def campaign() -> Campaign:
     return Campaign(strategy.find("brute")(strategy.Problem(space=Space(()))), Goal(), plan)
 
 
-def shown(rows: tuple[Row, ...], width: int, *, terminal: bool = True) -> list[str]:
+def shown(
+    rows: tuple[Row, ...], width: int, *, terminal: bool = True, why: Why | None = None
+) -> list[str]:
     """Return what is on the screen when these rows are there and another is measured."""
     console = Console(
         file=StringIO(), width=width, height=60, force_terminal=terminal, color_system=None
@@ -37,7 +40,7 @@ def shown(rows: tuple[Row, ...], width: int, *, terminal: bool = True) -> list[s
     for row in rows:
         sweep.tell(row)
         display.finished(row)
-    display.started(Trial(candidate=CANDIDATE, phase=Phase.SEARCH), "resnet50_config_12")
+    display.started(Trial(candidate=CANDIDATE, phase=Phase.SEARCH, why=why), "resnet50_config_12")
     if terminal:
         console.print(display.__rich__())
     assert isinstance(console.file, StringIO)
@@ -79,8 +82,58 @@ def test_a_failure_is_told_by_the_line_that_says_why() -> None:
 def test_without_a_terminal_each_row_is_one_whole_line() -> None:
     reason = "cannot connect to 127.0.0.1:34719: [Errno 111] Connection refused; " * 3
     lines = shown((SWEEP[0], failed(SWEEP[1], "load", reason)), 80, terminal=False)
-    assert len(lines) == 2
-    assert reason.strip() in lines[1]
+    assert len(lines) == 4
+    assert reason.strip() in lines[2]
+
+
+EXPLAINED = [
+    replace(
+        row,
+        trial=replace(
+            row.trial,
+            why=Why(
+                f"to learn what is not known yet: {'2.5% are expected to be gained, ' * repeats}",
+                {"perf_throughput": 12.3, "perf_latency_p99": 456.7},
+            ),
+        ),
+    )
+    for repeats, row in enumerate(SWEEP[:6])
+]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_was_foreseen_stands_beside_what_was_measured(width: int) -> None:
+    lines = shown(tuple(EXPLAINED), width)
+    assert all(len(each) <= width for each in lines)
+    head = next(each for each in lines if "foreseen" in each)
+    assert head.split()[:7] == ["#", "configuration", "load", "infer/sec", "foreseen", "p99", "ms"]
+    for row in EXPLAINED:
+        cells = next(each for each in lines if each.strip().startswith(f"{row.number} ")).split()
+        assert cells[4] == "12.3"
+        assert cells[6] == "457"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_reason_of_the_running_measurement_always_takes_two_lines(width: int) -> None:
+    heights = set()
+    for repeats in (0, 1, 9):
+        reason = Why(
+            "to learn what is not known yet: " + "2.5% are expected to be gained, " * repeats
+        )
+        lines = shown(SWEEP[:3], width, why=reason)
+        assert all(len(each) <= width for each in lines)
+        assert any("because" in each and "to learn what" in each for each in lines)
+        heights.add(len(lines))
+    assert len(heights) == 1
+
+
+def test_without_a_terminal_a_line_says_why_and_what_is_left() -> None:
+    measured, after = shown(tuple(EXPLAINED[:1]), 80, terminal=False)
+    assert "infer/sec (12.3 foreseen), p99 " in measured
+    assert " ms (457 foreseen)" in measured
+    assert "because: to learn what is not known yet" in after
+    assert "best so far: resnet50_config_default, " in after
+    assert after.endswith(" left")
 
 
 def test_a_default_that_was_not_proven_worse_is_not_called_unbeaten() -> None:
