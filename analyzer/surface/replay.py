@@ -19,12 +19,12 @@ from typing import Any
 
 from analyzer import layout, variant
 from analyzer.config.schema import ProfileOptions
+from analyzer.errors import UsageError
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
 from analyzer.space import Candidate
 from analyzer.stages import Campaign, Plan
 from analyzer.strategy import Problem, Strategy, find
-from analyzer.surface.grid import DEFAULT
 from analyzer.surface.stored import Surface
 
 
@@ -170,6 +170,16 @@ def plan_of(surface: Surface, search: Search) -> Plan:
 
 
 def default_of(surface: Surface) -> Candidate:
-    """Return the default configuration's point that others are measured against."""
+    """Return the default configuration's point that others are measured against.
+
+    Raises:
+        UsageError: it was not recorded, and no search can begin.
+    """
     first = plan_of(surface, Search(strategy="")).default[0]
-    return surface.point(first) or surface.grid.points(DEFAULT)[0]
+    point = surface.point(first)
+    if point is None:
+        raise UsageError(
+            f"{surface.name}: the default configuration was not recorded yet at {first}, where "
+            "every search begins; go on with the recording"
+        )
+    return point

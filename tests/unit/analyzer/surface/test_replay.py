@@ -10,6 +10,7 @@ import pytest
 from support.surfaces import LAUNCH_SECONDS, recorded
 from support.world import World
 
+from analyzer.errors import UsageError
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.space import CONCURRENCY, INSTANCE_COUNT, MAX_BATCH_SIZE, QUEUE_DELAY, Candidate
@@ -150,3 +151,9 @@ def test_where_nothing_keeps_the_constraint_there_is_nothing_to_judge(surface: S
     assert judge.best is None
     with pytest.raises(ValueError, match="no point"):
         judge.judge([], [])
+
+
+def test_a_surface_without_its_default_is_not_searched(surface: Surface) -> None:
+    rows = {point: taken for point, taken in surface.rows.items() if len(point.items) > 1}
+    with pytest.raises(UsageError, match="default configuration was not recorded"):
+        default_of(replace(surface, rows=rows))
