@@ -167,9 +167,13 @@ def plan(
 
 
 def _in_time(plan: Plan, options: ProfileOptions) -> Plan:
-    """Divide the time there is; a time or a number that was given takes the place of the usual."""
+    """Divide the time there is; a time or a number that was given takes the place of the usual.
+
+    Model Analyzer's searches end by their own rules, so they have no usual time.
+    """
     search, whole = options.search_seconds, options.max_time
-    if whole is None and (search is not None or options.max_trials is not None):
+    bounded = search is not None or options.max_trials is not None
+    if whole is None and (bounded or options.search_mode in modes.MODEL_ANALYZERS):
         return replace(
             plan,
             search_seconds=search,

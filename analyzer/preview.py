@@ -180,23 +180,18 @@ def _say_time(console: Console, preview: Preview) -> None:
     )
     bounded = [(name, seconds) for name, seconds in parts if seconds]
     said = ", ".join(f"{name} {clock(seconds)}" for name, seconds in bounded)
-    console.print(
-        Text.assemble(
-            ("Time  ", "bold"),
-            f"at most about {clock(sum(seconds for _, seconds in bounded))}: {said}",
-        )
-    )
+    text = f"at most about {clock(sum(seconds for _, seconds in bounded))}: {said}"
+    if not bounded:
+        text = f"no bound: {preview.mode} ends by its own rules (--max-time SECONDS bounds it)"
+    console.print(Text.assemble(("Time  ", "bold"), text))
     start = preview.start_seconds or 0.0
     least, most = preview.shortest, preview.longest + start
     budget = plan.search_seconds or 0.0
     began = f", and {start:.1f} s for each new configuration to start" if start else ""
     each = f"{least:g} s" if least == preview.longest else f"{least:g} to {preview.longest:g} s"
     fewest, room = (max(1, int(budget / seconds)) for seconds in (most, least))
-    console.print(
-        f"      a measurement takes {each}{began};\n"
-        f"      the search has room for {fewest} to {room} of them",
-        highlight=False,
-    )
+    has_room = f";\n      the search has room for {fewest} to {room} of them" if budget else ""
+    console.print(f"      a measurement takes {each}{began}{has_room}", highlight=False)
     whole = len(preview.space) * least + preview.distinct * start
     if whole > budget:
         console.print(f"      the whole space would take at least {_long(whole)}", highlight=False)

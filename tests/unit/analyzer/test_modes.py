@@ -111,6 +111,15 @@ def test_several_batch_sizes_are_a_load_and_one_is_the_clients() -> None:
     assert values(laid(batch_sizes="4"))[MAX_BATCH_SIZE][0] == 4
 
 
+@pytest.mark.parametrize("mode", ["brute", "quick", "optuna"])
+def test_model_analyzers_modes_end_by_their_own_rules_unless_a_budget_is_given(mode: str) -> None:
+    free = laid(run_config_search_mode=mode).plan
+    assert (free.search_seconds, free.curve_seconds, free.whole_seconds) == (None, None, None)
+    assert laid(run_config_search_mode=mode, max_time=60).plan.whole_seconds == 60
+    assert laid(run_config_search_mode=mode, search_time=30).plan.search_seconds == 30
+    assert laid(run_config_search_mode="climb").plan.whole_seconds is not None
+
+
 def test_a_strategy_is_told_what_was_given() -> None:
     usual = laid().problem.options
     assert "optuna_max_trials" not in usual
