@@ -12,6 +12,7 @@ from typing import Any
 from analyzer import assembly, modes, variant
 from analyzer.assembly import Assembly
 from analyzer.config.schema import LaunchMode, ProfileOptions
+from analyzer.metrics import GOODPUT
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import LoadSpec
 from analyzer.space import (
@@ -37,6 +38,8 @@ CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 #: what goes by outside the measurements: until the first (describing the machine, the first
 #: server) and after the last (the report); and beside each, where a search thinks
 OVERHEAD_SECONDS, OVERHEAD_EACH = 5.0, 0.2
+#: what each search for the highest rate may take, and both of them at most of a time that was given
+GOODPUT_SECONDS, GOODPUT_OF_WHOLE = 40.0, 0.4
 #: rounds of the verification at most where a precision is asked for
 MOST_ROUNDS = 25
 #: requests of an open loop that may wait at once: by then a server is plainly not keeping up, and
@@ -100,7 +103,10 @@ def lay_out(
         max_trials=options.max_trials, options=modes.told(options),
     )  # fmt: skip
     by_key = {whole.key(name): each for name, each in means.items()}
-    return Layout(problem, plan(options, room, own.cores, by_key))
+    asked = plan(options, room, own.cores, by_key)
+    if GOODPUT in dict(goal.objectives):
+        asked = _with_rates(asked, options)
+    return Layout(problem, asked)
 
 
 def _host_of(name: str, machine: variant.Machine, whole: Assembly) -> variant.Machine:
@@ -190,6 +196,18 @@ def _in_time(plan: Plan, options: ProfileOptions) -> Plan:
         search_seconds=room * SEARCH_OF_WHOLE if search is None else search,
         curve_seconds=room * CURVES_OF_WHOLE,
     )
+
+
+def _with_rates(plan: Plan, options: ProfileOptions) -> Plan:
+    """Add the searches for the highest rate, the best's and the default's: beyond the usual time.
+
+    Of a time that was given they take their share.
+    """
+    if options.max_time is None or plan.whole_seconds is None:
+        return replace(plan, goodput_seconds=GOODPUT_SECONDS)
+    seconds = min(GOODPUT_SECONDS, options.max_time * GOODPUT_OF_WHOLE / 2)
+    rest = replace(options, max_time=options.max_time - 2 * seconds)
+    return replace(_in_time(plan, rest), goodput_seconds=seconds)
 
 
 def _default(room: Space, cores: int, means: Mapping[str, variant.Means]) -> tuple[Candidate, ...]:

@@ -177,6 +177,7 @@ def _say_time(console: Console, preview: Preview) -> None:
         ("search", plan.search_seconds),
         ("load curves", plan.curve_seconds if plan.curve else 0.0),
         ("verification", plan.verify_seconds if plan.verify_pairs else 0.0),
+        ("goodput", 2 * plan.goodput_seconds),
     )
     bounded = [(name, seconds) for name, seconds in parts if seconds]
     said = ", ".join(f"{name} {clock(seconds)}" for name, seconds in bounded)

@@ -158,6 +158,7 @@ def contender(rows: Sequence[Row], goal: Goal) -> Standing | None:
     The first in rank; where several were verified, the one that came out ahead. None if there is
     no other, or if the default keeps the constraints and no other does.
     """
+    rows = [goal.seen(row) for row in rows]
     entered = field(rows, goal)
     if not entered:
         return None

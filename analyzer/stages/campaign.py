@@ -11,9 +11,12 @@ Rules:
 3. Where throughput alone is wanted, a measurement of the search may end as soon as it is surely
    below four fifths of the best that keeps the constraints. Never the default's, a curve's or
    the verification's: those are compared, and shown.
-4. Load curves follow (``curves``), then the race of the finalists (``verification``).
+4. Load curves follow (``curves``), then the race of the finalists (``verification``). Where the
+   goal is goodput, the highest rate that keeps its limit is searched for at last, of the variant
+   that is recommended and of the default (``ranking.goodput``).
 5. When the first two measurements fail and none has succeeded, it ends (Model Analyzer's
-   rule): a cause that breaks everything is not worth a sweep.
+   rule): a cause that breaks everything is not worth a sweep. Likewise when the first that
+   succeeded lacks a metric that the goal names: so would all others.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analyzer import variant
+from analyzer.ranking import goodput
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import is_default, rank
 from analyzer.record.outcome import Outcome
@@ -61,7 +65,7 @@ class Campaign:
 
     def tell(self, row: Row) -> None:
         """Learn a row, one of this run or one of the journal's."""
-        self._told.rows.append(row)
+        self._told.rows.append(self._goal.seen(row))
         self._settle()
         self._stage, self._trial = self._decide()
 
@@ -73,12 +77,17 @@ class Campaign:
         """Say how far it is."""
         best = rank(self._told.rows, self._goal)[:1]
         proofs = 0 if self._race is None else self._race.left(self._plan.verify_pairs)
+        searches = self._searches_left()
+        left = self._pace.measurements_left(self._stage, proofs)
+        seconds = self._pace.seconds_left(self._stage, proofs)
         return Progress(
             stage=self._stage,
             done=len(self._told.rows),
-            expected_left=self._pace.measurements_left(self._stage, proofs),
+            expected_left=None if left is None else left + searches,
             seconds_spent=self._told.seconds(*Phase),
-            seconds_left=self._pace.seconds_left(self._stage, proofs),
+            seconds_left=None
+            if seconds is None
+            else seconds + searches * self._plan.goodput_seconds,
             best=best[0] if best else None,
         )
 
@@ -86,6 +95,8 @@ class Campaign:
         """Say why there is nothing more to ask."""
         if self._stage is not Stage.DONE:
             return f"it has not ended: the next stage is {self._stage.value}"
+        if unmeasured := self._unmeasured():
+            return f"{unmeasured}. State a goal without it"
         if (failure := self._hopeless()) is not None:
             return (
                 f"the first {_FIRST_FAILURES} measurements failed and none succeeded; the last "
@@ -138,10 +149,34 @@ class Campaign:
         self._race = verification.stand(self._told, self._goal, self._plan, self._pace)
         if self._race is not None and self._race.trial is not None:
             return Stage.VERIFY, self._race.trial
-        return Stage.DONE, None
+        trial = self._next_search_for_a_rate()
+        return Stage.DONE if trial is None else Stage.GOODPUT, trial
+
+    def _next_search_for_a_rate(self) -> Trial | None:
+        seconds = self._plan.goodput_seconds
+        return goodput.next_trial(self._told.rows, self._goal, seconds) if seconds else None
+
+    def _searches_left(self) -> int:
+        """Return how many searches for a rate are to come at most: the best's and the default's."""
+        if not self._plan.goodput_seconds or self._stage is Stage.DONE:
+            return 0
+        return max(1, 2 - len(self._told.of(Phase.GOODPUT)))
+
+    def _unmeasured(self) -> str:
+        """Say which metric of the goal the first measurement lacks, and why; "" where none."""
+        first = next((row for row in self._told.rows if row.failure is None), None)
+        missing = () if first is None else self._goal.unmeasured(first.metrics)
+        if first is None or not missing:
+            return ""
+        tag = missing[0]
+        by_kind = first.absent.get("gpu", "") if tag.startswith("gpu_") else ""
+        reason = first.absent.get(tag) or by_kind or "the measurement has no value of it"
+        return f"the goal names {tag}, which cannot be measured here: {reason}"
 
     def _hopeless(self) -> str | None:
         """Return the text of rule 5's failure, if it holds."""
+        if unmeasured := self._unmeasured():
+            return unmeasured
         failed = [row.failure for row in self._told.rows]
         if len(failed) < _FIRST_FAILURES or None in failed:
             return None

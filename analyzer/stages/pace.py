@@ -110,7 +110,7 @@ class Pace:
     def seconds_left(self, stage: Stage, verifications: int) -> float | None:
         """Estimate the time to the end; ``verifications`` are those known to come."""
         plan = self._plan
-        if stage is Stage.DONE:
+        if stage in {Stage.GOODPUT, Stage.DONE}:
             return 0.0
         if not self._told.rows:
             return self._left_of_whole()
@@ -129,7 +129,7 @@ class Pace:
     def measurements_left(self, stage: Stage, verifications: int) -> int | None:
         """Estimate how many measurements are to come; None where nothing bounds them."""
         plan = self._plan
-        if stage in {Stage.DONE, Stage.VERIFY}:
+        if stage in {Stage.GOODPUT, Stage.DONE, Stage.VERIFY}:
             return verifications
         if not self._told.rows:
             return plan.max_trials

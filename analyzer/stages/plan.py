@@ -18,6 +18,7 @@ class Stage(Enum):
     SEARCH = "search"
     CURVE = "load curves"
     VERIFY = "verification"
+    GOODPUT = "goodput"
     DONE = "done"
 
 
@@ -38,7 +39,9 @@ class Plan:
 
     ``verify_pairs`` are the rounds of the verification at most, ``finalists`` how many variants
     may race the default, and ``precision`` half the width of the gain's interval, as a share, at
-    which there is nothing more to verify (None: all rounds are taken).
+    which there is nothing more to verify (None: all rounds are taken). ``goodput_seconds`` is
+    about what each search for the highest rate takes, where the goal is goodput (0: there is none);
+    it comes on top of the whole.
     """
 
     default: tuple[Candidate, ...]
@@ -54,6 +57,7 @@ class Plan:
     overhead_seconds: float = 0.0
     overhead_each: float = 0.0
     max_trials: int | None = None
+    goodput_seconds: float = 0.0
     cores: int | None = None
     means: Mapping[str, variant.Means] = field(default_factory=dict)
 

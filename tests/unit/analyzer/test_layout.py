@@ -11,8 +11,9 @@ from analyzer import layout, provision
 from analyzer.assembly import Assembly
 from analyzer.config.schema import Composing, LaunchMode, ProfileOptions
 from analyzer.errors import UsageError
-from analyzer.ranking.goal import Goal
+from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.space import BACKEND, PRECISION, Axis, Dimension, Limits, Value
+from analyzer.stages import Plan
 from engine.modelconfig.schema import EnsembleStep, InstanceGroup, InstanceKind, ModelConfig
 
 BASE = ModelConfig(
@@ -107,3 +108,17 @@ def test_model_analyzers_searches_vary_them_only_where_they_are_listed() -> None
         model="m", search_mode="quick", limits=Limits(backends=("onnxruntime", "openvino"))
     )
     assert values(laid(listed, MACHINE))[BACKEND] == ("onnxruntime", "openvino")
+
+
+def test_searches_for_the_highest_rate_take_their_share_of_a_time_that_was_given() -> None:
+    goal = parse_goal(["goodput"], latency_budget=10.0)
+
+    def plan(**options: Any) -> Plan:
+        return layout.lay_out(ProfileOptions(model="m", **options), goal, BASE, MACHINE).plan
+
+    assert plan().goodput_seconds == layout.GOODPUT_SECONDS
+    assert plan().whole_seconds == layout.WHOLE_SECONDS
+    short, long = plan(max_time=100.0), plan(max_time=1000.0)
+    assert (short.goodput_seconds, short.whole_seconds) == (20.0, 60.0)
+    assert (long.goodput_seconds, long.whole_seconds) == (40.0, 920.0)
+    assert laid(ProfileOptions(model="m"), MACHINE).plan.goodput_seconds == 0.0

@@ -403,7 +403,8 @@ def test_progress_counts_down_to_nothing() -> None:
             assert now.expected_left
             assert now.seconds_left > 0
     assert totals == {len(rows)}
-    assert sorted(set(seen), key=list(Stage).index) == list(Stage)
+    stages = [stage for stage in Stage if stage is not Stage.GOODPUT]
+    assert sorted(set(seen), key=stages.index) == stages
     assert seen == sorted(seen, key=list(Stage).index)
     assert campaign.progress().seconds_left == 0.0
     assert "60 s were spent after 15 measurements" in campaign.why_stopped()
