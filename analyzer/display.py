@@ -122,7 +122,9 @@ class Display:
     def _headline(self, progress: Progress) -> Text:
         head = Text.assemble(("Profiling ", "bold"), (self._model, "bold cyan"), "  ")
         stages = Text()
-        for each in _STAGES:
+        # Few profiles search for a rate: the stage is named where one does.
+        named = (*_STAGES, Stage.GOODPUT) if progress.stage is Stage.GOODPUT else _STAGES
+        for each in named:
             style = "bold reverse" if each is progress.stage else "dim"
             stages.append(f" {each.value} ", style=style)
         left = Text(f"  {_left(progress, time.monotonic() - self._begun)}", style="bold")

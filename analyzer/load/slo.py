@@ -135,7 +135,7 @@ class _Runs:
         """Send at a rate until it is decided, or its time is over.
 
         Raises:
-            LoadError: three times running the client was the bottleneck.
+            LoadError: three times running the client was the bottleneck (not by share).
         """
         goal, probe = self._search.goal, self._search.ask()
         last = probe is not None and probe.purpose == "confirm"

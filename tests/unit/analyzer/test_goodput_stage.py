@@ -1,4 +1,4 @@
-"""Goodput in a campaign: searches for the highest rate at its end, and goals that no row can meet."""
+"""Goodput in a campaign: searches for a rate at its end; and goals that no row can meet."""
 
 from __future__ import annotations
 
