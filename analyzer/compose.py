@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,7 @@ class _Profile:
             def fresh(rows: Sequence[Row]) -> Bench:
                 return Bench(
                     base=base, launcher=launcher, gauge=self._gauge(screen.window),
-                    load=self._load(), rows=rows,
+                    load=self._load(base), rows=rows,
                 )  # fmt: skip
 
             def stop() -> bool:
@@ -321,7 +322,7 @@ class _Profile:
         with Display(self._console, campaign, self._options.model, rows_each) as display:
             gauge = self._gauge(display.window)
             bench = Bench(
-                base=base, launcher=launcher, gauge=gauge, load=self._load(), rows=rows,
+                base=base, launcher=launcher, gauge=gauge, load=self._load(base), rows=rows,
                 guard=self._guard(base, laid, journal), up=None if base.altered else self._up,
             )  # fmt: skip
             run(campaign, bench, journal, stop, display)
@@ -476,6 +477,8 @@ class _Profile:
         for options in self._options.members:
             self._check_input(options, whole.configs[options.model])
 
+            provision.check_streaming(options, whole)
+
     @staticmethod
     def _check_input(options: ProfileOptions, base: ModelConfig) -> None:
         described = ModelDescription(
@@ -537,11 +540,15 @@ class _Profile:
         model = self._options.model
         return gauge.make(model, self._watch, settings[model], heard)
 
-    def _load(self) -> LoadSpec | Mapping[str, LoadSpec]:
+    def _load(self, whole: Assembly) -> LoadSpec | Mapping[str, LoadSpec]:
         """Say how the model is loaded, or each of several."""
-        if not self._options.together:
-            return layout.load(self._options)
-        return {each.model: layout.load(each) for each in self._options.together}
+        loads = {
+            each.model: replace(layout.load(each), streaming=True)
+            if provision.decoupled(each.model, whole)
+            else layout.load(each)
+            for each in self._options.members
+        }
+        return loads if self._options.together else loads[self._options.model]
 
     def _finish(
         self,

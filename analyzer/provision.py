@@ -15,6 +15,7 @@ from analyzer import variant, workspace
 from analyzer.assembly import BESIDE, Assembly
 from analyzer.config.schema import ProfileOptions
 from analyzer.errors import UsageError
+from engine.modelconfig.composition import is_decoupled
 from engine.modelconfig.schema import ModelConfig
 
 
@@ -75,6 +76,26 @@ def check(options: ProfileOptions, whole: Assembly) -> None:
                 f"{name} is an ensemble: it is profiled by itself, with its models' settings "
                 "(without run_config_profile_models_concurrently_enable)"
             )
+
+
+def decoupled(model: str, whole: Assembly) -> bool:
+    """Whether a model may answer a request other than once, by itself or by one that it calls."""
+    config = whole.configs[model]
+    steps = [whole.configs.get(name) for name in whole.others] if config.is_ensemble else ()
+    return is_decoupled(config, steps)
+
+
+def check_streaming(options: ProfileOptions, whole: Assembly) -> None:
+    """Check that a model that answers any number of times can be spoken to.
+
+    Raises:
+        UsageError: it is spoken to over HTTP.
+    """
+    if options.protocol == "http" and decoupled(options.model, whole):
+        raise UsageError(
+            f"{options.model} is decoupled: it answers a request any number of times, which takes "
+            "a gRPC stream: pass --client-protocol grpc"
+        )
 
 
 def placed(options: ProfileOptions, whole: Assembly) -> Assembly:

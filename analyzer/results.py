@@ -24,7 +24,7 @@ from analyzer.config import load, values
 from analyzer.config.settings import Settings
 from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.ranking.goal import Goal, parse_goal
-from analyzer.ranking.rank import recommended
+from analyzer.ranking.rank import is_default, recommended
 from analyzer.record import journal as journals
 from analyzer.record.row import SCHEMA, RunHead
 from analyzer.terminal import closing_words
@@ -268,13 +268,12 @@ def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) ->
         for name, text in winner.best.configs.items()
         for folder in [workspace.require_model((repository,), name)]
     ]
-    if winner.is_default and _as_profiled([each.folder for each in changes], contents.head):
-        # Written out, it would only fix what the server completes by itself.
-        files = ", ".join(str(each.target) for each in changes)
-        stay = "stay as they are" if len(changes) > 1 else "stays as it is"
-        console.print(f"The default won: {files} {stay}.", highlight=False)
-        return 0
-    changes = [each.merged(source) for each in changes]
+    # Written out, a default would only fix what the server completes by itself.
+    same = [each for each in changes if _is_default(each, contents)]
+    for each in same:
+        won = "The default won: " if winner.is_default else ""
+        console.print(f"{won}{each.target} stays as it is.", highlight=False)
+    changes = [each.merged(source) for each in changes if each not in same]
     for each in changes:
         if each.old == each.new:
             console.print(f"{each.target} is the winner's already.", highlight=False)
@@ -324,12 +323,14 @@ def _text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _as_profiled(folders: Sequence[Path], head: RunHead) -> bool:
-    """Whether the models are still those that were profiled."""
-    digests = {
-        head.model: head.options.get("model_digest"), **head.options.get("composing_digests", {})
-    }  # fmt: skip
-    return all(workspace.fingerprint(each) == digests.get(each.name) for each in folders)
+def _is_default(change: _Change, contents: journals.Contents) -> bool:
+    """Whether a model has its default configuration there, and is still as it was profiled."""
+    name, options = change.folder.name, contents.head.options
+    default = next((row.configs for row in contents.rows if is_default(row)), {})
+    digests = {contents.head.model: options.get("model_digest"),
+               **options.get("composing_digests", {})}  # fmt: skip
+    same = default.get(name) == change.new
+    return same and workspace.fingerprint(change.folder) == digests.get(name)
 
 
 def _show(change: _Change, variant_name: str, console: Console) -> None:
