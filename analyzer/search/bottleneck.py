@@ -8,10 +8,12 @@ Rules:
 
 1. It stands at the best outcome so far; what it proposes differs from there in one respect.
 2. While no station is busy, more load comes first: it costs no reload, and shows the bottleneck.
-   Where a constraint is broken, less.
+   Where twice the load has brought no more, something else is. Where a constraint is broken, less.
 3. The bottleneck gets as many instances as bring its bound up to the next station's, in one step;
    if that did not help, one more.
-4. Then it gets bigger batches, and more or fewer threads; then the idlest gives threads back.
+4. Then it is run by something else, gets bigger batches, and more or fewer threads; then the idlest
+   gives threads back. Where the processors are busy all the time, this comes before instances: more
+   of them would only share what there is.
 5. What was tried is not tried again: it has nothing to say when all of this was tried from where
    it stands, and none was better.
 """
@@ -26,10 +28,13 @@ from analyzer.record.outcome import Outcome
 from analyzer.record.row import Row, Why
 from analyzer.search.stations import Station, narrowest, stations
 from analyzer.space import (
+    ACCELERATOR,
+    BACKEND,
     CONCURRENCY,
     INSTANCE_COUNT,
     INTRA_OP_THREADS,
     MAX_BATCH_SIZE,
+    PRECISION,
     QUEUE_DELAY,
     Axis,
     Candidate,
@@ -43,6 +48,8 @@ from analyzer.strategy import Asked
 
 #: below this share of its time no station is worth a setting: there is too little load
 _IDLE = 0.7
+#: from this per cent on, the machine's processors have nothing left to give
+_CROWDED = 95.0
 #: under closed load, so many requests for each instance keep all of them at work
 _QUEUED = 2
 #: the least batch worth switching batching on for
@@ -90,6 +97,7 @@ class _Place:
     values: Mapping[str, Value]
     seen: tuple[Station, ...]
     rate: float
+    crowded: bool
 
     @classmethod
     def of(cls, space: Space, row: Row, seen: tuple[Station, ...]) -> _Place:
@@ -100,7 +108,8 @@ class _Place:
             for each in space.dimensions
         }
         named = {each.name: each for each in space.dimensions}
-        return cls(named, values, seen, row.metrics["perf_throughput"])
+        crowded = row.metrics.get("cpu_machine_utilization", 0.0) >= _CROWDED
+        return cls(named, values, seen, row.metrics["perf_throughput"], crowded)
 
     @property
     def load(self) -> int:
@@ -137,9 +146,12 @@ def _moves(here: _Place, *, feasible: bool) -> Iterator[Asked]:
         yield from _less_load(here)
     if busiest.utilisation < _IDLE:
         yield from _more_load(here, busiest)
-    yield from _more_instances(here, busiest)
+    if not here.crowded:
+        yield from _more_instances(here, busiest)
+    yield from _run_by(here, busiest)
     yield from _bigger_batches(here, busiest)
     yield from _threads(here, busiest)
+    yield from _more_instances(here, busiest)
     idlest = min(here.seen, key=lambda each: each.utilisation)
     if idlest is not busiest:
         yield from _fewer_threads(here, idlest)
@@ -154,7 +166,7 @@ def _less_load(here: _Place) -> Iterator[Asked]:
 
 
 def _more_load(here: _Place, busiest: Station) -> Iterator[Asked]:
-    for load in _above(here.dimensions.get(CONCURRENCY), here.load):
+    for load in _above(here.dimensions.get(CONCURRENCY), here.load)[:1]:
         expected = min(busiest.bound, here.rate * int(load) / max(1, here.load))
         text = f"the busiest stage, {_name(busiest)}, is busy {_percent(busiest)}: more load"
         yield Asked(here.moved({CONCURRENCY: load}), _why(text, expected))
@@ -207,6 +219,16 @@ def _holding(gained: Mapping[Station, int]) -> str:
         f"{names} holds up the rest: its {counts} instance{' is' if one else 's are'} busy {busy} "
         f"of the time, so it gets {new}"
     )
+
+
+def _run_by(here: _Place, busiest: Station) -> Iterator[Asked]:
+    """Another backend, precision or accelerator: nobody knows what it gains before it was tried."""
+    for setting in (BACKEND, PRECISION, ACCELERATOR):
+        name = joined(busiest.model, setting)
+        for each in here.among(busiest, setting):
+            if each != here.values[name]:
+                text = f"{_name(busiest)} holds up the rest: {setting} {each}"
+                yield Asked(here.moved({name: each}), Why(text))
 
 
 def _bigger_batches(here: _Place, busiest: Station) -> Iterator[Asked]:

@@ -1,6 +1,7 @@
 """The stage that holds up a pipeline gets the instances; where the best is known, it is found."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -63,6 +64,35 @@ def test_while_nothing_is_busy_more_load_comes_first() -> None:
     assert asked is not None
     assert asked.candidate.get("concurrency") == 2
     assert asked.candidate.get("slow::instance_count") == 1
+
+
+def test_where_twice_the_load_brought_no_more_it_is_no_matter_of_load() -> None:
+    pipeline, room = Pipeline({"a": 0.002, "b": 0.002}), space("a", "b")
+    seen = pipeline.measure(Candidate.of(concurrency=1))
+    first = propose(room, [seen])
+    assert first is not None
+    assert first.candidate.get("concurrency") == 2
+    no_better = replace(pipeline.measure(first.candidate), score=seen.score)
+    second = propose(room, [seen, no_better])
+    assert second is not None
+    assert second.candidate.get("a::instance_count") == 2
+
+
+def test_where_the_processors_are_busy_more_instances_come_last() -> None:
+    pipeline = Pipeline({"a": 0.002, "b": 0.008})
+    seen = pipeline.measure(Candidate.of(concurrency=4))
+    assert seen.row is not None
+    busy = replace(seen.row, metrics={**seen.row.metrics, "cpu_machine_utilization": 99.0})
+    backends = Dimension("b::backend", ("onnxruntime", "openvino"))
+    room = Space((backends, *space("a", "b").dimensions))
+    asked = propose(room, [replace(seen, row=busy)])
+    assert asked is not None
+    assert asked.candidate.get("b::backend") == "openvino"
+    assert asked.candidate.get("b::instance_count") == 1
+    assert asked.why.text == "b holds up the rest: backend openvino"
+    calm = propose(room, [seen])
+    assert calm is not None
+    assert calm.candidate.get("b::instance_count") == 4
 
 
 def test_where_a_constraint_is_broken_less_load_comes_first() -> None:
