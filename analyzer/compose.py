@@ -208,14 +208,14 @@ class _Profile:
         options = self._options
         laid = self._laid(base, machine)
         room, plan = laid.space, laid.plan
-        search = strategy.find(options.search_mode)(laid.problem)
-        first = preview.foreseen(plan, search)
+        make = strategy.find(options.search_mode)
+        first = preview.foreseen(plan, lambda: make(laid.problem))
         if rows:
             campaign = self._campaign(laid)
             for row in rows:
                 campaign.tell(row)
             trial = campaign.ask()
-            first = () if trial is None else (trial.candidate,)
+            first = () if trial is None else (preview.next_of(trial),)
         windows = options.rule == "windows"
         preview.say(self._console, preview.Preview(
             model=options.model, mode=options.search_mode, goal=self._goal, space=room, plan=plan,

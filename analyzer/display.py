@@ -111,7 +111,8 @@ class Display:
             now.add_row(Text("because", style="yellow"), self._because(self._running[0]))
         if progress.best is not None:
             best = f"{self._short(progress.best.variant)}  {figures(progress.best.best)}\n"
-            settings = Text(best).append(settings_of(progress.best.best), style="dim")
+            settings = Text(best, no_wrap=True, overflow="ellipsis")
+            settings.append(settings_of(progress.best.best), style="dim")
             now.add_row(Text("best so far", style="bold green"), settings)
         return Group(
             self._headline(progress),
@@ -142,7 +143,8 @@ class Display:
             f"{self._short(variant_name)}, {wording.asked(trial.candidate)}",
             (f"  {elapsed:4.1f} s  {doing}\n", "dim"),
             (changes(trial.candidate) or "as the repository has it", "dim"),
-        )
+            no_wrap=True, overflow="ellipsis",
+        )  # fmt: skip
 
     def _because(self, trial: Trial) -> Text:
         """Say why it is measured, in lines that are always as many."""

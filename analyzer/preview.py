@@ -1,13 +1,14 @@
 """What ``analyze profile --dry-run`` shows: what would be measured, and for how long.
 
 Owns the plan's figures (pure functions of space, plan and strategy) and the words for them. Nothing
-is measured for it; what a search asks after its first questions depends on the answers, and is
-foreseen for the case that nothing is better than anything else, which is said.
+is measured for it. What a search asks after its first questions depends on the answers: what it
+asks whatever it is told is kept apart from what it asks while nothing is better than the default,
+by letting it search worlds of unlike answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,6 +19,7 @@ from rich.text import Text
 from analyzer import variant
 from analyzer.ranking.goal import Goal
 from analyzer.record.outcome import Outcome
+from analyzer.record.row import Trial, Why
 from analyzer.report import wording
 from analyzer.space import QUEUE_DELAY, Axis, Candidate, Dimension, Space, split
 from analyzer.stages import Plan, Skipped
@@ -29,11 +31,20 @@ from analyzer.variant import NO_BATCHING
 FORESEEN, VALUES = 5, 12
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A measurement to come, and why; ``sure``: whatever the others show."""
+
+    candidate: Candidate
+    why: str = ""
+    sure: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """A profile before it begins.
 
-    ``distinct`` counts the configurations that differ; ``first`` are the first measurements,
+    ``distinct`` counts the configurations that differ; ``first`` are the next measurements,
     ``taken`` how many there are already. ``shortest`` and ``longest`` bound one measurement, in
     seconds, and ``start_seconds`` is what the server took to come up (None: not seen).
     """
@@ -44,19 +55,12 @@ class Preview:
     space: Space
     plan: Plan
     distinct: int
-    first: tuple[Candidate, ...]
+    first: tuple[Foreseen, ...]
     skipped: tuple[Skipped, ...]
     shortest: float
     longest: float
     start_seconds: float | None
     taken: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """The most that the whole may take, but for the measurement that is running then."""
-        plan = self.plan
-        parts = (plan.search_seconds, plan.curve_seconds, plan.verify_seconds)
-        return sum(each or 0.0 for each in parts)
 
 
 def impossible(
@@ -76,16 +80,66 @@ def distinct(space: Space) -> int:
     return prod(len({variant.canonical(setting) for setting in own}) for own in _by_model(space))
 
 
-def foreseen(plan: Plan, strategy: Strategy, count: int = FORESEEN) -> tuple[Candidate, ...]:
-    """List the default's measurements and the search's first, as long as nothing is better."""
-    asked: list[Candidate] = list(plan.default)
-    while len(asked) < len(plan.default) + count and (candidate := strategy.ask()) is not None:
-        same = variant.canonical(candidate)
+def foreseen(
+    plan: Plan, fresh: Callable[[], Strategy], count: int = FORESEEN
+) -> tuple[Foreseen, ...]:
+    """List the default's measurements and the search's first, as long as nothing is better.
+
+    ``fresh`` makes the strategy anew.
+    """
+    default = [
+        Foreseen(candidate, "what everything is compared with") for candidate in plan.default
+    ]
+    if plan.max_trials is not None:
+        count = min(count, max(0, plan.max_trials - len(default)))
+    flat, *others = ([*_asked(plan, fresh(), count, world)] for world in _WORLDS)
+    sure = [
+        all(len(each) > place and each[place][0] == candidate for each in others)
+        for place, (candidate, _) in enumerate(flat)
+    ]
+    return (
+        *default,
+        *(
+            Foreseen(candidate, _reason(why), sure=all(sure[: place + 1]))
+            for place, (candidate, why) in enumerate(flat)
+        ),
+    )
+
+
+def next_of(trial: Trial) -> Foreseen:
+    """Return what comes next in a profile that has begun."""
+    return Foreseen(trial.candidate, "" if trial.why is None else trial.why.text)
+
+
+#: the score of the measurement of each number: none is better, each is, none is as good
+_WORLDS: tuple[Callable[[int], float], ...] = (
+    lambda _: 1.0,
+    lambda number: 1.0 + number,
+    lambda number: 1.0 / (1.0 + number),
+)
+
+
+def _asked(
+    plan: Plan, strategy: Strategy, count: int, world: Callable[[int], float]
+) -> Iterator[tuple[Candidate, Why | None]]:
+    """Yield what a search asks first in a world, of what can be, and why."""
+    known = {default: world(number) for number, default in enumerate(plan.default)}
+    for default, score in known.items():
+        strategy.tell(Outcome(default, score))
+    left = count
+    while left and (candidate := strategy.ask()) is not None:
+        same, why = variant.canonical(candidate), strategy.why()
         possible = variant.reason_not_possible(same, plan.cores, plan.means) is None
-        if possible and same not in asked:
-            asked.append(same)
-        strategy.tell(Outcome(candidate, 1.0 if possible else None, feasible=possible))
-    return tuple(asked)
+        if possible and same not in known:
+            known[same] = world(len(known))
+            left -= 1
+            yield same, why
+        strategy.tell(Outcome(candidate, known.get(same), feasible=possible))
+
+
+def _reason(why: Why | None) -> str:
+    """Return a reason; "" where it rests on figures, which would be those of a made-up world."""
+    return "" if why is None or why.predicted else why.text
 
 
 def _settings(space: Space) -> Space:
@@ -162,40 +216,78 @@ def _say_first(console: Console, preview: Preview) -> None:
             highlight=False,
         )
     else:
-        console.print("First measurements, as long as nothing is better than the default:")
-    for number, candidate in enumerate(preview.first, preview.taken + 1):
-        settings = changes(candidate) or "the default configuration"
-        load = wording.asked(candidate)
-        console.print(f"  {number:>2}. {settings}, {load}", highlight=False, markup=False)
+        console.print("First measurements:")
+    sure = True
+    for number, each in enumerate(preview.first, preview.taken + 1):
+        if sure and not each.sure:
+            console.print("  then, as long as nothing is better than the default:")
+        sure = each.sure
+        settings = changes(each.candidate) or "the default configuration"
+        text = Text(f"  {number:>2}. {settings}, {wording.asked(each.candidate)}")
+        if each.why:
+            text.append(f"  ({each.why})", style="dim")
+        console.print(text, highlight=False)
     if not preview.first:
         console.print("  nothing: all is measured")
 
 
 def _say_time(console: Console, preview: Preview) -> None:
     plan = preview.plan
+    lines = [_bounds(preview)]
+    if plan.max_trials is not None:
+        lines.append(f"the search takes {plan.max_trials} measurements at most, the default's too")
+    start = preview.start_seconds or 0.0
+    least, most = preview.shortest, preview.longest
+    began = f", and {start:.1f} s for each new configuration to start" if start else ""
+    each = f"{least:g} s" if least == most else f"{least:g} to {most:g} s"
+    lines.append(f"a measurement takes {each}{began}")
+    budget = plan.search_seconds
+    if budget is not None:
+        fewest, room = (max(1, int(budget / seconds)) for seconds in (most + start, least))
+        if plan.max_trials is not None:
+            fewest, room = (min(each, plan.max_trials) for each in (fewest, room))
+        lines[-1] += ";"
+        lines.append(f"the search has room for {fewest} to {room} of them")
+    if plan.verify_pairs:
+        lines.append(_rounds(plan))
+    whole = len(preview.space) * least + preview.distinct * start
+    if whole > (budget or 0.0):
+        lines.append(f"the whole space would take at least {_long(whole)}")
+    for title, text in zip(["Time  ", *["      "] * len(lines)], lines, strict=False):
+        console.print(Text.assemble((title, "bold"), text), highlight=False, soft_wrap=True)
+
+
+def _bounds(preview: Preview) -> str:
+    """Say how long everything may take, and its parts."""
+    plan = preview.plan
     parts = (
         ("search", plan.search_seconds),
         ("load curves", plan.curve_seconds if plan.curve else 0.0),
         ("verification", plan.verify_seconds if plan.verify_pairs else 0.0),
-        ("goodput", 2 * plan.goodput_seconds),
+        ("the highest rates", 2 * plan.goodput_seconds),
     )
     bounded = [(name, seconds) for name, seconds in parts if seconds]
     said = ", ".join(f"{name} {clock(seconds)}" for name, seconds in bounded)
-    text = f"at most about {clock(sum(seconds for _, seconds in bounded))}: {said}"
-    if not bounded:
-        text = f"no bound: {preview.mode} ends by its own rules (--max-time SECONDS bounds it)"
-    console.print(Text.assemble(("Time  ", "bold"), text))
-    start = preview.start_seconds or 0.0
-    least, most = preview.shortest, preview.longest + start
-    budget = plan.search_seconds or 0.0
-    began = f", and {start:.1f} s for each new configuration to start" if start else ""
-    each = f"{least:g} s" if least == preview.longest else f"{least:g} to {preview.longest:g} s"
-    fewest, room = (max(1, int(budget / seconds)) for seconds in (most, least))
-    has_room = f";\n      the search has room for {fewest} to {room} of them" if budget else ""
-    console.print(f"      a measurement takes {each}{began}{has_room}", highlight=False)
-    whole = len(preview.space) * least + preview.distinct * start
-    if whole > budget:
-        console.print(f"      the whole space would take at least {_long(whole)}", highlight=False)
+    if plan.whole_seconds is not None:
+        whole = clock(plan.whole_seconds + 2 * plan.goodput_seconds)
+        rest = ", and the verification what is left" if plan.verify_pairs else ""
+        return f"about {whole} for everything, starts and report too: {said}{rest}"
+    if plan.search_seconds is not None:
+        return f"at most about {clock(sum(seconds for _, seconds in bounded))}: {said}"
+    if plan.max_trials is not None:
+        return "no bound but the number of measurements (--max-time SECONDS bounds it)"
+    return f"no bound: {preview.mode} ends by its own rules (--max-time SECONDS bounds it)"
+
+
+def _rounds(plan: Plan) -> str:
+    """Say what the verification does, and when it ends."""
+    text = f"the default and up to {plan.finalists} finalists are verified by turns, "
+    if plan.precision is None:
+        return f"{text}{plan.verify_pairs} rounds as far as there is time"
+    return (
+        f"{text}until the gain is known to {100 * plan.precision:g} %, {plan.verify_pairs} rounds "
+        "at most, as far as there is time"
+    )
 
 
 def _long(seconds: float) -> str:

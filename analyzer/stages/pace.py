@@ -124,7 +124,10 @@ class Pace:
             taken = len(self._told.of(Phase.CURVE))
             return max(self._usual(), curves - self._usual() * taken) + proof
         search = self._search_left()
-        return None if search is None else search + curves + proof
+        if search is None:
+            return None
+        # What the whole may take bounds what its parts would.
+        return _within(search + curves + proof, self._left_of_whole())
 
     def measurements_left(self, stage: Stage, verifications: int) -> int | None:
         """Estimate how many measurements are to come; None where nothing bounds them."""
