@@ -13,6 +13,17 @@ from analyzer.config.settings import Setting, Settings
 from analyzer.config.values import near
 
 _BOUNDS = ("instance_count", "model_batch_size", "concurrency", "request_rate")
+_AT_ONCE = "run_config_profile_models_concurrently_enable"
+_ONE_SERVER = "models that are profiled at the same time share one server"
+#: what models that are profiled at the same time have in common, and why
+_SHARED = {
+    "triton_server_environment": _ONE_SERVER,
+    "triton_server_flags": _ONE_SERVER,
+    **dict.fromkeys(
+        ("request_rate", "request_rate_search_enable"),
+        "either all of them are loaded at a rate, or none is",
+    ),
+}
 #: what makes the loop closed, and what open
 CLOSED = (
     "concurrency", "run_config_search_min_concurrency", "run_config_search_max_concurrency"
@@ -44,6 +55,7 @@ def conflicts(models: Mapping[str, Settings], modes: Collection[str]) -> Iterato
         yield from _needs(settings)
         yield from _loops(settings)
     yield from _called(models)
+    yield from _together(models)
 
 
 def unused(models: Mapping[str, Settings]) -> Iterator[tuple[str, str, str]]:
@@ -84,6 +96,35 @@ def _loops(settings: Settings) -> Iterator[tuple[str, str]]:
                     "a rate, or when an answer is there; keep one of them"
                 ),
             )
+
+
+def _together(models: Mapping[str, Settings]) -> Iterator[tuple[str, str]]:
+    """Models that are profiled at the same time share a server, and a kind of load."""
+    at_once = [settings.get(_AT_ONCE) for settings in models.values()]
+    if len(models) < 2 or not any(each is not None and each.value for each in at_once):  # noqa: PLR2004 - together
+        return
+    (first, reference), *others = models.items()
+    for name, why in _SHARED.items():
+        own = reference.get(name)
+        for model, settings in others:
+            other = settings.get(name)
+            given = other or own
+            if given is None or _alike(name, own, other):
+                continue
+            yield (
+                given.source,
+                (
+                    f"{name}: {first} and {model} differ in it, and {why} "
+                    "(run_config_profile_models_concurrently_enable)"
+                ),
+            )
+
+
+def _alike(name: str, own: Setting | None, other: Setting | None) -> bool:
+    """Whether two models agree: of rates, that both have some or none."""
+    if name in OPEN:
+        return _asks(own) == _asks(other)
+    return (own and own.value) == (other and other.value)
 
 
 def _mode(settings: Settings, modes: Collection[str]) -> Iterator[tuple[str, str]]:

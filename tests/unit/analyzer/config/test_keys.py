@@ -392,6 +392,28 @@ def test_a_load_of_a_models_own_takes_the_place_of_the_other_kind(tmp_path: Path
     assert off.limits.concurrencies == (4,)
 
 
+@pytest.mark.parametrize(
+    ("one_", "other", "words"),
+    [
+        ({"triton_server_flags": {"log-verbose": 1}}, {},
+         "perf.yaml:4: triton_server_flags: a and b differ in it, and models that are profiled"),
+        ({"triton_server_environment": {"A": 1}}, {"triton_server_environment": {"A": 2}},
+         "triton_server_environment: a and b differ in it"),
+        ({}, {"parameters": {"request_rate": 5}},
+         "request_rate: a and b differ in it, and either all of them are loaded at a rate"),
+    ],
+)  # fmt: skip
+def test_models_at_the_same_time_share_a_server_and_a_kind_of_load(
+    tmp_path: Path, one_: dict[str, Any], other: dict[str, Any], words: str
+) -> None:
+    models = {"a": {"cpu_only": True, **one_}, "b": other}
+    at_once = {"run_config_profile_models_concurrently_enable": True}
+    assert words in wrong(tmp_path, profile_models=models, **at_once)
+    assert len(load_options(written(tmp_path, profile_models=models), {})) == 2
+    same = {"a": one_, "b": one_}
+    assert len(load_options(written(tmp_path, profile_models=same, **at_once), {})) == 2
+
+
 def test_what_the_search_mode_does_not_read_is_said(tmp_path: Path) -> None:
     keys = {"optuna_max_trials": 9, "early_exit_enable": True, "use_concurrency_formula": False}
     file = written(tmp_path, **keys, run_config_search_mode="quick")
