@@ -23,8 +23,9 @@ import yaml
 from analyzer.surface import stored
 from benchmarks import surface_models
 
-SURFACES = Path(__file__).parent / "surfaces"
-WORK = Path(__file__).parent.parent / "results" / "surfaces"
+ROOT = Path(__file__).parent.parent
+SURFACES = ROOT / "benchmarks" / "surfaces"
+WORK = ROOT / "results" / "surfaces"
 #: with less time left no job is begun; and so long a job may take to end
 LEAST, END = 20.0, 30.0
 #: what `analyze record` says where it has stopped before its end
@@ -107,11 +108,15 @@ def _run(job: Job, cores: frozenset[int], models: Path, seconds: float) -> None:
     log = job.folder / "record.log"
     pinned = f"{PINNED}({set(cores)})"
     command = [sys.executable, "-c", pinned, *job.command(models, seconds)]
+    # Servers do not look into the folder that they are started in.
+    paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     began = time.monotonic()
     with log.open("a", encoding="utf-8") as file:
         at = file.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env=environment,
         )  # fmt: skip
         try:
             code = process.wait(seconds + END)
@@ -119,12 +124,14 @@ def _run(job: Job, cores: frozenset[int], models: Path, seconds: float) -> None:
             # It lets the running measurement end; what it has is on the disk in any case.
             process.terminate()
             code = process.wait()
-    said = log.read_text(encoding="utf-8")[at:].strip()
-    last = said.splitlines()[-1] if said else ""
-    if code == 0 and UNFINISHED not in last:
+    said = log.read_text(encoding="utf-8")[at:].strip().splitlines() or [""]
+    left = [line.partition(";")[0] for line in said if " left;" in line]
+    if code == 0 and UNFINISHED not in said[-1]:
         job.done.touch()
+        left = []
     name = f"{job.spec.parent.name}/{job.spec.stem} {job.repetition}"
-    sys.stdout.write(f"{name}: {time.monotonic() - began:.0f} s, exit {code}: {last}\n")
+    took = f"{time.monotonic() - began:.0f} s, exit {code}"
+    sys.stdout.write(f"{name}: {took}: {'; '.join([said[-1], *left[-1:]])}\n")
     sys.stdout.flush()
 
 
