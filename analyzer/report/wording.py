@@ -198,7 +198,7 @@ def load(row: Row) -> str:
 
 def level(load: LoadSpec) -> str:
     """Say how much load there was: ``concurrency 8``, or ``62.5 requests/s``."""
-    return f"{load.level:,g} requests/s" if load.is_open else f"concurrency {load.concurrency}"
+    return f"{number(load.level)} requests/s" if load.is_open else f"concurrency {load.concurrency}"
 
 
 def asked(candidate: Candidate) -> str:
@@ -208,7 +208,7 @@ def asked(candidate: Candidate) -> str:
     if candidate.level is not None:
         name, value = candidate.level
         rate = name == REQUEST_RATE
-        said.append(f"{value:,g} requests/s" if rate else f"concurrency {value:,g}")
+        said.append(f"{number(value)} requests/s" if rate else f"concurrency {value:,g}")
     if (rows := candidate.get(BATCH_SIZE)) is not None:
         said.append(f"{rows} row{'s' * (rows != 1)} a request")
     return ", ".join(said)
