@@ -130,6 +130,9 @@ class Observed:
     1) of a container's quota periods in which it stood still, ``cpu_watts`` the power of all the
     machine's processors, ``machine_cpu`` the share (0 to 1) of them that anybody kept busy.
 
+    ``duty`` is the rate of answers in the whole time in which it was looked at, pauses of a load
+    that was begun several times included, over that in what counts.
+
     ``absent`` says by tag why a metric is not there, ``remarks`` what besides the server shaped the
     numbers, and ``series`` is ``measure.series``'s.
     """
@@ -161,6 +164,7 @@ class Observed:
     absent: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     series: Mapping[str, Any] = field(default_factory=dict)
+    duty: float = 1.0
 
 
 Formula = Callable[[Observed], float | None]
@@ -288,11 +292,11 @@ def _cache_hit_rate(seen: Observed) -> float | None:
 
 
 def _per_inference(watts: Formula) -> Formula:
-    """Energy in mJ: power over rate."""
+    """Energy in mJ: power over rate, both of the whole time, pauses included."""
 
     def formula(seen: Observed) -> float | None:
         power, rate = watts(seen), _throughput(seen)
-        return power / rate * 1000 if power is not None and rate else None
+        return power / (rate * seen.duty) * 1000 if power is not None and rate else None
 
     return formula
 

@@ -25,7 +25,7 @@ from analyzer.load.workload import Item, Workload
 from analyzer.record.row import LoadSpec
 from analyzer.statistics.distributions import proportion_high, proportion_low
 from analyzer.statistics.estimate import Estimate
-from analyzer.statistics.summary import summarise
+from analyzer.statistics.summary import since, summarise
 from benchmarks.__main__ import RESULTS, described
 from benchmarks.queue_server import serving
 from benchmarks.queueing import Queue, in_system
@@ -72,7 +72,9 @@ def simulated(queue: Queue, seed: int, requests: int = REQUESTS) -> Check:
     order = np.argsort(ends)
     counted = order[FORGOTTEN:]
     summary = summarise(
-        _ns(ends[counted]), _ns(waits[counted]), from_ns=int(1e9 * ends[order[FORGOTTEN - 1]])
+        _ns(ends[counted]),
+        _ns(waits[counted]),
+        spans_ns=since(int(1e9 * ends[order[FORGOTTEN - 1]])),
     )
     begin, end = float(arrivals[FORGOTTEN]), float(arrivals[-1])
     inside = (arrivals >= begin) & (arrivals < end)

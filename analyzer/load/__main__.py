@@ -2,8 +2,10 @@
 
 It does not share a Python interpreter with the server or the analyzer, so that neither's
 work is measured as the other's. Reads a job from standard input, connects, says that it is ready,
-and begins when it is told to (``begin`` and a moment of the monotonic clock). Standard input stays
-open: the line ``stop`` ends the run, and its end means that the analyzer is gone, so this goes too.
+and begins when it is told to (``begin`` and a moment of the monotonic clock). ``pause`` and a
+moment have it wait for its answers and say so; ``begin``, a moment and a time in ns then have it
+begin anew within that time. Standard input stays open: the line ``stop`` ends the run, and its end
+means that the analyzer is gone, so this goes too.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from analyzer.errors import AnalyzerError, LoadError
 from analyzer.load.chunk import Ended, Failed, Ready, Said, frame
 from analyzer.load.client import Client
 from analyzer.load.client_http import HttpClient
-from analyzer.load.job import BEGIN, STOP, Job, read_job
+from analyzer.load.job import BEGIN, PAUSE, STOP, Job, read_job
 from analyzer.load.rotation import Rotation, Source
 from analyzer.load.sender import Sender
 from analyzer.load.sockets import open_files, resolve
@@ -151,8 +153,12 @@ class _Orders:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             word, *values = line.decode().split()
-            if word == BEGIN:
+            if word == BEGIN and self.begin_ns is None:
                 self.begin_ns = int(values[0])
+            elif word == BEGIN:
+                self._sender.again(int(values[0]), int(values[1]))
+            elif word == PAUSE:
+                self._sender.pause(int(values[0]))
             elif word == STOP:
                 self.stopped = True
                 self._sender.stop()

@@ -25,6 +25,11 @@ class Alongside:
         self._given_up = False
 
     @property
+    def alone(self) -> bool:
+        """Whether there is one run only."""
+        return self._count == 1
+
+    @property
     def over(self) -> bool:
         """Whether all have been measured, or one has failed: nothing is to be waited for."""
         return self._given_up or self._measured >= self._count

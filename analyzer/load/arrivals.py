@@ -147,8 +147,8 @@ def share(schedule: Schedule, index: int, senders: int) -> Iterator[int]:
 class Staircase:
     """A closed loop that grows: ``start`` requests are in flight at first.
 
-    ``step`` more follow whenever as many have been answered as ``period`` times those in flight,
-    up to ``end``.
+    ``step`` more follow whenever each of those in flight has been answered ``period`` times, up to
+    ``end``.
     """
 
     start: int
@@ -165,13 +165,43 @@ class Staircase:
         """How many are in flight at most."""
         return max(self.start, self.end) if self.step else self.start
 
-    def after(self, answered: int) -> int:
-        """Return how many are to be in flight once ``answered`` requests have been answered."""
+    def after(self, complete: int) -> int:
+        """Return how many are to be in flight once so many were answered often enough."""
         now = self.start
-        while self.step and now < self.end and answered >= now * self.period:
-            answered -= now * self.period
+        while self.step and now < self.end and complete >= now:
             now = min(self.end, now + self.step)
         return now
+
+
+class Climb:
+    """How far a staircase is climbed: which slots have been answered often enough.
+
+    The slot of a ``stream`` is used once: its request has all the answers that there will be.
+    """
+
+    def __init__(self, stairs: Staircase, *, stream: bool) -> None:
+        self._stairs = stairs
+        self.stream = stream
+        self._answers = [0] * stairs.most
+        self._complete = 0
+
+    def answered(self, slot: int) -> None:
+        """Count an answer."""
+        self._answers[slot] += 1
+        self._complete += self._answers[slot] == self._stairs.period
+
+    def ended(self, slot: int) -> None:
+        """Take note that a slot's request has ended, with however many answers."""
+        if not self.stream:
+            self.answered(slot)
+        elif self._answers[slot] < self._stairs.period:
+            self._answers[slot] = self._stairs.period
+            self._complete += 1
+
+    @property
+    def in_flight(self) -> int:
+        """How many are to be in flight now."""
+        return self._stairs.after(self._complete)
 
 
 def slots_of(concurrency: int, index: int, senders: int) -> int:

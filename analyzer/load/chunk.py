@@ -53,6 +53,11 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """The sender was told to pause, and has its answers: it waits for the next beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """Nothing is in flight any more, or it was waited for long enough: ``abandoned`` are."""
 
@@ -66,7 +71,7 @@ class Failed:
     message: str
 
 
-Said = Ready | Chunk | Ended | Failed
+Said = Ready | Chunk | Drained | Ended | Failed
 
 
 def frame(said: Said) -> bytes:
@@ -110,7 +115,9 @@ class Frames:
             yield said
 
 
-_NAMES: dict[type, str] = {Ready: "ready", Chunk: "chunk", Ended: "ended", Failed: "failed"}
+_NAMES: dict[type, str] = {
+    Ready: "ready", Chunk: "chunk", Drained: "drained", Ended: "ended", Failed: "failed",
+}  # fmt: skip
 _BY_NAME: dict[str, Any] = {name: kind for kind, name in _NAMES.items()}
 
 

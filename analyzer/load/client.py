@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+#: epoll's own timeout has milliseconds: what is to be sooner takes another way to wait
+COARSE_NS = 1_000_000
+
 #: a request as its client sends it, made once (``request``): for HTTP its bytes
 Message = Any
 
@@ -48,11 +51,6 @@ class Audience(Protocol):
 
 class Client(Protocol):
     """Sends requests to one server."""
-
-    @property
-    def sees_bytes(self) -> bool:
-        """Whether ``sent`` and ``first`` are seen; else they equal ``began`` and ``last``."""
-        ...
 
     def open(self, ahead: int) -> None:
         """Connect, so that slots 0 to ``ahead`` can send at once.

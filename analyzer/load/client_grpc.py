@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.errors import LoadError
-from analyzer.load.client import Audience, Message
+from analyzer.load.client import COARSE_NS, Audience, Message
 from analyzer.load.http2 import answers
 from analyzer.load.http2.connection import Connection, NotHttp2, Stream
 from analyzer.load.http2.grpc import call_headers
@@ -78,8 +78,6 @@ class GrpcSettings:
 
 class GrpcClient:
     """Sends messages: serialized ModelInferRequests with gRPC's prefix (``grpc.prefixed``)."""
-
-    sees_bytes = True
 
     def __init__(
         self, place: Place, slots: int, audience: Audience, settings: GrpcSettings | None = None
@@ -152,7 +150,7 @@ class GrpcClient:
         remaining = until_ns - _now()
         if remaining <= 0:
             events = self._epoll.poll(0)
-        elif self._settings.prompt:
+        elif self._settings.prompt or remaining < COARSE_NS:
             # epoll's own timeout has milliseconds.
             select.select((self._epoll,), (), (), remaining / 1e9)
             events = self._epoll.poll(0)

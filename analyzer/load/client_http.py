@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.errors import LoadError
 from analyzer.load.answer import Answer, NotHttp
-from analyzer.load.client import Audience, Message
+from analyzer.load.client import COARSE_NS, Audience, Message
 from analyzer.load.secure import SecureSocket
 from analyzer.load.sockets import Place, begin_connecting
 
@@ -52,8 +52,6 @@ class HttpClient:
     With ``prompt``, ``wait`` ends within microseconds of its time, which costs a system call.
     ``context`` None is plain text.
     """
-
-    sees_bytes = True
 
     def __init__(
         self,
@@ -129,7 +127,7 @@ class HttpClient:
         remaining = until_ns - _now()
         if remaining <= 0:
             events = self._epoll.poll(0)
-        elif self._prompt:
+        elif self._prompt or remaining < COARSE_NS:
             # epoll's own timeout has milliseconds.
             select.select((self._epoll,), (), (), remaining / 1e9)
             events = self._epoll.poll(0)

@@ -6,8 +6,7 @@ senders' life (``crew``), what counts (``course``), nor what is made of it (``ou
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from analyzer import v2client
 from analyzer.counters import Counters, server_times
 from analyzer.errors import LoadError
 from analyzer.load.arrivals import Fixed, Staircase
-from analyzer.load.chunk import Chunk, Ended, Ready, Said
+from analyzer.load.chunk import Chunk, Drained, Ended, Ready, Said
 from analyzer.load.course import Course, Merger, WarmUp
 from analyzer.load.outcome import STOPPED, Facts, Reading, driven_of
 from analyzer.statistics.stopping import StoppingRule, Verdict
@@ -31,10 +30,13 @@ if TYPE_CHECKING:
     from analyzer.metrics import ServerTimes
     from analyzer.record.row import LoadSpec
 
-FEED_SECONDS = 0.05
-#: they begin so long after all are connected
+FEED_NS = 50_000_000
+#: they begin so long after all are connected, and so long after all are drained
 HEAD_START_NS = 5_000_000
+AGAIN_NS = 2_000_000
 STATISTICS_SECONDS = 5.0
+#: so long before an episode ends the counters are read
+LATE_NS = 80_000_000
 #: a sender that is so busy needs another beside it
 CROWDED = 0.8
 CROWDED_NS = 250_000_000
@@ -56,6 +58,7 @@ class Conductor:
         rule: StoppingRule,
         settings: DriverSettings,
     ) -> None:
+        self._now = settings.now
         self._workload = workload
         self._load = load
         self._open = plan is not None and not isinstance(plan, Staircase)
@@ -67,12 +70,14 @@ class Conductor:
             else WarmUp.of(in_flight, load.warmup_requests, load.window_seconds)
         )
         self._rule = rule
-        self._server = _Server(endpoint, workload, settings.composing)
+        self._server = _Server(endpoint, workload, settings)
         self._others = settings.others
         self._measured = False
         self._course: Course | None = None
         self._start_ns = 0
         self._told_drops = 0
+        self._told_pause: int | None = None
+        self._ready = self._drained = 0
 
     def go(
         self,
@@ -98,14 +103,13 @@ class Conductor:
                 protocol=self._load.protocol,
                 open_loop=self._open,
                 start_ns=self._start_ns,
-                sees_bytes=True,
                 inferences=self._workload.inferences,
                 readings=tuple(map(tuple, self._readings)),
                 percentile=self._load.percentile,
                 complete=complete,
             )
             driven = driven_of(self._course, facts)
-            times = self._server.times(driven.started_ns, driven.ended_ns)
+            times = self._server.times(driven.spans_ns)
             return replace(driven, server=times)
         finally:
             self._is_measured()
@@ -120,7 +124,7 @@ class Conductor:
         last: bool,
     ) -> bool:
         """Hear the senders out, and stop them in time; return whether they ended by themselves."""
-        ready, stopped, fed = 0, False, time.monotonic()
+        stopped, fed = False, self._now()
         for heard in crew.says():
             if not stopped and stop():
                 stopped = True
@@ -128,21 +132,36 @@ class Conductor:
             if heard is not None:
                 index, said = heard
                 self._note(index, said)
-                ready += isinstance(said, Ready)
-                if isinstance(said, Ready) and ready == len(crew) and not stopped:
-                    self._begin(crew)
-            elif self._course is not None and time.monotonic() - fed >= FEED_SECONDS:
-                fed = time.monotonic()
+                if not stopped:
+                    self._go_on(crew, said, on_progress, last=last)
+            elif self._course is not None and self._now() - fed >= FEED_NS:
+                fed = self._now()
                 self._feed(on_progress, last=last)
-                if self._course.verdict is not Verdict.GO_ON:
-                    self._is_measured()
-                    if self._others.over and not stopped:
-                        stopped = True
-                        crew.stop()
+                if self._course.verdict is Verdict.GO_ON:
+                    if not stopped:
+                        self._plan_pause(crew)
+                    continue
+                self._is_measured()
+                if self._others.over and not stopped:
+                    stopped = True
+                    crew.stop()
         if self._course is not None:
             self._feed(on_progress, last=True)
         self._server.read()
         return not stopped
+
+    def _go_on(
+        self, crew: Crew, said: Said, on_progress: Callable[[WindowSample], None], *, last: bool
+    ) -> None:
+        """Begin when all senders are ready, and again when all are drained."""
+        if isinstance(said, Ready):
+            self._ready += 1
+            if self._ready == len(crew):
+                self._begin(crew)
+        elif isinstance(said, Drained):
+            self._drained += 1
+            if self._drained == len(crew):
+                self._begin_again(crew, on_progress, last=last)
 
     def _is_measured(self) -> None:
         """Say once that nothing more is to be measured, and read what the server counted by now."""
@@ -154,12 +173,35 @@ class Conductor:
     def _begin(self, crew: Crew) -> None:
         self._others.begin()
         self._server.read()
-        self._start_ns = time.monotonic_ns() + HEAD_START_NS
+        self._start_ns = self._now() + HEAD_START_NS
         self._course = Course(self._rule, self._warm_up, self._start_ns)
         self._readings = [
             [replace(readings[0], at_ns=self._start_ns)] for readings in self._readings
         ]
         crew.begin(self._start_ns)
+
+    def _plan_pause(self, crew: Crew) -> None:
+        """Tell the senders ahead of time when to pause; read the counters while all is steady."""
+        episodes = self._course.episodes if self._course is not None else None
+        if episodes is None or episodes.pause_ns is None:
+            return
+        if episodes.pause_ns != self._told_pause:
+            self._told_pause, self._drained = episodes.pause_ns, 0
+            crew.pause(episodes.pause_ns)
+        self._server.read_within(*episodes.steady_ns)
+
+    def _begin_again(
+        self, crew: Crew, on_progress: Callable[[WindowSample], None], *, last: bool
+    ) -> None:
+        """Begin the next episode."""
+        assert self._course is not None
+        self._feed(on_progress, last=last)
+        episodes = self._course.episodes
+        if episodes is not None and self._course.verdict is Verdict.GO_ON:
+            at = self._now() + AGAIN_NS
+            episodes.begin(at)
+            crew.begin(at, episodes.spread_ns)
+            self._plan_pause(crew)
 
     def _note(self, index: int, said: Said) -> None:
         match said:
@@ -187,14 +229,14 @@ class Conductor:
         cold = self._course.warmed is None
         if cold and not last and self._crowded():
             raise Crowded
-        told = self._course.add(self._merger.take(), time.monotonic_ns())
+        told = self._course.add(self._merger.take(), self._now())
         if cold and self._course.warmed is not None:
             self._server.read()
         for sample in told:
             latest = [readings[-1] for readings in self._readings]
             in_flight = sum(one.in_flight for one in latest)
             on_progress(replace(sample, in_flight=in_flight, dropped=self._fresh_drops()))
-        if told:
+        if told and not self._told_pause:
             self._server.read()
 
     def _fresh_drops(self) -> int:
@@ -225,11 +267,14 @@ class _Counted:
 class _Server:
     """Reads the server's counters, in a thread: the load is not kept waiting."""
 
-    def __init__(self, endpoint: Endpoint, workload: Workload, composing: tuple[str, ...]) -> None:
+    def __init__(self, endpoint: Endpoint, workload: Workload, settings: DriverSettings) -> None:
+        self._now = settings.now
         models = sorted({item.model for item in workload.items})
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="server-statistics")
         self._readers = [
-            v2client.CounterReader(endpoint, model, called=composing, timeout_s=STATISTICS_SECONDS)
+            v2client.CounterReader(
+                endpoint, model, called=settings.composing, timeout_s=STATISTICS_SECONDS
+            )
             for model in models
         ]
         self._counted: list[_Counted] = []
@@ -237,21 +282,47 @@ class _Server:
     def read(self) -> None:
         """Begin to read them."""
         counters = self._pool.submit(self._sum)
-        self._counted.append(_Counted(time.monotonic_ns(), counters))
+        self._counted.append(_Counted(self._now(), counters))
 
-    def times(self, start_ns: int, end_ns: int) -> ServerTimes | None:
-        """Return what the server says of the time between two moments, or nearly these."""
-        start, end = (
-            min(self._counted, key=lambda one: abs(one.at_ns - moment))
-            for moment in (start_ns, end_ns)
+    def read_within(self, start_ns: int, end_ns: int) -> None:
+        """Read them once when ``start_ns`` has passed, and once just before ``end_ns``."""
+        now = self._now()
+        if not start_ns <= now < end_ns:
+            return
+        latest = self._counted[-1].at_ns if self._counted else 0
+        if latest < start_ns or latest < end_ns - LATE_NS <= now:
+            self.read()
+
+    def times(self, spans_ns: Sequence[tuple[int, int]]) -> ServerTimes | None:
+        """Return what the server says of the time that counts, or nearly that.
+
+        Of several spans it is what lies between two readings in one.
+        """
+        pairs = []
+        for begin, end in spans_ns if len(spans_ns) > 1 else ():
+            inside = [one for one in self._counted if begin <= one.at_ns <= end]
+            pairs += [(inside[0], inside[-1])] if len(inside) > 1 else []
+        if not pairs:
+            first, last = (
+                min(self._counted, key=lambda one: abs(one.at_ns - moment))
+                for moment in (spans_ns[0][0], spans_ns[-1][1])
+            )
+            pairs = [(first, last)]
+        begun, ended = (
+            _total(each.counters.result() for each in side) for side in zip(*pairs, strict=True)
         )
-        return server_times(start.counters.result(), end.counters.result())
+        return server_times(begun, ended)
 
     def close(self) -> None:
         """Let go of the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _sum(self) -> Counters | None:
-        found = [read() for read in self._readers]
-        known = [one for one in found if one is not None]
-        return sum(known, Counters()) if len(known) == len(found) else None
+        return _total(read() for read in self._readers)
+
+
+def _total(counters: Iterable[Counters | None]) -> Counters | None:
+    """Add counters up; None if one could not be read."""
+    found = list(counters)
+    known = [one for one in found if one is not None]
+    return sum(known, Counters()) if len(known) == len(found) else None

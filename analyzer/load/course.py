@@ -24,6 +24,7 @@ import numpy.typing as npt
 from analyzer.errors import LoadError
 from analyzer.load.records import RECORD, Records
 from analyzer.load.window import CAP, WindowSample, WindowsRule, sample_of
+from analyzer.statistics.episodes import Episodes
 from analyzer.statistics.stopping import StoppingRule, Verdict
 
 WARM_REQUESTS = 8
@@ -100,6 +101,9 @@ class Course:
             if warm is None:
                 return ()
             self._warmed = warm, int(self._waiting.array["last"][warm - 1])
+            if self.episodes is not None:
+                good = self._waiting.span(warm // 2, warm)
+                self.episodes.warm(good.latency_ns[good.succeeded], self._warmed[1])
             if not self._waiting.succeeded[:warm].any():
                 raise LoadError(self._hopeless())
             # The last one of the warm-up marks the beginning of what counts.
@@ -107,6 +111,12 @@ class Course:
             self._waiting = Records.none()
             self._told_ns = self._warmed[1]
         return self._feed(records, now_ns)
+
+    @property
+    def episodes(self) -> Episodes | None:
+        """The rule's episodes, where a closed loop is to be begun anew again and again."""
+        found: Episodes | None = getattr(self._rule, "episodes", None)
+        return found
 
     @property
     def verdict(self) -> Verdict:

@@ -13,14 +13,14 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from analyzer.errors import LoadError
 from analyzer.load.alongside import Alongside
 from analyzer.load.chunk import Chunk, Ended, Failed, Frames, Said
-from analyzer.load.job import BEGIN, STOP, Job, job_frame
+from analyzer.load.job import BEGIN, PAUSE, STOP, Job, job_frame
 from analyzer.load.payload import Shapes
 
 TAIL_BYTES = 8192
@@ -41,7 +41,7 @@ class DriverSettings:
     ensemble's are anyway. ``others`` is shared with the runs of other models that are loaded at the
     same time. ``shapes`` gives input shapes by name, without the batch dimension,
     where the model leaves them open. A client that says nothing for ``silence_s`` is killed; so is
-    one none of whose requests is answered for ``stall_s``.
+    one none of whose requests is answered for ``stall_s``. ``now`` is the monotonic clock.
     """
 
     shapes: Shapes = field(default_factory=dict)
@@ -50,6 +50,7 @@ class DriverSettings:
     seed: int = 0
     silence_s: float = 30.0
     stall_s: float = 60.0
+    now: Callable[[], int] = time.monotonic_ns
     python: str = sys.executable
 
 
@@ -80,10 +81,15 @@ class Crew:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def begin(self, at_ns: int) -> None:
-        """Have all begin at one moment."""
+    def begin(self, at_ns: int, spread_ns: int = 0) -> None:
+        """Have all begin at one moment; after a pause, each slot some time within ``spread_ns``."""
         for each in self._senders:
-            each.tell(f"{BEGIN} {at_ns}\n".encode())
+            each.tell(f"{BEGIN} {at_ns} {spread_ns}\n".encode())
+
+    def pause(self, at_ns: int) -> None:
+        """Have all send nothing from a moment on, and say when they have their answers."""
+        for each in self._senders:
+            each.tell(f"{PAUSE} {at_ns}\n".encode())
 
     def stop(self) -> None:
         """Have all send nothing more, and end when they have their answers."""

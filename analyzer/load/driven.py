@@ -45,12 +45,14 @@ class Driven:
     """The part of a run that counts: after the warm-up, up to where the stopping rule ended it.
 
     ``started_ns`` and ``ended_ns`` bound it on the machine's monotonic clock, which all its
-    processes share; ``seconds`` is their length. ``latency_ns`` has one entry for each request
-    that succeeded in it, from its planned arrival to its last byte. ``window_rates`` are in
-    inferences a second. ``send_ns`` (first to last byte out) and ``receive_ns`` (first to last
-    byte in) are means, None where the protocol's library hides them. ``failed`` counts the
-    whole run, warm-up included, and ``first_error`` quotes the first. ``client_cpu`` is in
-    cores. ``server`` is None where the server has no statistics extension.
+    processes share; within them only what ended in ``spans_ns`` counts, where it was begun several
+    times (``statistics.episodes``). ``seconds`` is the length of what counts, and ``duty`` the
+    rate of answers from start to end, pauses included, over that in the spans. ``latency_ns`` has
+    one entry for each request that succeeded in it, from its planned arrival to its last byte.
+    ``window_rates`` are in inferences a second. ``send_ns`` (first to last byte out) and
+    ``receive_ns`` (first to last byte in) are means. ``failed`` counts the whole run, warm-up
+    included, and ``first_error`` quotes the first. ``client_cpu`` is in cores. ``server`` is None
+    where the server has no statistics extension.
 
     ``records`` are those of the requests that ended in it, failed ones included. ``service`` are
     the times from the send on, which a closed loop's user sees; ``send_lag`` is how late requests
@@ -88,11 +90,18 @@ class Driven:
     little: float = 1.0
     flags: tuple[str, ...] = ()
     samples: tuple[WindowSample, ...] = ()
+    parts_ns: tuple[tuple[int, int], ...] = ()
+    duty: float = 1.0
+
+    @property
+    def spans_ns(self) -> tuple[tuple[int, int], ...]:
+        """From when to when what counts ended; one after another."""
+        return self.parts_ns or ((self.started_ns, self.ended_ns),)
 
     @property
     def seconds(self) -> float:
         """Length of what counts."""
-        return (self.ended_ns - self.started_ns) / 1e9
+        return sum(end - start for start, end in self.spans_ns) / 1e9
 
     @property
     def requests(self) -> int:

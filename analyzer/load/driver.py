@@ -25,7 +25,7 @@ from analyzer.load.inputs.source import workload as workload_of
 from analyzer.load.regions import regions_of
 from analyzer.load.share import Plan, jobs_of, most_senders
 from analyzer.load.window import MIN_REQUESTS, UntilEnd, WindowSample, WindowsRule
-from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule
+from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule, episodes_of
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
@@ -162,7 +162,7 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
         while True:
             jobs = jobs_of(endpoint, workload, load, plan, senders, regions)
             # A run that is begun anew has a rule that knows nothing of what was before.
-            judge = rule() if rule is not None else rule_of(load, workload)
+            judge = rule() if rule is not None else rule_of(load, workload, settings)
             conductor = Conductor(endpoint, workload, load, plan, judge, settings)
             with Crew(jobs, settings) as crew:
                 try:
@@ -171,8 +171,11 @@ def run(  # noqa: PLR0913 - what a run is has as many parts
                     senders = min(most, 2 * senders)
 
 
-def rule_of(load: LoadSpec, workload: Workload) -> StoppingRule:
+def rule_of(load: LoadSpec, workload: Workload, settings: DriverSettings) -> StoppingRule:
     """Make the stopping rule that a load names.
+
+    A closed loop of several clients is begun anew while it is measured, but not beside other runs:
+    they would be measured while this one pauses.
 
     Raises:
         LoadError: there is no such rule.
@@ -187,7 +190,9 @@ def rule_of(load: LoadSpec, workload: Workload) -> StoppingRule:
                 min_seconds=load.min_seconds or Precision().min_seconds,
                 max_seconds=load.max_seconds or Precision().max_seconds,
             )
-            return PrecisionRule(precision, inferences=inferences, bar=load.bar)
+            slots = 0 if load.is_open or not settings.others.alone else load.concurrency
+            episodes = episodes_of(precision, slots, hurried=load.bar > 0)
+            return PrecisionRule(precision, inferences=inferences, bar=load.bar, episodes=episodes)
         case "windows":
             in_flight = 0 if load.request_rate else load.concurrency
             return WindowsRule(

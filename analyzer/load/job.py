@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("<I")
 STOP = "stop"
 BEGIN = "begin"
+PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from analyzer.load.driven import Driven, Times
 from analyzer.load.records import Records
 from analyzer.load.window import WindowsRule
 from analyzer.statistics.stopping import PrecisionRule, Verdict
-from analyzer.statistics.summary import PERCENTILES, Summary, summarise
+from analyzer.statistics.summary import PERCENTILES, Span, Summary, summarise
 
 STOPPED = "stopped before the first window was over"
 LAG_NS = 1e6
@@ -59,26 +59,31 @@ class Facts:
     protocol: str
     open_loop: bool
     start_ns: int
-    sees_bytes: bool
     inferences: tuple[int, ...]
     readings: tuple[tuple[Reading, ...], ...]
     percentile: int = 99
     complete: bool = False
 
 
-def span_of(course: Course, records: Records, start_ns: int) -> tuple[int, int]:
-    """Return the moments between which requests count.
+def spans_of(course: Course, records: Records, start_ns: int) -> tuple[Span, ...]:
+    """Return the moments between which requests count: one span, or one of each episode.
 
     Raises:
         LoadError: there is nothing to count.
     """
     if course.warmed is None:
         raise LoadError(STOPPED)
-    first, warm_ns = course.warmed
+    parts: tuple[Span, ...] = getattr(course.rule, "spans_ns", ())
+    if parts:
+        return parts
+    return (_span_of(course, records, *course.warmed, start_ns),)
+
+
+def _span_of(course: Course, records: Records, first: int, warm_ns: int, start_ns: int) -> Span:
     good = records.succeeded
     # The last request of the warm-up was the first that the rule heard of.
     done = records.array["last"][good & (np.arange(len(records)) >= first - 1)]
-    own: tuple[int, int] | None = getattr(course.rule, "span_ns", None)
+    own: Span | None = getattr(course.rule, "span_ns", None)
     if own is not None:
         return own
     if isinstance(course.rule, WindowsRule):
@@ -107,33 +112,34 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         LoadError: nothing was measured.
     """
     everything = course.records
-    start, end = span_of(course, everything, facts.start_ns)
-    records = everything.between(start, end)
+    spans = spans_of(course, everything, facts.start_ns)
+    start, end = spans[0][0], spans[-1][1]
+    records = everything.within(spans)
     good = records.succeeded
     latency = records.latency_ns[good]
     if not len(latency):
         raise LoadError("no request finished in the measured windows")
     counts = np.array(facts.inferences, dtype=np.int64)[records.array["item"]]
-    summary = _summary(facts, records, counts, start)
-    in_flight = _slope(facts.readings, "area", start, end)
-    little = _little(records, in_flight, (end - start) / 1e9)
+    summary = _summary(course, facts, records, counts, spans)
+    in_flight, little = _in_flight(facts, records, spans)
     lag = Times.of(records.lag_ns)
-    send_ns, receive_ns = _means(records, good) if facts.sees_bytes else (None, None)
+    samples = course.rule.samples if isinstance(course.rule, WindowsRule) else ()
+    send_ns, receive_ns = _means(records, good)
     dropped = sum(readings[-1].dropped for readings in facts.readings if readings)
     return Driven(
         protocol=facts.protocol,
         started_ns=start,
         ended_ns=end,
         latency_ns=latency,
-        window_rates=_rates(course, records, counts, start),
+        window_rates=_rates(course, records, counts, spans),
         send_ns=send_ns,
         receive_ns=receive_ns,
         failed=course.failed,
         first_error=course.first_error,
         stable=facts.complete or course.verdict is Verdict.STEADY,
-        client_cpu=_slope(facts.readings, "cpu_ns", start, end),
+        client_cpu=_slope(facts.readings, "cpu_ns", spans),
         server=None,
-        windows=len(course.rule.samples) if isinstance(course.rule, WindowsRule) else 1,
+        windows=len(samples) or len(spans),
         warmup_requests=int(np.count_nonzero(everything.array["last"] <= start)),
         warmup_seconds=(start - facts.start_ns) / 1e9,
         records=records,
@@ -141,24 +147,56 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         service=Times.of(records.service_ns[good]),
         send_lag=lag,
         dropped=dropped,
-        invalid=_invalid(facts, lag, float(np.median(latency)), (start, end)),
+        invalid=_invalid(facts, lag, float(np.median(latency)), spans),
         senders=len(facts.readings),
         in_flight=in_flight,
         little=little,
-        flags=(*_slower(course, summary), *_flags(summary, little, dropped)),
-        samples=course.rule.samples if isinstance(course.rule, WindowsRule) else (),
+        flags=(*_slower(course, summary), *_flags(summary, little, dropped), *_phases(course)),
+        samples=samples,
+        parts_ns=spans if len(spans) > 1 else (),
+        duty=_duty(everything, records, spans),
     )
 
 
-def _summary(facts: Facts, records: Records, counts: npt.NDArray[np.int64], start: int) -> Summary:
+def _summary(
+    course: Course,
+    facts: Facts,
+    records: Records,
+    counts: npt.NDArray[np.int64],
+    spans: Sequence[Span],
+) -> Summary:
+    wanted = {*PERCENTILES, float(facts.percentile)} - {0.0}
+    if isinstance(course.rule, PrecisionRule) and len(set(facts.inferences)) == 1:
+        # The rule knows already; but where requests are worth different numbers of inferences.
+        known = course.rule.summary()
+        if wanted <= known.percentiles.keys():
+            return known
     good = records.succeeded
     return summarise(
         records.array["last"][good],
         records.latency_ns[good],
         inferences=counts[good],
-        percentiles=sorted({*PERCENTILES, float(facts.percentile)} - {0.0}),
-        from_ns=start,
+        percentiles=sorted(wanted),
+        spans_ns=spans,
     )
+
+
+def _seconds(spans: Sequence[Span]) -> float:
+    return sum(end - start for start, end in spans) / 1e9
+
+
+def _duty(everything: Records, counted: Records, spans: Sequence[Span]) -> float:
+    """Return the rate of answers from the first span to the last, over that within them."""
+    if len(spans) == 1:
+        return 1.0
+    whole = spans[0][0], spans[-1][1]
+    rate = np.count_nonzero(everything.between(*whole).succeeded) / _seconds([whole])
+    return float(rate / (np.count_nonzero(counted.succeeded) / _seconds(spans)))
+
+
+def _phases(course: Course) -> tuple[str, ...]:
+    remark = course.episodes.remark if course.episodes is not None else ""
+    return (remark,) if remark else ()
 
 
 def _means(records: Records, good: npt.NDArray[np.bool_]) -> tuple[float, float]:
@@ -168,11 +206,18 @@ def _means(records: Records, good: npt.NDArray[np.bool_]) -> tuple[float, float]
 
 
 def _rates(
-    course: Course, records: Records, counts: npt.NDArray[np.int64], start: int
+    course: Course, records: Records, counts: npt.NDArray[np.int64], parts: Sequence[Span]
 ) -> tuple[float, ...]:
-    """Return inferences a second: of the windows that count, or of equal parts of the requests."""
+    """Return inferences a second: of windows or episodes, or of equal parts of the requests."""
     good = records.succeeded
     done, counts = records.array["last"][good], counts[good]
+    totals = np.concatenate(([0], np.cumsum(counts)))
+    if len(parts) > 1:
+        upto = np.searchsorted(done, [span[1] for span in parts], side="right")
+        each = np.diff(totals[upto], prepend=0)
+        return tuple(
+            float(total / _seconds([span])) for total, span in zip(each, parts, strict=True)
+        )
     if isinstance(course.rule, WindowsRule):
         spans = course.rule.spans
         first = spans[0][0]
@@ -180,20 +225,21 @@ def _rates(
     else:
         batches = max(1, min(BATCHES, len(done) // 2))
         ends = [round((index + 1) * len(done) / batches) for index in range(batches)]
-    totals = np.concatenate(([0], np.cumsum(counts)))[[0, *ends]]
-    moments = np.concatenate(([start], done))[[0, *ends]]
+    totals = totals[[0, *ends]]
+    moments = np.concatenate(([parts[0][0]], done))[[0, *ends]]
     seconds = np.diff(moments) / 1e9
     return tuple(float(rate) for rate in np.diff(totals)[seconds > 0] / seconds[seconds > 0])
 
 
-def _little(records: Records, in_flight: float, seconds: float) -> float:
-    """Return rate times mean latency over the number in flight (rule 3)."""
-    if not in_flight or not seconds:
-        return 1.0
-    return float(records.latency_ns.sum()) / 1e9 / seconds / in_flight
+def _in_flight(facts: Facts, records: Records, spans: Sequence[Span]) -> tuple[float, float]:
+    """Return the number in flight, and rate times mean latency over it (rule 3)."""
+    counted, seconds = _slope(facts.readings, "area", spans), _seconds(spans)
+    if not counted or not seconds:
+        return counted, 1.0
+    return counted, float(records.latency_ns.sum()) / 1e9 / seconds / counted
 
 
-def _invalid(facts: Facts, lag: Times, median_ns: float, span: tuple[int, int]) -> str:
+def _invalid(facts: Facts, lag: Times, median_ns: float, spans: Sequence[Span]) -> str:
     """Say why the client was the bottleneck, if it was (rule 2)."""
     if facts.open_loop and lag.p99 > max(LAG_NS, LAG_SHARE * median_ns):
         return (
@@ -201,7 +247,7 @@ def _invalid(facts: Facts, lag: Times, median_ns: float, span: tuple[int, int]) 
             f"{lag.p99 / 1e6:.1f} ms, where the median latency is {median_ns / 1e6:.1f} ms. "
             "Use more senders (--senders), leave it a core, or lower the rate"
         )
-    busiest = max((_slope((readings,), "cpu_ns", *span) for readings in facts.readings), default=0)
+    busiest = max((_slope((readings,), "cpu_ns", spans) for readings in facts.readings), default=0)
     if busiest > BUSY:
         return (
             f"the load client was the bottleneck: a sender was busy {busiest:.0%} of the time. "
@@ -236,14 +282,16 @@ def _flags(summary: Summary, little: float, dropped: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _slope(readings: Sequence[Sequence[Reading]], what: str, start_ns: int, end_ns: int) -> float:
-    """Return how fast a counter of the senders, all together, grew between two moments."""
-    total = 0.0
+def _slope(readings: Sequence[Sequence[Reading]], what: str, spans: Sequence[Span]) -> float:
+    """Return how fast a counter of the senders, all together, grew in some spans."""
+    total, begin = 0.0, spans[0][0]
+    bounds = np.array(spans, dtype=np.float64) - begin
+    length = float((bounds[:, 1] - bounds[:, 0]).sum())
     for each in readings:
-        if len(each) > 1 and end_ns > start_ns:
-            at = np.array([one.at_ns - start_ns for one in each], dtype=np.float64)
+        if len(each) > 1 and length > 0:
+            at = np.array([one.at_ns - begin for one in each], dtype=np.float64)
             origin = getattr(each[0], what)
             values = np.array([getattr(one, what) - origin for one in each], dtype=np.float64)
-            before, after = np.interp([0.0, float(end_ns - start_ns)], at, values)
-            total += float(after - before) / (end_ns - start_ns)
+            before, after = np.interp(bounds.T, at, values)
+            total += float((after - before).sum()) / length
     return total

@@ -9,7 +9,7 @@ its stall kept waiting; service time is ``last - began``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,6 +120,12 @@ class Records:
         last = self.array["last"]
         left, right = np.searchsorted(last, (start_ns, end_ns), side="right")
         return self.span(int(left), int(right))
+
+    def within(self, spans_ns: Sequence[tuple[int, int]]) -> Records:
+        """Return those that ended in one of some spans, which are in order."""
+        if len(spans_ns) == 1:
+            return self.between(*spans_ns[0])
+        return Records.joined([self.between(*span) for span in spans_ns])
 
     def span(self, start: int, end: int) -> Records:
         """Return records ``start`` to ``end``, by their place."""

@@ -6,7 +6,8 @@ process says so (``driver``).
 
 Rules:
 
-1. In a closed loop a slot's next request is due the moment the last one was answered.
+1. In a closed loop a slot's next request is due the moment the last one was answered; but from a
+   pause on none is, until it is begun anew (``starts``).
 2. In an open loop requests are sent when they are due, on any free slot, however many are
    unanswered. One that finds no slot free is dropped and counted, and never sent late.
 3. Of a sequence, a request waits for the answer to the one before it. One that is under way at the
@@ -22,11 +23,12 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 
-from analyzer.load.arrivals import Staircase, share
-from analyzer.load.chunk import LAYOUT, RECORD_BYTES, Chunk, Ended, Failed, Said
+from analyzer.load.arrivals import Climb, share
+from analyzer.load.chunk import LAYOUT, RECORD_BYTES, Chunk, Drained, Ended, Failed, Said
 from analyzer.load.client import Client
 from analyzer.load.job import Job
 from analyzer.load.rotation import Source
+from analyzer.load.starts import ENDLESS, Starts
 
 TICK_NS = 50_000_000
 DRAIN_NS = 10_000_000_000
@@ -65,8 +67,9 @@ class Sender:
         self._ending = False
         self._broken = ""
         self._in_flight = 0
-        #: answers so far, or responses where a request may have several
-        self._progress = 0
+        self._climb = None
+        if job.stairs is not None:
+            self._climb = Climb(job.stairs, stream=job.streaming)
         self._responses = array("q")
         self._dropped = 0
         # The integral of the number in flight is what these two and the time make of it.
@@ -76,6 +79,10 @@ class Sender:
         self._free: list[int] = []
         self._patient = job.sequences is not None
         self._closing = False
+        self._starts = Starts(job.seed + job.index)
+        self._used = 0
+        self._paused = False
+        self._resting = False
         self._offsets: Iterator[int] = iter(())
         if job.schedule is not None:
             # What a schedule needs to begin is done with before the load begins.
@@ -103,6 +110,16 @@ class Sender:
         """Send nothing more."""
         self._ending = True
 
+    def pause(self, at_ns: int) -> None:
+        """In a closed loop, follow no answer that comes from then on by another request."""
+        self._starts.pause_ns = at_ns
+
+    def again(self, at_ns: int, spread_ns: int) -> None:
+        """After a pause, begin anew: each slot at a moment of its own within ``spread_ns``."""
+        self._paused = self._resting = False
+        self._starts.pause_ns = ENDLESS
+        self._starts.begin(self._used, at_ns, spread_ns)
+
     def broken(self, reason: str) -> None:
         """End: nothing can be sent any more."""
         self._broken = self._broken or reason
@@ -124,7 +141,6 @@ class Sender:
         self._in_flight -= 1
         if self._closing:
             return
-        self._progress += not self._job.streaming
         self._last_sum += last - self._begun
         self._pack(
             self._room, self._filled, planned, began, sent, first, last,
@@ -136,32 +152,58 @@ class Sender:
             self._responses.extend(response_ns)
         if self._filled == len(self._room):
             self._tell()
+        if self._climb is not None:
+            self._climb.ended(slot)
+            if self._climb.stream:
+                return
         if self._ending:
             return
-        if self._closed:
-            self._send(slot, last)
-        else:
+        if not self._closed:
             self._free.append(slot)
+        elif last < self._starts.pause_ns:
+            self._send(slot, last)
 
     def responded(self, slot: int) -> None:
-        """Count a response: a stream's are progress (``Staircase``)."""
-        del slot
-        self._progress += 1
+        """Count a response of a stream."""
+        if self._climb is not None:
+            self._climb.answered(slot)
 
     def _closed_loop(self, start_ns: int) -> None:
         self._closed = True
-        stairs = self._job.stairs or Staircase(self._job.slots)
-        used = min(stairs.start, self._job.slots)
-        for slot in range(used):
-            self._send(slot, start_ns)
+        used = self._job.slots if self._climb is None else self._climb.in_flight
+        self._used = min(used, self._job.slots)
+        self._starts.begin(self._used, start_ns)
+        self._send_due_starts(start_ns)
         tick = start_ns + TICK_NS
-        while not self._ending and self._in_flight:
-            self._client.wait(tick)
-            if stairs.step:
-                for slot in range(used, stairs.after(self._progress)):
+        while not self._ending and (self._in_flight or self._starts or self._resting):
+            self._client.wait(min(tick, ENDLESS if self._paused else self._starts.next_ns))
+            if self._climb is not None:
+                for slot in range(self._used, self._climb.in_flight):
                     self._send(slot, self._now())
-                    used = slot + 1
+                    self._used = slot + 1
+            now = self._now()
+            if self._starts:
+                self._send_due_starts(now)
+            elif now >= self._starts.pause_ns:
+                self._rest()
             tick = self._beat(tick)
+
+    def _send_due_starts(self, now: int) -> None:
+        for due, slot in self._starts.due(now):
+            self._send(slot, due)
+        if not self._starts:
+            # From here on as many are in flight as there are slots: a moment to count from.
+            self._tell()
+
+    def _rest(self) -> None:
+        """Say how things stand when a pause begins, and when all is answered."""
+        if not self._paused:
+            self._paused = True
+            self._tell()
+        if not self._in_flight and not self._resting:
+            self._resting = True
+            self._tell()
+            self._say(Drained())
 
     def _open_loop(self, start_ns: int) -> None:
         self._closed = False

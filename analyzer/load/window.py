@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.statistics.stopping import Verdict
-from analyzer.statistics.summary import PERCENTILES, Summary, summarise
+from analyzer.statistics.summary import PERCENTILES, Summary, since, summarise
 
 AGREEING = 3
 MIN_REQUESTS = 5
@@ -178,7 +178,7 @@ class WindowsRule:
             self._latency[start:end],
             inferences=self._inferences,
             percentiles=PERCENTILES,
-            from_ns=int(self._done[start - 1]) if start else None,
+            spans_ns=since(int(self._done[start - 1]) if start else None),
         )
 
     def _end(self, now_ns: int | None) -> int | None:

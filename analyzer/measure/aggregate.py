@@ -16,7 +16,7 @@ from analyzer.measure.gpu_use import TAGS, use_of
 from analyzer.measure.remarks import remarks
 from analyzer.measure.series import series
 from analyzer.measure.span import Span
-from analyzer.metrics import Observed, ServerTimes
+from analyzer.metrics import GpuUse, Observed, ServerTimes
 from analyzer.record.row import LoadSpec
 from analyzer.statistics.estimate import Estimate
 
@@ -43,7 +43,9 @@ def _in_ms(one: Estimate) -> Estimate:
 def observed(driven: Driven, seen: Seen, load: LoadSpec) -> Observed:
     """Put together what the client measured and what was seen of the machine meanwhile."""
     span = Span(seen.glimpses, driven.started_ns, driven.ended_ns)
-    gpus = tuple(use_of(gpu, span, ours=seen.pids_are_ours) for gpu in seen.gpus)
+    gpus = tuple(
+        _at_work(use_of(gpu, span, ours=seen.pids_are_ours), driven.duty) for gpu in seen.gpus
+    )
     absent = dict(seen.absent)
     if seen.gpu_reason:
         absent["gpu"] = seen.gpu_reason
@@ -59,14 +61,14 @@ def observed(driven: Driven, seen: Seen, load: LoadSpec) -> Observed:
         receive_ns=driven.receive_ns,
         failed=driven.failed,
         server=driven.server or _by_page(span),
-        server_cpu=span.slope(lambda glimpse: glimpse.cpu_seconds),
+        server_cpu=_over(span.slope(lambda glimpse: glimpse.cpu_seconds), driven.duty),
         server_ram_bytes=_greatest(span.values(lambda glimpse: glimpse.ram_bytes)),
         server_pss_bytes=_greatest(span.values(lambda glimpse: glimpse.pss_bytes)),
         server_rss_bytes=_greatest(span.values(lambda glimpse: glimpse.rss_bytes)),
         server_uss_bytes=_greatest(span.values(lambda glimpse: glimpse.uss_bytes)),
         available_ram_bytes=_least(span.values(lambda glimpse: glimpse.available_ram_bytes)),
         client_cpu=driven.client_cpu,
-        switches=span.slope(lambda glimpse: glimpse.switches),
+        switches=_over(span.slope(lambda glimpse: glimpse.switches), driven.duty),
         others_cpu=span.slope(lambda glimpse: glimpse.others_seconds),
         steal_cpu=span.slope(lambda glimpse: glimpse.steal_seconds),
         quota_stopped=_stopped(span),
@@ -76,9 +78,21 @@ def observed(driven: Driven, seen: Seen, load: LoadSpec) -> Observed:
         cores=seen.cores,
         gpus=gpus,
         absent=absent,
+        duty=driven.duty,
         series=series(seen, driven.started_ns, driven.ended_ns),
     )
     return remarks(found)
+
+
+def _over(value: float | None, duty: float) -> float | None:
+    """Return what grows with the requests as it was while they came at the rate that counts."""
+    return None if value is None else value / duty
+
+
+def _at_work(gpu: GpuUse, duty: float) -> GpuUse:
+    if gpu.utilization is None:
+        return gpu
+    return replace(gpu, utilization=min(100.0, gpu.utilization / duty))
 
 
 def _machine(span: Span, cores: int) -> float | None:

@@ -117,8 +117,10 @@ def figures(
     Of a ``decoupled`` model responses are looked at one by one; send and receive mean nothing.
     ``span`` are the boundaries of the windows that count, where there are windows.
     """
-    start, end = (span[0], span[-1]) if span else (driven.started_ns, driven.ended_ns)
-    records = driven.records.between(start, end)
+    spans = ((span[0], span[-1]),) if span else driven.spans_ns
+    start, end = spans[0][0], spans[-1][1]
+    records = driven.records.within(spans)
+    seconds = sum(ended - begun for begun, ended in spans) / 1e9
     good = records.array[records.succeeded]
     latency = records.latency_ns[records.succeeded]
     request_ns = float((good["last"] - good["began"]).mean()) if len(good) else 0.0
@@ -126,7 +128,7 @@ def figures(
     return Figures(
         mode=options.mode,
         level=level,
-        summary=_summary(good["last"], latency, options, start),
+        summary=_summary(good["last"], latency, options, spans),
         deviation_ns=float(latency.std(ddof=1)) if len(latency) > 1 else 0.0,
         records=records,
         request_ns=request_ns,
@@ -138,12 +140,12 @@ def figures(
         stable=driven.stable,
         windows=driven.windows,
         delayed=int((late > DELAY_NS).sum()) if not options.mode.closed else 0,
-        send_rate=_rate_of(good["began"]),
+        send_rate=_rate_of(good["began"]) if len(spans) == 1 else len(good) / seconds,
         dropped=driven.dropped,
         failed=driven.failed,
         first_error=driven.first_error or "",
         sequences=len(np.unique(good["sequence"][good["sequence"] > 0])),
-        streamed=_streamed(records, (end - start) / 1e9) if decoupled else None,
+        streamed=_streamed(records, seconds) if decoupled else None,
         server=driven.server,
         invalid=driven.invalid,
         senders=driven.senders,
@@ -157,14 +159,14 @@ def _summary(
     done_ns: npt.NDArray[np.int64],
     latency_ns: npt.NDArray[np.int64],
     options: PerfOptions,
-    start_ns: int,
+    spans_ns: tuple[tuple[int, int], ...],
 ) -> Summary:
     return summarise(
         done_ns,
         latency_ns,
         inferences=options.batch_size,
         percentiles=options.percentiles,
-        from_ns=start_ns,
+        spans_ns=spans_ns,
     )
 
 

@@ -72,7 +72,7 @@ class Hunt:
     def _closed(self, concurrency: int) -> Figures:
         """Measure a closed loop, roughly."""
         options = replace(self._options, mode=Mode.CONCURRENCY, measuring=SATURATION, promise=None)
-        return self._runs.once(options, concurrency, None, lambda: rule_of(options))
+        return self._runs.once(options, concurrency, None, lambda: rule_of(options, concurrency))
 
     def _send(self, rate: float, seed: int, make_rule: Callable[[], StoppingRule]) -> Driven:
         warm = round(rate * WARM_SECONDS)

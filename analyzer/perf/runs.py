@@ -21,7 +21,7 @@ from analyzer.perf.options import Mode, PerfOptions, Rule
 from analyzer.perf.watch import Look, Watched
 from analyzer.perf.windows import CountRule, WindowsRule
 from analyzer.record.row import LoadSpec
-from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule
+from analyzer.statistics.stopping import Precision, PrecisionRule, StoppingRule, episodes_of
 
 if TYPE_CHECKING:
     from analyzer.load.driven import Driven
@@ -138,7 +138,7 @@ class Runs:
         options, rules = self._options, list[StoppingRule]()
 
         def make_rule() -> StoppingRule:
-            rules.append(rule_of(options))
+            rules.append(rule_of(options, level))
             return rules[-1]
 
         self._screen.say(text.heading(options, level))
@@ -274,7 +274,7 @@ def load_of(options: PerfOptions, level: float) -> LoadSpec:
     )
 
 
-def rule_of(options: PerfOptions) -> StoppingRule:
+def rule_of(options: PerfOptions, level: float) -> StoppingRule:
     """Return the rule that says when a level was measured enough."""
     measuring = options.measuring
     match measuring.rule:
@@ -285,7 +285,12 @@ def rule_of(options: PerfOptions) -> StoppingRule:
                 latency=measuring.latency,
                 max_seconds=measuring.max_seconds,
             )
-            return PrecisionRule(precision, inferences=options.batch_size)
+            slots = int(level) if options.mode is Mode.CONCURRENCY else 0
+            return PrecisionRule(
+                precision,
+                inferences=options.batch_size,
+                episodes=episodes_of(precision, slots),
+            )
         case Rule.COUNT:
             return CountRule(percentile=options.percentile, inferences=options.batch_size)
         case _:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.perf.options import Measuring, Rule
+from analyzer.statistics.episodes import Episodes
 from analyzer.statistics.estimate import Estimate
 from analyzer.statistics.stopping import StoppingRule, Verdict
 from analyzer.statistics.summary import Summary
@@ -76,6 +77,18 @@ class Watched:
         """The moments between which requests count, where the rule names them."""
         span: tuple[int, int] | None = getattr(self._rule, "span_ns", None)
         return span
+
+    @property
+    def spans_ns(self) -> tuple[tuple[int, int], ...]:
+        """The spans in which requests count, where there are several."""
+        spans: tuple[tuple[int, int], ...] = getattr(self._rule, "spans_ns", ())
+        return spans
+
+    @property
+    def episodes(self) -> Episodes | None:
+        """The rule's episodes, where it has some."""
+        found: Episodes | None = getattr(self._rule, "episodes", None)
+        return found
 
     def _look(self, now: int) -> None:
         recent = np.concatenate(self._recent)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from analyzer.perf.options import Measuring, Rule
 from analyzer.statistics.order import nearest
 from analyzer.statistics.stopping import Verdict
-from analyzer.statistics.summary import PERCENTILES, Summary, summarise
+from analyzer.statistics.summary import PERCENTILES, Summary, since, summarise
 
 Times = npt.NDArray[np.int64]
 
@@ -225,5 +225,5 @@ def _summarised(
     done, latency = _joined(parts)
     wanted = {*PERCENTILES, *(() if percentile is None else (float(percentile),))}
     return summarise(
-        done, latency, inferences=inferences, percentiles=sorted(wanted), from_ns=from_ns
+        done, latency, inferences=inferences, percentiles=sorted(wanted), spans_ns=since(from_ns)
     )

@@ -134,6 +134,23 @@ def simulate(  # noqa: PLR0913 - what is predicted, and how closely: each by its
     return _said(seen, load, instances)
 
 
+def world_of(
+    config: ModelConfig, service: ServiceModel, starts: Sequence[int], *, seed: int = 0
+) -> World:
+    """Make the world of a closed loop whose clients begin at some moments, ns, which rise."""
+    found = settings(config)
+    instances: int = found[INSTANCE_COUNT] or 1
+    threads = found[INTRA_OP_THREADS]
+    dice = np.random.default_rng(seed)
+    return World(
+        make(config, instances),
+        _pace(service, dice, instances, threads, max(1, config.max_batch_size)),
+        _writer(config, 1, (0,)),
+        clients=len(starts),
+        starts=starts,
+    )
+
+
 def _pace(
     service: ServiceModel, dice: np.random.Generator, instances: int, said: int | None, rows: int
 ) -> Pace:

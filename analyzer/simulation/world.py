@@ -70,7 +70,8 @@ class World:
     """One model behind its scheduler, and its clients.
 
     ``gaps`` are the times between requests of an open loop, which ends with them; without them the
-    loop is closed, and ``clients`` send their next request when they have their answer.
+    loop is closed, and ``clients`` send their next request when they have their answer; the first
+    at ``starts``, which rise, or all at once.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class World:
         *,
         clients: int = 0,
         gaps: Iterator[int] | None = None,
+        starts: Sequence[int] = (),
     ) -> None:
         self._scheduler = scheduler
         self._pace = pace
@@ -90,7 +92,8 @@ class World:
         self._varying = pace.varying or pace.alone
         self.seen = Seen()
         #: when requests reach the front end, in order; and when each was sent, by its number
-        self._coming: deque[int] = deque([self._outside] * clients)
+        begin = starts or [0] * clients
+        self._coming: deque[int] = deque(self._outside + moment for moment in begin)
         self._sent: list[int] = []
         self._wake_ns: int | None = None
         # What computes: when it is done by the shared clock, in which order it began, and what.

@@ -9,11 +9,16 @@ The estimate of r is uncertain too, which costs two thirds of the degrees of fre
 variance that rests on few large deviations, by their kurtosis. Where batch means are skewed (a
 queue is long seldom, but then very) intervals reach farther to that side, by Hall's transformation
 in the form of Willink (2005).
+
+A stream of parts that began anew, each by chance, needs none of that: whatever happens within a
+part, or stays as it is for all of it, parts have nothing to do with one another, so what their sums
+scatter says it all.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +33,8 @@ LEAST_BATCHES = 20
 TOLERATED = 0.3
 _LIMITS = (-0.3, 0.9)
 _FEWEST_FOR_SKEWNESS = 10
+#: of fewer parts it is not known how they scatter
+LEAST_PARTS = 4
 _SLIGHT = 1e-6
 
 Values = npt.NDArray[Any]
@@ -37,9 +44,9 @@ Values = npt.NDArray[Any]
 class Spread:
     """What batch means say of a mean: its variance, and with how many degrees of freedom.
 
-    ``lag1`` is the autocorrelation of neighbouring batches, of which there are ``batches``, and
-    ``skewness`` that of their means; ``correlated`` says that even 20 batches are too short to be
-    taken apart.
+    ``lag1`` is the autocorrelation of neighbouring batches, or parts, of which there are
+    ``batches``, and ``skewness`` that of their means; ``correlated`` says that they are alike even
+    so.
     """
 
     variance: float
@@ -74,9 +81,15 @@ UNKNOWN = Spread(
 )
 
 
-def spread(values: Values) -> Spread:
-    """Estimate the variance of the mean of ``values``, n numbers in the order of the stream."""
+def spread(values: Values, parts: Sequence[int] = ()) -> Spread:
+    """Estimate the variance of the mean of ``values``, n numbers in the order of the stream.
+
+    ``parts`` are the indices at which the stream began anew, the first of them 0; of four on they
+    are what the estimate rests on.
+    """
     count = len(values)
+    if len(parts) >= LEAST_PARTS:
+        return _of_parts(values, parts)
     if count < 2:  # noqa: PLR2004 - one value has no spread
         return UNKNOWN
     size = math.ceil(count / MOST_BATCHES)
@@ -94,6 +107,21 @@ def spread(values: Values) -> Spread:
         skewness=skewness,
         batches=batches,
         correlated=batches >= LEAST_BATCHES and found > max(TOLERATED, 2 / math.sqrt(batches)),
+    )
+
+
+def _of_parts(values: Values, parts: Sequence[int]) -> Spread:
+    """Estimate the variance of a mean by that of the parts' sums: a ratio, for parts differ."""
+    count, many = len(values), len(parts)
+    apart = np.add.reduceat(values.astype(np.float64) - values.mean(), parts)
+    found = lag1(apart)
+    return Spread(
+        variance=float(apart @ apart) * many / (many - 1) / count**2,
+        degrees=many - 1.0,
+        lag1=found,
+        skewness=_shape(apart)[0],
+        batches=many,
+        correlated=found > max(TOLERATED, 2 / math.sqrt(many)),
     )
 
 

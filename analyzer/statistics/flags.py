@@ -49,8 +49,8 @@ def _flags(
         )
     if average.correlated and not drift:
         yield (
-            "autocorrelated: latencies rise and fall together for longer than a "
-            f"{LEAST_BATCHES}th of the measurement, so the intervals may be too narrow; measure "
+            "autocorrelated: latencies rise and fall together for longer than "
+            f"1/{average.batches} of the measurement, so the intervals may be too narrow; measure "
             "several times as long"
         )
     yield from _short(count, percentiles)

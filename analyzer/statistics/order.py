@@ -10,13 +10,14 @@ does). Korn and Graubard's correction (1998) takes in that this is an estimate.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.statistics.batch_means import batched, spread
+from analyzer.statistics.batch_means import LEAST_PARTS, batched, spread
 from analyzer.statistics.distributions import at_least, normal_quantile, root
 from analyzer.statistics.estimate import Estimate
 
@@ -50,11 +51,15 @@ def nearest(count: int, percentile: float) -> int:
 
 
 def percentile_of(
-    values: Values, ordered: Values, percentile: float, confidence: float
+    values: Values,
+    ordered: Values,
+    percentile: float,
+    confidence: float,
+    parts: Sequence[int] = (),
 ) -> Estimate:
     """Estimate a percentile of n ``values``, which are in the order of the stream.
 
-    ``ordered`` holds the same, sorted.
+    ``ordered`` holds the same, sorted; ``parts`` as in ``batch_means.spread``.
 
     Raises:
         ValueError: it is not above 0 and below 100, or there are no values.
@@ -65,7 +70,7 @@ def percentile_of(
     if not count:
         raise ValueError("no values, so no percentile")
     value = ordered[nearest(count, percentile)]
-    worth = _worth(values, ordered, percentile, confidence)
+    worth = _worth(values, ordered, percentile, confidence, parts)
     low = _rank(worth.low, share, confidence, upper=False)
     high = _rank(worth.high, share, confidence, upper=True)
     least = min(_between(ordered, low, worth.low, otherwise=0.0), float(value))
@@ -97,7 +102,9 @@ class _Worth:
         return cls(effective, *(max(1.0, float(f"{each:.3g}")) for each in (low, high)))
 
 
-def _worth(values: Values, ordered: Values, percentile: float, confidence: float) -> _Worth:
+def _worth(
+    values: Values, ordered: Values, percentile: float, confidence: float, parts: Sequence[int]
+) -> _Worth:
     """Say what n values are worth where one of their percentiles is asked for.
 
     Batches of so many values, of which so few lie above, are skewed anyway, and binomial ranks
@@ -105,15 +112,16 @@ def _worth(values: Values, ordered: Values, percentile: float, confidence: float
     """
     count, share = len(values), 1 - percentile / 100
     above = values > ordered[nearest(count, percentile)]
-    found = spread(above)
-    if not found.degrees or _independent(above, share):
+    found = spread(above, parts)
+    apart = len(parts) >= LEAST_PARTS
+    if not found.degrees or (not apart and _independent(above, share)):
         return _Worth.of(count, count, count)
     times = found.variance * count / (share * (1 - share))
     if share <= _RARE:
         # Few are above, and those come in fewer clusters, so luck makes them look independent. Of
         # five times as many more is known, and they depend on one another much as these do.
         more = 1 - 5 * share
-        often = spread(values > ordered[nearest(count, 100 * more)])
+        often = spread(values > ordered[nearest(count, 100 * more)], parts)
         times = (times + often.variance * count / (more * (1 - more))) / 2
     effective = count / max(1.0, times)
     usual = (1 - 2 * share) / math.sqrt(share * (1 - share) * effective / found.batches)

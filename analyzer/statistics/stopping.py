@@ -14,7 +14,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.statistics.summary import CONFIDENCE, PERCENTILES, Summary, summarise
+from analyzer.statistics.batch_means import LEAST_PARTS
+from analyzer.statistics.episodes import Episodes
+from analyzer.statistics.summary import CONFIDENCE, PERCENTILES, Summary, since, summarise
 from analyzer.statistics.transient import warm_up
 
 Times = npt.NDArray[np.int64]
@@ -29,6 +31,8 @@ CONFIRMING = 3
 BEYOND = 20
 #: an interval of this share of what was asked for is no matter of luck
 AMPLE = 0.25
+#: the least length of an episode is between these
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 0.5
 
 
 class Verdict(Enum):
@@ -89,6 +93,19 @@ class Precision:
         )
 
 
+def episodes_of(precision: Precision, slots: int, *, hurried: bool = False) -> Episodes | None:
+    """Return the episodes of a closed loop of so many clients, so short that four are soon over.
+
+    One client alone keeps in step with nobody, and needs none; nor does an open loop (0).
+    ``hurried`` is a measurement that may end after half of its least time.
+    """
+    if slots < 2:  # noqa: PLR2004 - as said
+        return None
+    parts = (LEAST_PARTS + 1) * (2 if hurried else 1)
+    least = min(max(precision.min_seconds / parts, SHORTEST_SECONDS), LONGEST_SECONDS)
+    return Episodes(slots, least, precision.max_seconds)
+
+
 class PrecisionRule:
     """Measures until ``precision`` is met, or until nothing depends on more.
 
@@ -98,6 +115,9 @@ class PrecisionRule:
 
     With a ``bar`` (inferences a second) what matters is whether the throughput reaches it: half of
     ``min_seconds`` will do where the whole interval lies below.
+
+    A closed loop of several clients has ``episodes``; then only what belongs to one counts, and
+    four of them are the least.
     """
 
     def __init__(
@@ -106,8 +126,10 @@ class PrecisionRule:
         *,
         inferences: int = 1,
         bar: float = 0.0,
+        episodes: Episodes | None = None,
     ) -> None:
         self._precision = precision
+        self.episodes = episodes
         self._bar = bar
         self._inferences = inferences
         self._done = _Growing()
@@ -123,11 +145,14 @@ class PrecisionRule:
     def add(self, done_ns: Times, latency_ns: Times, now_ns: int | None = None) -> Verdict:
         """Take in what finished; look at the whole where it is time to."""
         if len(done_ns):
-            self._done.extend(done_ns)
-            self._latency.extend(latency_ns)
             self._now = max(self._now, int(done_ns.max()))
             if self._began is None:
                 self._began = int((done_ns - latency_ns).min())
+            if self._episodic is not None:
+                own = self._episodic.own(done_ns, latency_ns)
+                done_ns, latency_ns = done_ns[own], latency_ns[own]
+            self._done.extend(done_ns)
+            self._latency.extend(latency_ns)
         if now_ns is not None:
             self._now = max(self._now, now_ns)
             self._began = now_ns if self._began is None else self._began
@@ -148,6 +173,17 @@ class PrecisionRule:
         return self._known()[1]
 
     @property
+    def spans_ns(self) -> tuple[tuple[int, int], ...]:
+        """From when to when requests count, where there are episodes; else ()."""
+        if self._episodic is None:
+            return ()
+        return self._episodic.spans(self._done.values, self._latency.values)
+
+    @property
+    def _episodic(self) -> Episodes | None:
+        return self.episodes if self.episodes is not None and self.episodes.on else None
+
+    @property
     def bar(self) -> float:
         """The throughput that it takes to be of interest, inferences a second; 0: none."""
         return self._bar
@@ -160,15 +196,20 @@ class PrecisionRule:
     def _known(self) -> tuple[int, int, Summary]:
         count = len(self._done)
         if self._seen is None or self._seen[0] != count:
-            dropped = warm_up(self._latency.values, self._done.values)
+            dropped = 0
+            if self._episodic is None:
+                dropped = warm_up(self._latency.values, self._done.values)
             self._seen = count, dropped, self._summarise(dropped)
         return self._seen
 
     def _look(self, elapsed: float, *, over: bool) -> Verdict:
         summary = self.summary()
-        enough = elapsed >= self._precision.min_seconds and self._precision.met(summary)
+        long = elapsed >= self._precision.min_seconds
+        often = self._episodic is None or summary.parts >= LEAST_PARTS
+        enough = long and often and self._precision.met(summary)
         self._met = self._met + 1 if enough else 0
-        self._below = self._below + 1 if summary.throughput.high < self._bar else 0
+        below = often and summary.throughput.high < self._bar
+        self._below = self._below + 1 if below else 0
         if self._met >= CONFIRMING:
             return Verdict.STEADY
         return Verdict.GIVE_UP if over or self.slower else Verdict.GO_ON
@@ -176,14 +217,16 @@ class PrecisionRule:
     def _summarise(self, dropped: int) -> Summary:
         percentile = self._precision.percentile
         wanted = {*PERCENTILES, *(() if percentile is None else (percentile,))}
-        done = self._done.values
+        done, latency, spans = self._done.values, self._latency.values, self.spans_ns
+        if self._episodic is not None and not spans:
+            done, latency = done[:0], latency[:0]
         return summarise(
             done[dropped:],
-            self._latency.values[dropped:],
+            latency[dropped:],
             inferences=self._inferences,
             confidence=self._precision.confidence,
             percentiles=sorted(wanted),
-            from_ns=int(done[dropped - 1]) if dropped else None,
+            spans_ns=spans or since(int(done[dropped - 1]) if dropped else None),
         )
 
 

@@ -18,13 +18,17 @@ CONFIDENCE = 0.95
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 
 Times = npt.NDArray[np.int64]
+#: from when to when, ns
+Span = tuple[int, int]
+_END = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Throughput in inferences a second, latencies in ns, and what to know about them.
 
-    ``batches`` and ``lag1`` are those behind the mean latency. Each of ``flags`` begins with its
+    ``batches`` and ``lag1`` are those behind the mean latency, and ``parts`` how many times it was
+    begun. Each of ``flags`` begins with its
     name and a colon (``drift``, ``bimodal``, ``autocorrelated``, ``short``), and goes on in words.
     """
 
@@ -35,11 +39,17 @@ class Summary:
     percentiles: Mapping[float, Estimate] = field(default_factory=dict)
     batches: int = 0
     lag1: float = 0.0
+    parts: int = 1
     flags: tuple[str, ...] = ()
 
     def flagged(self, name: str) -> bool:
         """Whether there is a flag of this name."""
         return any(flag.startswith(f"{name}:") for flag in self.flags)
+
+
+def since(from_ns: int | None) -> tuple[Span, ...]:
+    """Return the span of all that comes after a moment; None: of all there is."""
+    return () if from_ns is None else ((from_ns, _END),)
 
 
 def summarise(
@@ -49,12 +59,14 @@ def summarise(
     inferences: int | npt.NDArray[np.integer] = 1,
     confidence: float = CONFIDENCE,
     percentiles: Sequence[float] = PERCENTILES,
-    from_ns: int | None = None,
+    spans_ns: Sequence[Span] = (),
 ) -> Summary:
     """Summarise n requests: when each was done, and how long it took, both in ns.
 
-    ``inferences`` says how many each was, one number for all or n of them. Counted are those done
-    after ``from_ns``, from then to the last; without it time runs from the first one's end.
+    ``inferences`` says how many each was, one number for all or n of them. Counted are those in
+    one of ``spans_ns``, which are in order: done after its beginning and not after its end. They
+    are several where the stream began anew again and again. Without any all count, and time runs
+    from the first one's end.
 
     Raises:
         ValueError: lengths differ, or a percentile is none.
@@ -66,36 +78,56 @@ def summarise(
     if count > 1 and (done_ns[1:] < done_ns[:-1]).any():
         order = np.argsort(done_ns, kind="stable")
         done_ns, latency_ns, weights = done_ns[order], latency_ns[order], weights[order]
-    if from_ns is not None:
-        after = int(np.searchsorted(done_ns, from_ns, side="right"))
-        done_ns, latency_ns, weights = done_ns[after:], latency_ns[after:], weights[after:]
+    places = [
+        slice(*(int(np.searchsorted(done_ns, moment, side="right")) for moment in span))
+        for span in spans_ns
+    ]
+    kept = [(span, place) for span, place in zip(spans_ns, places, strict=True) if _length(place)]
+    if spans_ns:
+        done_ns, latency_ns, weights = (
+            np.concatenate([every[place] for _, place in kept] or [every[:0]])
+            for every in (done_ns, latency_ns, weights)
+        )
     if not len(done_ns):
         return _nothing(confidence, percentiles)
-    return _summary(done_ns, latency_ns, weights, from_ns, confidence, percentiles)
+    firsts = np.cumsum([0, *(_length(place) for _, place in kept)])[:-1].tolist()
+    stream = _Stream(done_ns, latency_ns, weights, firsts, [span for span, _ in kept])
+    return _summary(stream, confidence, percentiles)
 
 
-def _summary(
-    done_ns: Times,
-    latency_ns: Times,
-    weights: Times,
-    from_ns: int | None,
-    confidence: float,
-    percentiles: Sequence[float],
-) -> Summary:
-    throughput, seconds = _throughput(done_ns, weights, from_ns, confidence)
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Requests that count: ``firsts`` are the indices at which parts begin, ``spans`` when."""
+
+    done_ns: Times
+    latency_ns: Times
+    weights: Times
+    firsts: Sequence[int]
+    spans: Sequence[Span]
+
+
+def _length(place: slice) -> int:
+    return int(place.stop - place.start)
+
+
+def _summary(stream: _Stream, confidence: float, percentiles: Sequence[float]) -> Summary:
+    throughput, seconds = _throughput(stream, confidence)
+    latency_ns, parts = stream.latency_ns, stream.firsts
     ordered = np.sort(latency_ns)
-    average = spread(latency_ns)
+    average = spread(latency_ns, parts)
     found = {
-        wanted: percentile_of(latency_ns, ordered, wanted, confidence) for wanted in percentiles
+        wanted: percentile_of(latency_ns, ordered, wanted, confidence, parts)
+        for wanted in percentiles
     }
     return Summary(
-        requests=len(done_ns),
+        requests=len(latency_ns),
         seconds=seconds,
         throughput=throughput,
         latency_avg=_average(latency_ns, average, confidence),
         percentiles=found,
         batches=average.batches,
         lag1=average.lag1,
+        parts=max(1, len(parts)),
         flags=flags_of(latency_ns, ordered, average, found),
     )
 
@@ -113,24 +145,22 @@ def _average(latency_ns: Times, found: Spread, confidence: float) -> Estimate:
     )
 
 
-def _throughput(
-    done_ns: Times, weights: Times, from_ns: int | None, confidence: float
-) -> tuple[Estimate, float]:
+def _throughput(stream: _Stream, confidence: float) -> tuple[Estimate, float]:
     """Estimate inferences a second, and say in how many seconds they were counted.
 
     A ratio of means: the spread is that of how many more were done in the time before each
     request's end than the rate would have it.
     """
-    if from_ns is None:
-        gaps, counted = np.diff(done_ns) / 1e9, weights[1:]
+    if not stream.spans:
+        gaps, counted = np.diff(stream.done_ns) / 1e9, stream.weights[1:]
     else:
-        gaps, counted = np.diff(done_ns, prepend=from_ns) / 1e9, weights
+        gaps, counted = _gaps(stream), stream.weights
     seconds = float(gaps.sum())
     if not seconds:
         return _unknown(confidence), 0.0
     rate = float(counted.sum()) / seconds
     excess = counted - rate * gaps
-    found = spread(excess)
+    found = spread(excess, stream.firsts)
     down, up = (reach * len(gaps) / seconds for reach in found.reach(confidence))
     return Estimate(
         value=rate,
@@ -140,6 +170,18 @@ def _throughput(
         n=len(gaps),
         effective_n=_worth(len(gaps), float(excess.var()), found.variance),
     ), seconds
+
+
+def _gaps(stream: _Stream) -> npt.NDArray[np.float64]:
+    """Return the time before each request's end, s; that before a part's end is its last one's."""
+    done = stream.done_ns
+    gaps = np.diff(done, prepend=0)
+    firsts = np.array(stream.firsts)
+    lasts = np.append(firsts[1:], len(done)) - 1
+    begun, ended = np.array(stream.spans, np.int64).T
+    gaps[firsts] = done[firsts] - begun
+    gaps[lasts] += np.where(ended < _END, ended - done[lasts], 0)
+    return np.asarray(gaps / 1e9, np.float64)
 
 
 def _worth(count: int, variance: float, of_mean: float) -> float:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from analyzer.errors import LoadError
 from analyzer.load.arrivals import (
+    Climb,
     Constant,
     Fixed,
     Gamma,
@@ -92,11 +93,28 @@ def test_a_staircase_goes_up_when_each_in_flight_was_answered_often_enough(
     start: int, more: int, step: int, period: int
 ) -> None:
     stairs = Staircase(start, start + more, step, period)
-    assert stairs.after(0) == start
-    assert stairs.after(start * period - 1) == start
-    after = stairs.after(start * period)
-    assert after == (min(start + step, start + more) if step else start)
+    climb = Climb(stairs, stream=False)
+    for _ in range(period - 1):
+        for slot in range(start):
+            climb.ended(slot)
+    # However often the others are answered, it goes up only with the last of them.
+    for slot in (*range(start - 1), *range(start - 1)):
+        climb.ended(slot)
+        assert climb.in_flight == start
+    climb.ended(start - 1)
+    assert climb.in_flight == (min(start + step, start + more) if step else start)
     assert stairs.after(10**6) == stairs.most
+
+
+def test_a_stream_that_ends_with_fewer_answers_does_not_hold_up_the_others() -> None:
+    climb = Climb(Staircase(2, 4, 2, 3), stream=True)
+    for _ in range(3):
+        climb.answered(0)
+    climb.ended(0)
+    climb.answered(1)
+    assert climb.in_flight == 2
+    climb.ended(1)
+    assert climb.in_flight == 4
 
 
 @given(st.integers(0, 300), st.integers(1, 8))

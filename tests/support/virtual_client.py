@@ -56,8 +56,6 @@ class Workers:
 class VirtualClient:
     """Serves what is sent by ``done``; ``fails`` may name an error for the nth request, from 1."""
 
-    sees_bytes = True
-
     def __init__(
         self,
         clock: Clock,

@@ -96,7 +96,7 @@ def test_connections_that_the_server_ends_are_opened_anew(http: V2Server) -> Non
     with running_grpc(GrpcServer(), **ages) as server:
         driven = load(http, server.port, rule="precision", max_seconds=1.0, latency_precision=0.0)
         assert driven.failed == 0
-        assert driven.seconds > 0.5
+        assert driven.ended_ns - driven.started_ns > 500_000_000
 
 
 def test_that_nothing_listens_is_known_at_once(http: V2Server) -> None:

@@ -10,7 +10,7 @@ from support.virtual_client import MS, SECOND
 from analyzer.errors import LoadError
 from analyzer.launcher import Endpoint
 from analyzer.load.arrivals import schedule_of
-from analyzer.load.chunk import Chunk, Ended, Ready, Said
+from analyzer.load.chunk import Chunk, Drained, Ended, Ready, Said
 from analyzer.load.conductor import Conductor, Crowded
 from analyzer.load.crew import DriverSettings
 from analyzer.load.outcome import STOPPED
@@ -19,6 +19,7 @@ from analyzer.load.share import is_local, jobs_of, most_senders
 from analyzer.load.window import WindowsRule
 from analyzer.load.workload import Item, Workload
 from analyzer.record.row import LoadSpec
+from analyzer.statistics.stopping import Precision, PrecisionRule, episodes_of
 from engine.types import InferRequest
 
 NOBODY = Endpoint("127.0.0.1:1")
@@ -31,14 +32,24 @@ class TalkingCrew:
     def __init__(self, senders: int, cpu: float) -> None:
         self._senders = senders
         self._cpu = cpu
-        self._start = 0
+        self._start = SECOND
+        self._told = 0
         self.stopped = False
+        self.begun: list[tuple[int, int]] = []
+        self.pauses: list[int] = []
 
     def __len__(self) -> int:
         return self._senders
 
-    def begin(self, at_ns: int) -> None:
-        self._start = at_ns
+    def begin(self, at_ns: int, spread_ns: int = 0) -> None:
+        self._start, self._told = at_ns, 0
+        self.begun.append((at_ns, spread_ns))
+
+    def now(self) -> int:
+        return self._start + self._told
+
+    def pause(self, at_ns: int) -> None:
+        self.pauses.append(at_ns)
 
     def stop(self) -> None:
         self.stopped = True
@@ -46,12 +57,16 @@ class TalkingCrew:
     def says(self) -> Iterator[tuple[int, Said] | None]:
         for index in range(self._senders):
             yield index, Ready(cpu_ns=7)
-        told = 0
+        told, answered = 0, 0
         while not self.stopped and told < 30 * SECOND:
             for index in range(self._senders):
                 yield index, self._chunk(told, index)
-            told += 50 * MS
+            told = self._told = told + 50 * MS
             yield None
+            if len(self.pauses) > answered and self._start + told >= self.pauses[answered]:
+                answered, told = answered + 1, 0
+                for index in range(self._senders):
+                    yield index, Drained()
         for index in range(self._senders):
             yield index, Ended()
 
@@ -90,6 +105,30 @@ def test_senders_are_merged_into_one_stream_of_requests() -> None:
     assert driven.little == pytest.approx(1, rel=1e-3)
     assert not driven.invalid
     assert driven.server is None
+
+
+def test_a_closed_loop_is_begun_anew_when_all_senders_are_drained() -> None:
+    precision = Precision(throughput=1e-6, percentile=None, min_seconds=0.5, max_seconds=0.8)
+    rule = PrecisionRule(precision, episodes=episodes_of(precision, 3))
+    crew = TalkingCrew(3, 0.2)
+    settings = DriverSettings(now=crew.now)
+    conductor = Conductor(NOBODY, WORKLOAD, LoadSpec(concurrency=3), None, rule, settings)
+    driven = conductor.go(crew, lambda: False, lambda _: None, last=True)  # type: ignore[arg-type]
+    # The first pause comes when the server is warm; then each episode has a beginning and an end.
+    assert len(crew.pauses) == len(crew.begun) > 4
+    assert crew.begun[0][1] == 0
+    assert all(spread == MS for _, spread in crew.begun[1:])
+    for (at, _), pause in zip(crew.begun[1:], crew.pauses[1:], strict=True):
+        assert 100 * MS <= pause - at <= 102 * MS
+    assert all(at > pause for (at, _), pause in zip(crew.begun[1:], crew.pauses, strict=False))
+    assert driven.summary is not None
+    assert driven.summary.parts == len(driven.spans_ns) == driven.windows
+    assert driven.requests == sum(
+        round(rate * (end - start) / 1e9)
+        for rate, (start, end) in zip(driven.window_rates, driven.spans_ns, strict=True)
+    )
+    assert driven.seconds < (driven.ended_ns - driven.started_ns) / 1e9
+    assert driven.summary.throughput.value == pytest.approx(3000, rel=0.02)
 
 
 def test_a_sender_that_is_too_busy_asks_for_another_where_there_may_be_one() -> None:

@@ -53,7 +53,6 @@ def outcome(heard: Course, readings: tuple[Reading, ...] = (), **changes: Any) -
         "protocol": "http",
         "open_loop": False,
         "start_ns": START,
-        "sees_bytes": True,
         "inferences": (1,),
         "readings": (readings,),
     }

@@ -1,15 +1,16 @@
 """A sender in virtual time: what it sends when, what it writes down, and what it never does."""
 
-from itertools import repeat
+from itertools import pairwise, repeat
 
 import numpy as np
 import pytest
 from support.virtual_client import MS, SECOND, Clock, VirtualClient, Workers, exponential, go, job
 
 from analyzer.load.arrivals import Constant, Fixed, Gamma, Staircase
-from analyzer.load.chunk import Ended, Failed
+from analyzer.load.chunk import Chunk, Drained, Ended, Failed, Said
 from analyzer.load.job import Supply
-from analyzer.load.sender import DRAIN_NS, FURTHER, ROOM, TEXTS
+from analyzer.load.rotation import Rotation
+from analyzer.load.sender import DRAIN_NS, FURTHER, ROOM, TEXTS, Sender
 
 
 def client(service_ms: float, workers: int = 1, stall: tuple[int, int] = (0, 0)) -> VirtualClient:
@@ -149,3 +150,40 @@ def test_what_is_never_answered_is_given_up_in_the_end() -> None:
     run = go(job(slots=2), hanging, seconds=1)
     assert run.said[-1] == Ended(abandoned=2)
     assert hanging.clock.ns - run.start_ns == pytest.approx(SECOND + DRAIN_NS, rel=0.05)
+
+
+def test_a_pause_waits_for_all_answers_and_then_each_begins_at_a_moment_of_its_own() -> None:
+    """Three times over: 200 ms of four clients, and a beginning that takes 40 ms."""
+    virtual, said = client(10, workers=4), list[Said]()
+    begun = [virtual.clock.ns + 10 * MS]
+
+    def say(one: Said) -> None:
+        said.append(one)
+        if isinstance(one, Drained):
+            begun.append(virtual.clock.ns + 2 * MS)
+            sender.again(begun[-1], 40 * MS)
+            sender.pause(begun[-1] + 200 * MS)
+            if len(begun) == 4:
+                sender.stop()
+
+    plan = job(slots=4)
+    sender = Sender(plan, Rotation(plan.supplies, 0), say, virtual.clock.now)
+    virtual.audience = sender
+    sender.pause(begun[0] + 200 * MS)
+    sender.run(virtual, begun[0])
+    sent = np.array([moment for moment, _, _ in virtual.sent])
+    for at, after in pairwise(begun):
+        mine = sent[(sent >= at) & (sent < after)]
+        assert len(mine) == pytest.approx(80, abs=12)
+        # Nothing is sent in a pause, which ends when the last answer is there.
+        assert mine.max() < at + 200 * MS
+        assert after == mine.max() + 12 * MS
+    assert np.all(sent[:4] == begun[0])
+    for at in begun[1:3]:
+        first = np.sort(sent[sent >= at])[:4]
+        assert len(set(first.tolist())) == 4
+        assert at <= first.min() < first.max() < at + 40 * MS
+    drained = [at for at, one in enumerate(said) if isinstance(one, Drained)]
+    before = [said[at - 1] for at in drained]
+    assert [one.in_flight for one in before if isinstance(one, Chunk)] == [0, 0, 0]
+    assert isinstance(said[-1], Ended)

@@ -161,6 +161,21 @@ def test_energy_is_spread_over_the_inferences() -> None:
     assert values["gpu_energy_per_inference"] == pytest.approx(600)
 
 
+def test_pauses_between_beginnings_do_not_make_the_server_look_idle() -> None:
+    """Of two seconds 1.6 count, and in all of it 90 % of the rate of these was answered."""
+    parts = ((at(2), at(3)), (at(3.4), at(4)))
+    driven = replace(DRIVEN, parts_ns=parts, duty=0.9)
+    glimpses = [
+        replace(gpu(t, 1, 0.45, energy_joules=t * 120.0), cpu_seconds=t * 0.9) for t in range(6)
+    ]
+    seen = observed(driven, Seen(tuple(glimpses), (GPU,)), LoadSpec(batch_size=4))
+    values = evaluate(seen)
+    assert values["perf_throughput"] == pytest.approx(100 * 4 / 1.6)
+    assert seen.server_cpu == pytest.approx(1.0)
+    assert values["gpu_utilization"] == pytest.approx(50)
+    assert values["gpu_energy_per_inference"] == pytest.approx(120 / (250 * 0.9) * 1000)
+
+
 def test_an_energy_counter_that_was_set_back_is_not_believed() -> None:
     joules = [5000.0, 5100.0, 5200.0, 10.0, 20.0, 30.0]
     glimpses = [gpu(t, 1, 0.5, energy_joules=each) for t, each in enumerate(joules)]

@@ -36,7 +36,7 @@ WITH_GPUS = (
 
 def measured(options: PerfOptions = OPTIONS, level: float = 1, **more: Any) -> Figures:
     server = FakeServer(server=SERVER, **more)
-    driven = server(load_of(options, level), None, lambda: rule_of(options))
+    driven = server(load_of(options, level), None, lambda: rule_of(options, level))
     return figures(driven, options, level)
 
 

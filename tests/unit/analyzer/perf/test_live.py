@@ -30,7 +30,7 @@ def looks(**given: Any) -> tuple[list[Look], PerfOptions]:
     options = read({"model_name": "m", "concurrency_range": "2", **given})
     seen: list[Look] = []
     server = FakeServer(workers=2, service_ms=2, jitter=0.3)
-    server(load_of(options, 2), None, lambda: Watched(rule_of(options), seen.append))
+    server(load_of(options, 2), None, lambda: Watched(rule_of(options, 2), seen.append))
     return seen, options
 
 
@@ -88,7 +88,7 @@ def test_warnings_go_to_the_other_console() -> None:
 
 def test_a_look_says_what_finished_since_the_last() -> None:
     seen: list[Look] = []
-    watched = Watched(rule_of(read({"model_name": "m"})), seen.append)
+    watched = Watched(rule_of(read({"model_name": "m"}), 1), seen.append)
     for tick in range(1, 11):
         done = np.arange(10, dtype=np.int64) * 10_000_000 + tick * 100_000_000
         watched.add(done, np.full(10, 2_000_000, np.int64), (tick + 1) * 100_000_000)

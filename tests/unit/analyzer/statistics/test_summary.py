@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analyzer.statistics.summary import summarise
+from analyzer.statistics.summary import since, summarise
 
 MS = 1_000_000
 
@@ -42,7 +42,7 @@ def test_inferences_are_counted_as_many_as_each_request_was() -> None:
 
 def test_counting_begins_where_it_is_told_to() -> None:
     done = np.arange(1, 101) * MS
-    summary = summarise(done, np.full(100, 5 * MS), from_ns=50 * MS)
+    summary = summarise(done, np.full(100, 5 * MS), spans_ns=since(50 * MS))
     assert summary.requests == 50
     assert summary.seconds == pytest.approx(0.05)
     assert summary.throughput.value == pytest.approx(1000)
