@@ -129,6 +129,11 @@ class Course:
         return self._rule
 
     @property
+    def samples(self) -> tuple[WindowSample, ...]:
+        """The windows so far, where the rule has windows."""
+        return self._rule.samples if isinstance(self._rule, WindowsRule) else ()
+
+    @property
     def warmed(self) -> tuple[int, int] | None:
         """How many requests were warm-up, and when it was over; None before that."""
         return self._warmed

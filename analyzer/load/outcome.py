@@ -123,7 +123,6 @@ def driven_of(course: Course, facts: Facts) -> Driven:
     summary = _summary(course, facts, records, counts, spans)
     in_flight, little = _in_flight(facts, records, spans)
     lag = Times.of(records.lag_ns)
-    samples = course.rule.samples if isinstance(course.rule, WindowsRule) else ()
     send_ns, receive_ns = _means(records, good)
     dropped = sum(readings[-1].dropped for readings in facts.readings if readings)
     return Driven(
@@ -139,7 +138,7 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         stable=facts.complete or course.verdict is Verdict.STEADY,
         client_cpu=_slope(facts.readings, "cpu_ns", spans),
         server=None,
-        windows=len(samples) or len(spans),
+        windows=len(course.samples) or len(spans),
         warmup_requests=int(np.count_nonzero(everything.array["last"] <= start)),
         warmup_seconds=(start - facts.start_ns) / 1e9,
         records=records,
@@ -152,7 +151,7 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         in_flight=in_flight,
         little=little,
         flags=(*_slower(course, summary), *_flags(summary, little, dropped), *_phases(course)),
-        samples=samples,
+        samples=course.samples,
         parts_ns=spans if len(spans) > 1 else (),
         duty=_duty(everything, records, spans),
     )
