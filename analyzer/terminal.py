@@ -23,6 +23,7 @@ from analyzer.ranking.goal import Goal
 from analyzer.ranking.goodput import verified
 from analyzer.ranking.rank import Standing, contender, failures, gain
 from analyzer.ranking.repeats import identity
+from analyzer.record.doubt import doubt
 from analyzer.record.row import Phase, Row
 from analyzer.report import answers, wording
 from analyzer.space import (
@@ -268,9 +269,8 @@ def numbers(row: Row) -> tuple[str, str]:
 
 def remark_of(row: Row) -> str:
     """Say what a row was taken for, and whether to trust it."""
-    unsteady = "" if row.stable or row.failure else "not stable"
     near = answers.short(row.accuracy)
-    said = (_PHASES[row.trial.phase], f"answers {near}" if near else "", unsteady)
+    said = (_PHASES[row.trial.phase], f"answers {near}" if near else "", doubt(row))
     return ", ".join(filter(None, said))
 
 

@@ -104,7 +104,11 @@ def _plane(numbers: Charts) -> Chart:
         note="Each point is one measurement; up and to the left is better. Nothing measured "
         "beats a point on the Pareto front in both; what is ringed, nothing beats for sure when "
         "memory and energy count as well."
-        + (" Hollow points are unstable." if not all(p.stable for p in numbers.points) else "")
+        + (
+            " Hollow points are less precise than asked for."
+            if not all(p.stable for p in numbers.points)
+            else ""
+        )
         + (" Logarithmic scale." if layout["xaxis"].get("type") == "log" else ""),
         figure={"data": traces, "layout": layout},
         wide=True,

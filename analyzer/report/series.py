@@ -14,6 +14,7 @@ from statistics import fmean
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.frontier import Option
 from analyzer.ranking.rank import Standing
+from analyzer.record.doubt import doubt
 from analyzer.record.row import Phase, Row
 from analyzer.report import wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, of
@@ -100,8 +101,8 @@ def point(evidence: Evidence, row: Row) -> Point:
     ]
     if not evidence.goal.satisfied(row.metrics):
         lines.append("breaks a constraint")
-    if not row.stable:
-        lines.append("unstable")
+    if said := doubt(row):
+        lines.append(said)
     return Point(
         latency=row.metrics[P99],
         throughput=row.metrics[THROUGHPUT],

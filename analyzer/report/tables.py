@@ -14,6 +14,7 @@ from analyzer import together
 from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
+from analyzer.record.doubt import mark
 from analyzer.record.row import LoadSpec, Phase, Row
 from analyzer.report import answers, wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
@@ -30,7 +31,7 @@ _PHASES = {
     Phase.VERIFY: "verification",
     Phase.GOODPUT: "goodput",
 }
-CHOSEN, UNSTABLE, KNEE, UNSURE = "chosen", "unstable", "knee", "uncertain"
+CHOSEN, KNEE, UNSURE = "chosen", "knee", "uncertain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ def _names(evidence: Evidence, rows: Iterable[Row], chosen: Standing | None = No
         if of(chosen, row):
             marks.append(CHOSEN)
         if row.failure is None and not row.stable:
-            marks.append(UNSTABLE)
+            marks.append(mark(row))
         name = wording.short(row.variant, evidence.model)
         cells.append(Cell(name, name, tuple(marks)))
     return Column("Configuration"), cells

@@ -18,6 +18,7 @@ from enum import Enum
 
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking.rank import Standing
+from analyzer.record.doubt import doubt
 from analyzer.record.row import Row
 from analyzer.report import answers, wording
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence
@@ -282,18 +283,14 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
             f"{_broken(evidence, each.metrics)} on average of {each.times} repetitions."
         )
     yield from _unsure(evidence)
-    failed, shaky = evidence.failed, [row for row in evidence.measured if not row.stable]
+    failed = evidence.failed
     if failed and evidence.measured:
         variants = len({row.digest or row.variant for row in failed})
         yield (
             f"{wording.count(len(failed), 'measurement')} of "
             f"{wording.count(variants, 'configuration')} failed; the reasons are below."
         )
-    if shaky:
-        yield (
-            f"{wording.count(len(shaky), 'measurement')} did not settle within the tolerance, "
-            "marked unstable."
-        )
+    yield from _unsure(evidence)
     yield from _disturbances(evidence)
     yield from evidence.head.machine.get("warnings") or ()
     if evidence.omitted.torn:
@@ -315,6 +312,23 @@ def _unsure(evidence: Evidence) -> Iterator[str]:
             again = f"; in the verification it was {wording.measured(each.tag, verified)}"
         said = wording.uncertain(each, chosen.best)
         yield f"Not certain: {said} ({wording.short(chosen.variant, evidence.model)}){again}."
+
+
+def _unsure(evidence: Evidence) -> Iterator[str]:
+    """Say how many measurements are less sure than they were to be."""
+    shaky = [row for row in evidence.measured if not row.stable]
+    wide = [row for row in shaky if row.load.rule == "precision"]
+    if wide:
+        many = wording.count(len(wide), "measurement")
+        yield (
+            f"{many} {'is' if len(wide) == 1 else 'are'} less precise than asked for, and marked "
+            f"with how far the interval reaches; the last: {doubt(wide[-1])}."
+        )
+    if len(wide) < len(shaky):
+        yield (
+            f"{wording.count(len(shaky) - len(wide), 'measurement')} did not settle within the "
+            "tolerance, marked unstable."
+        )
 
 
 def _disturbances(evidence: Evidence) -> Iterator[str]:

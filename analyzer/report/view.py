@@ -227,17 +227,18 @@ def _diff(default: str, standing: Standing) -> tuple[tuple[str, str], ...]:
 
 def _length(load: LoadSpec) -> str:
     """Say how long a measurement took, and why."""
-    settles = "A measurement that never settles is kept and marked unstable."
     if load.rule == "windows":
         return (
             f"Windows of {load.window_seconds:g} s until the last three agree within "
-            f"{load.tolerance:.0%}, at most {load.max_windows}. {settles}"
+            f"{load.tolerance:.0%}, at most {load.max_windows}. A measurement that never settles "
+            "is kept and marked unstable."
         )
     return (
         "Measured until half the 95 % interval is at most "
         f"{load.throughput_precision:.0%} of the throughput and {load.latency_precision:.0%} of "
         f"the mean latency, for {load.min_seconds:g} to {load.max_seconds:g} s once the server "
-        f"was warm. {settles}"
+        "was warm. One that is not as precise in this time is kept, and marked with how far its "
+        "interval reaches."
     )
 
 
