@@ -290,7 +290,7 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
             f"{wording.count(len(failed), 'measurement')} of "
             f"{wording.count(variants, 'configuration')} failed; the reasons are below."
         )
-    yield from _unsure(evidence)
+    yield from _imprecise(evidence)
     yield from _disturbances(evidence)
     yield from evidence.head.machine.get("warnings") or ()
     if evidence.omitted.torn:
@@ -314,7 +314,7 @@ def _unsure(evidence: Evidence) -> Iterator[str]:
         yield f"Not certain: {said} ({wording.short(chosen.variant, evidence.model)}){again}."
 
 
-def _unsure(evidence: Evidence) -> Iterator[str]:
+def _imprecise(evidence: Evidence) -> Iterator[str]:
     """Say how many measurements are less sure than they were to be."""
     shaky = [row for row in evidence.measured if not row.stable]
     wide = [row for row in shaky if row.load.rule == "precision"]
