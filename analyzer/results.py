@@ -58,7 +58,7 @@ class Wanted:
         if not self.objectives and not self.constraints and budgets == (None, None):
             own = read_goal(place)
             price = own.cost_per_hour if self.cost_per_hour is None else self.cost_per_hour
-            return replace(own, cost_per_hour=price)
+            return own.priced(price)
         return self.stated()
 
     def stated(self) -> Goal:

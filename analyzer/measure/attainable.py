@@ -33,9 +33,13 @@ def refuse(
         UsageError: it does; each metric with its reason.
     """
     reasons = ((tag, why_not(tag, machine, remote=remote, rapl=rapl)) for tag in tags)
-    problems = [f"{tag} cannot be measured here: {reason}" for tag, reason in reasons if reason]
+    problems = [
+        f"{tag} cannot be measured here: {reason}; state a goal without it"
+        for tag, reason in reasons
+        if reason
+    ]
     if problems:
-        raise UsageError("\n".join((*problems, "State a goal without it")))
+        raise UsageError("\n".join(problems))
 
 
 def settled(goal: Goal, machine: Mapping[str, Any], *, remote: bool) -> Goal:

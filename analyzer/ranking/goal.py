@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -106,6 +106,17 @@ class Goal:
             if each.maximum is not None and (match := _PERCENTILE.fullmatch(each.tag))
         ]
         return max(found, default=None)
+
+    def priced(self, cost_per_hour: float | None) -> Goal:
+        """Return this goal with another price of the machine.
+
+        Raises:
+            UsageError: it is none, or the goal needs one.
+        """
+        goal = replace(self, cost_per_hour=cost_per_hour)
+        if problems := _lacking(goal):
+            raise UsageError("\n".join(problems))
+        return goal
 
     def seen(self, row: Row) -> Row:
         """Return a row with the metrics that this goal gives it: goodput and cost."""

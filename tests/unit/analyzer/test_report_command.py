@@ -92,6 +92,8 @@ def test_a_price_alone_is_added_to_the_profiles_own_goal(folder: Path) -> None:
         2.0,
         "maximize Throughput with Throughput >= 7 infer/sec",
     )
+    with pytest.raises(UsageError, match="cost_per_hour: expected a number above 0, found -1"):
+        Wanted(cost_per_hour=-1.0).goal(place)
     priced = Wanted(cost_per_hour=3.6).goal(place)
     assert (priced.cost_per_hour, priced.constraints) == (3.6, kept.constraints)
     console = Console(file=StringIO(), width=80)
