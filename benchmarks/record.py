@@ -154,7 +154,7 @@ def pack(specs: Sequence[Path], work: Path, repetitions: int, output: Path | Non
         complete = sum(job.done.exists() for job in jobs)
         sys.stdout.write(
             f"{name}: {len(surface.rows)} points, {rows} measurements, {failed} failed, "
-            f"{complete} of {repetitions} repetitions complete, spread {surface.spread():.1%}\n"
+            f"{complete} of {repetitions} repetitions complete; {surface.describe_spread}\n"
         )
 
 
@@ -191,8 +191,9 @@ def main() -> None:
     models = (given.work / "models").resolve()
     for spec in specs:
         surface_models.build(model_of(spec), models)
-    jobs = [Job(spec, number, given.work.resolve()) for spec in specs
-            for number in range(given.repetitions)]  # fmt: skip
+    # Once each of all before any twice: should time run out, there is something of everything.
+    jobs = [Job(spec, number, given.work.resolve()) for number in range(given.repetitions)
+            for spec in specs]  # fmt: skip
     lanes = lanes_of(sorted(os.sched_getaffinity(0)), given.cores, given.lanes)
     todo = [job for job in jobs if not job.done.exists()]
     sys.stdout.write(f"{len(todo)} of {len(jobs)} jobs to do on {len(lanes)} lanes\n")

@@ -257,7 +257,7 @@ def _shares(
 def _named(surface: Surface) -> str:
     return (
         f"{surface.name} ({len(surface.rows)} points x {len(surface.repetitions)}, "
-        f"spread {surface.spread():.1%})"
+        f"{surface.describe_spread})"
     )
 
 

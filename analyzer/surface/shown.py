@@ -50,8 +50,8 @@ def show(asked: Replay, console: Console) -> int:
             "find anything there"
         )
     console.print(
-        f"{surface.name}: {len(surface.rows)} points, {len(surface.repetitions)} repetitions that "
-        f"are {surface.spread():.1%} apart. Goal: {goal.describe()}.\n"
+        f"{surface.name}: {len(surface.rows)} points, {len(surface.repetitions)} repetitions; "
+        f"{surface.describe_spread}. Goal: {goal.describe()}.\n"
         f"Best: {_point(surface, goal, judge)}",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -156,8 +156,11 @@ class Surface:
         found = ((point, self.metrics(point)) for point in self.rows)
         return {point: metrics for point, metrics in found if metrics is not None}
 
-    def spread(self, tag: str = "perf_throughput") -> float:
-        """Return how far repetitions of a point are apart: the mean coefficient of variation."""
+    def spread(self, tag: str = "perf_throughput") -> float | None:
+        """Return how far repetitions of a point are apart: the mean coefficient of variation.
+
+        None where no point has two.
+        """
         spreads = []
         for taken in self.rows.values():
             found = [row.metrics[tag] for row in taken.values() if tag in row.metrics]
@@ -165,7 +168,14 @@ class Surface:
                 mean = fmean(found)
                 variance = sum((each - mean) ** 2 for each in found) / (len(found) - 1)
                 spreads.append(math.sqrt(variance) / mean if mean else 0.0)
-        return fmean(spreads) if spreads else 0.0
+        return fmean(spreads) if spreads else None
+
+    @property
+    def describe_spread(self) -> str:
+        """Say how noisy it is."""
+        if (spread := self.spread()) is None:
+            return "its noise is not known, for nothing was measured twice"
+        return f"repetitions are {spread:.1%} apart"
 
 
 def read(*paths: Path) -> Surface:
