@@ -100,7 +100,11 @@ def foreseen(
     return (
         *default,
         *(
-            Foreseen(candidate, _reason(why), sure=all(sure[: place + 1]))
+            Foreseen(
+                candidate,
+                _reason(why, sure=all(sure[: place + 1])),
+                sure=all(sure[: place + 1]),
+            )
             for place, (candidate, why) in enumerate(flat)
         ),
     )
@@ -137,9 +141,10 @@ def _asked(
         strategy.tell(Outcome(candidate, known.get(same), feasible=possible))
 
 
-def _reason(why: Why | None) -> str:
-    """Return a reason; "" where it rests on figures, which would be those of a made-up world."""
-    return "" if why is None or why.predicted else why.text
+def _reason(why: Why | None, *, sure: bool) -> str:
+    """Return a reason, without the figures that would be those of a made-up world."""
+    text = "" if why is None else why.text
+    return text if sure else text.partition(":")[0]
 
 
 def _settings(space: Space) -> Space:

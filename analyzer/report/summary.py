@@ -35,7 +35,8 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
     machine, versions, options        as the journal's first line has them
     commands      {serve, apply, rerank, reproduce}, "" where there is nothing to serve
 
-A measurement is {number, variant, phase: search|curve|verify, repetition, taken_at, seconds,
+A measurement is {number, variant, phase: search|curve|verify, repetition, why (it was taken; ""
+where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,
 concurrency, request_rate, batch_size, protocol, stable, requests, metrics, window_rates, gpus,
 server (its counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}. Of
 concurrency and request_rate (a second, in an open loop) one is null.
@@ -170,6 +171,8 @@ def _measurement(row: Row) -> dict[str, Any]:
         "variant": row.variant,
         "phase": row.trial.phase.value,
         "repetition": row.trial.repetition,
+        "why": "" if row.trial.why is None else row.trial.why.text,
+        "predicted": {} if row.trial.why is None else row.trial.why.predicted,
         "taken_at": row.taken_at,
         "seconds": row.seconds,
         **_level(row),

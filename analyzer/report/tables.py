@@ -6,6 +6,7 @@ out, so a machine without a GPU has no empty GPU columns. Does not own markup.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -214,6 +215,51 @@ def measurements(evidence: Evidence) -> Table:
         ),
     ]
     return _table(strips, [role(evidence, row) for row in rows])
+
+
+def path(evidence: Evidence) -> Table:
+    """Return how the search went: why each measurement was taken, what was foreseen, what came.
+
+    False where no row says why, as older journals do not.
+    """
+    rows = evidence.rows
+    reasons = ["" if row.trial.why is None else row.trial.why.text for row in rows]
+    if not any(reasons):
+        return _table([], [])
+    best = _best_so_far(evidence)
+    strips: list[_Strip] = [
+        (Column("No.", numeric=True), [Cell(str(row.number), row.number) for row in rows]),
+        (Column("For"), [Cell(phase := _PHASES[row.trial.phase], phase) for row in rows]),
+        _names(evidence, rows),
+        _loads(rows),
+        (Column("Why"), [Cell(reason or wording.NONE, reason) for reason in reasons]),
+    ]
+    for tag in (THROUGHPUT, P99):
+        strips += _metrics(rows, [tag])
+        foreseen = [None if row.trial.why is None else row.trial.why.predicted.get(tag)
+                    for row in rows]  # fmt: skip
+        places = wording.decimals(value for value in foreseen if value is not None)
+        strips.append((
+            Column("Foreseen", BY_TAG[tag].unit, numeric=True),
+            [Cell(wording.number(value, places), value) for value in foreseen],
+        ))  # fmt: skip
+    strips.append((Column("Best so far"), best))
+    return _table(strips, [role(evidence, row) for row in rows])
+
+
+def _best_so_far(evidence: Evidence) -> list[Cell]:
+    """Name, for each row, what led the search behind it."""
+    goal, against = evidence.goal, evidence.reference
+    origin = {} if against is None else goal.seen(against).metrics
+    cells, best, name = [], (math.inf, 0.0), ""
+    for row in evidence.rows:
+        metrics = goal.seen(row).metrics
+        score = None if row.failure or not row.trial.phase.ranks else goal.score(metrics, origin)
+        if score is not None and (goal.violation(metrics), -score) < best:
+            best = (goal.violation(metrics), -score)
+            name = wording.short(row.variant, evidence.model)
+        cells.append(Cell(name or wording.NONE, name))
+    return cells
 
 
 def role(evidence: Evidence, row: Row) -> str:

@@ -87,6 +87,7 @@ class Page:
     front: Table
     front_note: str
     verification: Table
+    path: Table
     failures: Table
     untried: Table
     measurements: Table
@@ -115,6 +116,7 @@ def make(evidence: Evidence, commands: Commands) -> Page:
         front=tables.front(evidence),
         front_note=_front_note(evidence),
         verification=tables.verification(evidence),
+        path=tables.path(evidence),
         failures=tables.failures(evidence),
         untried=tables.untried(evidence),
         measurements=tables.measurements(evidence),

@@ -3,10 +3,12 @@ from dataclasses import replace
 from support import rows as made
 
 from analyzer.ranking.goal import parse_goal
-from analyzer.report import series, tables
+from analyzer.record.row import Why
+from analyzer.report import series, tables, wording
 from analyzer.report.charts import draw
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import Evidence, advantage, gather
+from analyzer.report.render import page_html
 from analyzer.report.tables import Table
 from analyzer.report.view import make
 
@@ -168,3 +170,22 @@ def test_bars_are_few_and_never_without_the_default() -> None:
 def test_no_bars_are_drawn_of_what_was_not_measured() -> None:
     assert series.uses(series.bars(evidence())) == ("cpu_utilization", "cpu_used_ram")
     assert set(series.uses(series.bars(evidence(gpu=True)))) == set(series.USES)
+
+
+def test_the_searchs_path_says_why_each_row_was_taken_and_what_was_foreseen() -> None:
+    assert not tables.path(evidence()), "rows of older versions do not say why"
+    rows = [
+        replace(row, trial=replace(row.trial, why=Why(f"reason <{row.number}>"))) for row in SWEEP
+    ]
+    guess = Why("a guess", {"perf_throughput": 12.34})
+    rows[1] = replace(rows[1], trial=replace(rows[1].trial, why=guess))
+    seen = gather(made.head(), rows, parse_goal())
+    table = tables.path(seen)
+    assert column(table, "Why")[:3] == ["reason <0>", "a guess", "reason <2>"]
+    assert column(table, "Foreseen")[:3] == [wording.NONE, "12.3", wording.NONE]
+    led = column(table, "Best so far")
+    last = max(place for place, row in enumerate(SWEEP) if row.trial.phase.ranks)
+    assert led[0] == "default"
+    assert led[last] == led[-1] == wording.short(seen.standings[0].variant, "resnet50")
+    page = page_html(make(seen, Commands(serve="", apply="", rerank="", reproduce="")))
+    assert "reason &lt;0&gt;" in page
