@@ -256,13 +256,24 @@ def test_another_question_to_an_old_journal_is_refused_and_fresh_starts_over(
     folder, _ = skipping
     shutil.copytree(folder / "results", tmp_path / "results")
     arguments = ("profile", "--model", "identity", "--search-time", "1", "--verify-pairs", "0",
-                 "--concurrency", "1", *QUICK[:6], "--batch-sizes", "2")  # fmt: skip
-    said = analyze(*arguments, cwd=tmp_path, code=1)
+                 *QUICK[:6], "--batch-sizes", "2")  # fmt: skip
+    said = analyze(*arguments, "--concurrency", "1", cwd=tmp_path, code=1)
     assert "batch_size was 1 and is now 2" in said
     assert "--fresh" in said
-    analyze(*arguments, "--fresh", cwd=tmp_path)
+    file = tmp_path / "limits.yaml"
+    file.write_text(
+        "request_rate: 400\nlatency_budget: 9000\nmin_throughput: 0.5\ncost_per_hour: 2.5\n"
+        "constraints: {cpu_used_ram: {max: 90000}, gpu_used_memory: {max: 100000}}\n"
+    )
+    analyze(*arguments, "--fresh", "--config-file", str(file), cwd=tmp_path)
     results = tmp_path / "results" / "identity"
     assert len(list(results.glob("journal.before-*.jsonl"))) == 1
+    rows = journal.read(results / "journal.jsonl").rows
+    assert {row.load.request_rate for row in rows} == {400.0}
+    with (results / "metrics-model-inference.csv").open() as text:
+        (line, *_) = csv.DictReader(text)
+    assert (line["Request Rate"], line["Satisfies Constraints"]) == ("400", "Yes")
+    assert float(line["Cost (per million infer)"]) > 0
 
 
 def picky_repository(folder: Path) -> Path:
