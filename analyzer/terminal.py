@@ -199,13 +199,16 @@ def settings_of(row: Row) -> str:
 def _own(settings: Mapping[str, Any], candidate: Candidate) -> str:
     """Say one model's settings."""
     delay = settings.get(QUEUE_DELAY) if settings.get("dynamic_batching") else NO_BATCHING
+    fields = dict(chosen_fields(candidate))
+    # Said by the number and kind of instances.
+    fields.pop("instance_group", None)
     return _words(
         run_by(settings),
         settings.get("instance_group"),
         settings.get(MAX_BATCH_SIZE),
         delay,
         settings.get(INTRA_OP_THREADS),
-        chosen_fields(candidate),
+        fields,
     )
 
 
