@@ -34,6 +34,7 @@ OWN = {
     )
 }  # fmt: skip
 _ALONE = "models are profiled one after another, so none is weighed against another"
+_SHARE = "--allow-client-shm"
 #: the prefix of settings that are fields of the load client
 LOAD = "load."
 
@@ -273,17 +274,13 @@ def _unweighed(resolved: Resolved) -> Iterator[Setting]:
 
 
 def _build(model: str, settings: Settings, extras: Mapping[str, Any]) -> ProfileOptions:
-    rest: dict[str, Any] = dict(extras)
-    load: dict[str, Any] = {}
-    for name, setting in settings.items():
-        if name.startswith(LOAD):
-            load[name.removeprefix(LOAD)] = setting.value
-            continue
-        key = OWN.get(name) or BY_NAME[name]
-        if key.effect is Effect.ACTED:
-            rest[key.field] = setting.value
+    rest: dict[str, Any] = {**extras, **dict(_acted(settings))}
+    load = {name.removeprefix(LOAD): setting.value for name, setting in settings.items()
+            if name.startswith(LOAD)}  # fmt: skip
     if load:
         rest["load"] = load
+    if load.get("shared_memory", "none") != "none":
+        rest["server_flags"] = _sharing(rest.get("server_flags", ()))
     limits = _limits(_taken(rest, Limits))
     rest["search"] = SearchOptions(**_taken(rest, SearchOptions))
     if rest.get("search_disabled") and limits.concurrencies is None and not limits.varies_rates:
@@ -300,6 +297,20 @@ def _build(model: str, settings: Settings, extras: Mapping[str, Any]) -> Profile
         throughput, latency = rest["precision"]
         rest["precision"] = (throughput, usual.precision[1] if latency is None else latency)
     return replace(usual, **rest)
+
+
+def _acted(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that options set."""
+    for name, setting in settings.items():
+        key = None if name.startswith(LOAD) else OWN.get(name) or BY_NAME[name]
+        if key is not None and key.effect is Effect.ACTED:
+            yield key.field, setting.value
+
+
+def _sharing(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Let a server that is started here take clients' memory, unless its flags say something."""
+    said = any(flag.startswith(_SHARE) for flag in flags)
+    return flags if said else (*flags, f"{_SHARE}=true")
 
 
 def _limits(given: dict[str, Any]) -> Limits:

@@ -62,6 +62,8 @@ LOAD: Mapping[str, tuple[str, Parse]] = {
     "header": ("headers", _headers),
     "grpc-compression-algorithm": ("compression", values.one_of("none", "gzip", "deflate")),
     "input-tensor-format": ("input_tensor_format", values.one_of("binary", "json")),
+    "shared-memory": ("shared_memory", values.one_of("none", "system", "cuda")),
+    "output-shared-memory-size": ("output_shared_memory_size", values.whole(0)),
     "warmup-request-count": ("warmup_requests", values.whole(0)),
     "streaming": ("streaming", values.switch),
     "sequence-length": ("sequence_length", values.whole()),
@@ -108,8 +110,6 @@ REFUSED: Mapping[str, str] = {
     "latency-threshold": "write latency_budget: MS",
     "string-length": _DATA,
     "string-data": _DATA,
-    "shared-memory": "tensors are sent in the requests; `analyze perf` has the flag",
-    "output-shared-memory-size": "tensors are sent in the requests; `analyze perf` has the flag",
     "output-tensor-format": "answers are binary; `analyze perf` has the flag",
     "url": "write triton_http_endpoint or triton_grpc_endpoint",
     "service-kind": "a profile's server speaks the V2 protocol: triton",
@@ -128,7 +128,7 @@ REFUSED: Mapping[str, str] = {
     "ssl-https-private-key-file": _TLS,
 }
 #: a value of a refused flag that asks for nothing
-_QUIET = {"service-kind": "triton", "shared-memory": "none", "binary-search": "false",
+_QUIET = {"service-kind": "triton", "binary-search": "false",
           "output-tensor-format": "binary", "ssl-grpc-use-ssl": "false"}  # fmt: skip
 PERF_ANALYZER = (*OPTIONS, *LOAD, *IDLE, *REFUSED)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from analyzer.config import models, passed
+from analyzer.config import conflicts, models, passed
 from analyzer.config.keys import KEYS, Effect, Key
 from analyzer.config.load import LOAD, OWN, Resolved
 from analyzer.config.schema import ProfileOptions
@@ -25,6 +25,7 @@ from analyzer.config.settings import Setting, Settings
 #: a setting's name, plain value and source
 Shown = tuple[str, Any, str]
 DEFAULT = "default"
+_ALL_READ: Mapping[tuple[str, str], str] = {}
 #: what is typed no more briefly than it was given
 _AS_GIVEN = frozenset(
     {"model_config_parameters", "bls_composing_models", "ensemble_composing_models"}
@@ -45,11 +46,12 @@ def lines(resolved: Resolved) -> tuple[Line, ...]:
     """Lay the configuration out as YAML with comments."""
     made: list[Line] = []
     panel = ""
+    unread = _unread(resolved.models)
     for key, setting in _every(resolved.common):
         if key.panel != panel:
             panel = key.panel
             made.append(Line(f"# {panel}", heading=True))
-        made += _entry(key.name, _shown(key, setting), _source(key, setting), "")
+        made += _entry(key.name, _shown(key, setting), _source(key, setting, unread), "")
     if client := list(_load(resolved.common)):
         made += [Line("perf_analyzer_flags:")]
         for name, value, source in client:
@@ -153,8 +155,17 @@ def _where(setting: Setting | None) -> str:
     return DEFAULT if setting is None else setting.source
 
 
-def _source(key: Key, setting: Setting | None) -> str:
+def _unread(models: Mapping[str, Settings]) -> Mapping[tuple[str, str], str]:
+    """Return why the search mode does not read an option, by its name and source."""
+    return {(name, source): why for source, name, why in conflicts.unused(models)}
+
+
+def _source(
+    key: Key, setting: Setting | None, unread: Mapping[tuple[str, str], str] = _ALL_READ
+) -> str:
     where = _where(setting)
+    if (note := unread.get((key.name, where))) is not None:
+        return f"{where}; no effect: {note}"
     if setting is None and key.usual:
         return f"{where}: {key.usual}"
     if key.effect is Effect.IDLE and setting is not None and setting.value not in key.quiet:

@@ -451,7 +451,7 @@ def test_a_search_that_is_disabled_measures_at_concurrency_one(tmp_path: Path) -
         ({"http-header": ["A:b", "C:d"]}, "load", {"headers": (("A", "b"), ("C", "d"))}),
         ([{"shape": "x:1"}, {"shape": "y:2,3"}], "shapes", {"x": (1,), "y": (2, 3)}),
         ({"input-data": ["a.json", "b.json"]}, "input_data", ("a.json", "b.json")),
-        ({"shared-memory": "none", "binary-search": False}, "load", {}),
+        ({"shared-memory": "system", "binary-search": False}, "load", {"shared_memory": "system"}),
     ],
 )
 def test_perf_analyzers_flags_are_options_here(
@@ -479,6 +479,15 @@ def test_mistakes_in_perf_analyzers_flags(tmp_path: Path, flags: object, words: 
     assert words in wrong(tmp_path, perf_analyzer_flags=flags)
 
 
+def test_a_server_that_is_started_here_takes_shared_memory_where_requests_lie_in_it(
+    tmp_path: Path,
+) -> None:
+    shared = {"perf_analyzer_flags": {"shared-memory": "system"}}
+    assert one(tmp_path, **shared).server_flags == ("--allow-client-shm=true",)
+    own = one(tmp_path, **shared, triton_server_flags={"allow-client-shm": False})
+    assert own.server_flags == ("--allow-client-shm=false",)
+
+
 def test_flags_without_effect_are_one_warning_for_each_reason(tmp_path: Path) -> None:
     flags = {"async": True, "sync": True, "verbose-csv": True}
     threads, csv = resolve(written(tmp_path, perf_analyzer_flags=flags), {}).warnings
@@ -494,6 +503,7 @@ def test_the_flags_of_perf_analyzer_are_known_and_mean_fields_that_there_are(
     assert set(PERF_ANALYZER) - perf <= beyond
     flags = {"percentile": 1, "header": "a:b", "grpc_compression_algorithm": "gzip",
              "input_tensor_format": "json", "warmup_request_count": 1, "streaming": "true",
+             "output_shared_memory_size": 5,
              "sequence_length": 2, "sequence_length_variation": 3, "sequence_id_range": "1:2",
              "serial_sequences": True, "num_of_sequences": 3}  # fmt: skip
     made = one(tmp_path, perf_analyzer_flags=flags)

@@ -69,6 +69,13 @@ def test_each_value_stands_with_its_source(tmp_path: Path) -> None:
     assert "# perf.yaml:22; no effect: no container" in shown
 
 
+def test_what_the_search_mode_does_not_read_is_said_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "perf.yaml"
+    file.write_text("profile_models: m\nrun_config_search_mode: brute\noptuna_max_trials: 5\n")
+    shown = text(lines(resolve(file, {})))
+    assert "perf.yaml:3; no effect: optuna reads it, and the search mode is brute" in shown
+
+
 def test_json_has_the_same_with_every_warning(tmp_path: Path) -> None:
     file = tmp_path / "perf.yaml"
     file.write_text(FILE)
