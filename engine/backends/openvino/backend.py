@@ -90,4 +90,4 @@ def _compile(path: Path, config: ModelConfig, settings: Settings) -> Compiled:
                 f" are: {', '.join(there)} ({text})"
             ) from fault
         raise InvalidArgument(f"{path}: OpenVINO could not compile it: {text}") from fault
-    return Compiled(compiled, signature, settings)
+    return Compiled.of(compiled, signature, settings)

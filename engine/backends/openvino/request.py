@@ -2,6 +2,11 @@
 
 Owns the way between the engine's arrays and OpenVINO's tensors: BF16 is a bit pattern here, which
 numpy has no type for; a scalar is one element here; a batch may have to be filled up.
+
+Inputs are made tensors here and set one by one. Given arrays, OpenVINO's ``infer`` first asks the
+request for its own tensors, in Python's lock, and waits there for another stream whose thread waits
+for that lock: two instances stood still at their first batches (2026.4). For the same reason what a
+compiled model says of itself is read when it is compiled, not while it computes.
 """
 
 from __future__ import annotations
@@ -30,11 +35,25 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What the instances of a model version share."""
+    """What the instances of a model version share.
+
+    ``types`` are the inputs' own, in OpenVINO's words; ``described`` is what it said of itself when
+    it was compiled.
+    """
 
     model: Any
     signature: Signature
     settings: Settings
+    types: tuple[Any, ...]
+    described: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: Any, signature: Signature, settings: Settings) -> Compiled:  # noqa: ANN401 - untyped library
+        """Read what has to be known of a model that nobody runs yet."""
+        said = {word: _property(model, key) for word, key in _SHOWN.items()}
+        described = {word: text for word, text in said.items() if text}
+        types = tuple(port.element_type for port in model.inputs)
+        return cls(model, signature, settings, types, described)
 
 
 class Request:
@@ -49,7 +68,6 @@ class Request:
         signature = compiled.signature
         self._inputs = {spec.name: place for place, spec in enumerate(signature.inputs)}
         self._outputs = {spec.name: place for place, spec in enumerate(signature.outputs)}
-        self._bits_in = {spec.name for spec in signature.inputs if spec.dtype is DType.BF16}
         self._bits_out = {spec.name for spec in signature.outputs if spec.dtype is DType.BF16}
         # A configuration has no scalars: one element stands for one, on both sides.
         self._scalars_in = {spec.name for spec in signature.inputs if not spec.shape}
@@ -74,8 +92,11 @@ class Request:
             rows = len(next(iter(inputs.values()), ()))
             inputs = self._filled(inputs, rows)
         try:
-            feed = {self._inputs[name]: self._given(name, array) for name, array in inputs.items()}
-            results = self._request.infer(feed, share_inputs=True, share_outputs=True)
+            # Tensors share the arrays' memory, so both have to last until the answer is there.
+            feed = [(self._inputs[name], self._given(name, one)) for name, one in inputs.items()]
+            for place, (_, tensor) in feed:
+                self._request.set_input_tensor(place, tensor)
+            results = self._request.infer(share_outputs=True)
             return {name: self._taken(name, results, rows) for name in outputs}
         except FAULTS as fault:
             raise Internal(f"OpenVINO error: {said(fault)}") from fault
@@ -83,10 +104,11 @@ class Request:
     def describe(self) -> Mapping[str, str]:
         """Say what really runs the model."""
         compiled = self._compiled
-        described = {"runtime": f"openvino {version()}", "device": compiled.settings.device}
-        for word, key in _SHOWN.items():
-            if text := _property(compiled.model, key):
-                described[word] = text
+        described = {
+            "runtime": f"openvino {version()}",
+            "device": compiled.settings.device,
+            **compiled.described,
+        }
         if self._rows:
             described["batch"] = f"{self._rows} rows" + (", filled up" if self._pads else "")
         return described
@@ -114,15 +136,15 @@ class Request:
             for name, array in inputs.items()
         }
 
-    def _given(self, name: str, array: Array) -> object:
+    def _given(self, name: str, array: Array) -> tuple[Array, Any]:
+        """Make a tensor of an array, and return the array that it shares its memory with."""
         if name in self._scalars_in:
             array = array.reshape(())
-        if not (array.flags.c_contiguous and array.flags.aligned):
+        if not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):
+            # OpenVINO shares no memory that is only to be read.
             array = np.array(array, order="C")
-        if name in self._bits_in:
-            ov = openvino()
-            return ov.Tensor(np.array(array), ov.Shape(array.shape), ov.Type.bf16)
-        return array
+        ov, kind = openvino(), self._compiled.types[self._inputs[name]]
+        return array, ov.Tensor(array, ov.Shape(array.shape), kind)
 
     def _taken(self, name: str, results: Any, rows: int) -> Array:  # noqa: ANN401 - untyped library
         """Copy a result out: its memory is the next run's."""

@@ -90,6 +90,44 @@ def test_a_networks_answers_are_those_of_onnx_runtime(tmp_path: Path, name: str)
     runnable.close()
 
 
+def test_instances_that_begin_at_the_same_moment_do_not_wait_for_each_other(
+    tmp_path: Path,
+) -> None:
+    size = 1024
+    weights = np.eye(size, dtype=np.float32)
+    held = helper.make_tensor("w", TensorProto.FLOAT, [size, size], weights.tobytes(), raw=True)
+    nodes = [
+        helper.make_node("Constant", [], ["W"], value=held),
+        helper.make_node("MatMul", ["X", "W"], ["M"]),
+        helper.make_node("MatMul", ["M", "W"], ["Y"]),
+    ]
+    write(tmp_path / "model.onnx", nodes, ("batch", size))
+    (given,), (told,) = config().input, config().output
+    asked = config(
+        default_model_filename="model.onnx",
+        input=(replace(given, dims=(size,)),),
+        output=(replace(told, dims=(size,)),),
+        instance_group=(InstanceGroup(count=2),),
+    )
+    loaded = [BACKEND.load(tmp_path, asked, Placement()) for _ in range(2)]
+    together = threading.Barrier(2)
+    answers: list[np.ndarray] = []
+
+    def run(place: int) -> None:
+        together.wait()
+        answers.append(loaded[place].run({"X": np.full((2, size), place, np.float32)}, ["Y"])["Y"])
+
+    # Daemons: who hangs is not waited for at the end of all tests.
+    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(float(answer.mean()) for answer in answers) == [0.0, 1.0]
+    for each in loaded:
+        each.close()
+
+
 @pytest.mark.triton("2c.12")
 def test_instances_are_requests_of_one_compiled_model_which_goes_with_the_last(
     tmp_path: Path,
