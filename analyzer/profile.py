@@ -295,10 +295,16 @@ class Bench:
 
 
 def _loaded(usual: LoadSpec, at: Candidate) -> LoadSpec:
-    """Make the load of a candidate: an open loop where it has a request rate, else a closed one."""
+    """Make the load of a candidate: an open loop where it has a request rate, else a closed one.
+
+    How many requests come in a while is then given, and their chance no property of the server: a
+    measurement is as long as the latency wants it.
+    """
+    rate = float(at.get(REQUEST_RATE) or 0.0)
     return replace(
         usual,
-        request_rate=float(at.get(REQUEST_RATE) or 0.0),
+        request_rate=rate,
+        throughput_precision=1.0 if rate else usual.throughput_precision,
         concurrency=int(at.get(CONCURRENCY) or usual.concurrency),
         batch_size=int(at.get(BATCH_SIZE) or usual.batch_size),
     )

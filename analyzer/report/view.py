@@ -235,12 +235,13 @@ def _length(load: LoadSpec) -> str:
             f"{load.tolerance:.0%}, at most {load.max_windows}. A measurement that never settles "
             "is kept and marked unstable."
         )
+    wanted = f"{load.latency_precision:.0%} of the mean latency"
+    if not load.is_open:
+        wanted = f"{load.throughput_precision:.0%} of the throughput and {wanted}"
     return (
-        "Measured until half the 95 % interval is at most "
-        f"{load.throughput_precision:.0%} of the throughput and {load.latency_precision:.0%} of "
-        f"the mean latency, for {load.min_seconds:g} to {load.max_seconds:g} s once the server "
-        "was warm. One that is not as precise in this time is kept, and marked with how far its "
-        "interval reaches."
+        f"Measured until half the 95 % interval is at most {wanted}, for {load.min_seconds:g} to "
+        f"{load.max_seconds:g} s once the server was warm. One that is not as precise in this time "
+        "is kept, and marked with how far its interval reaches."
     )
 
 

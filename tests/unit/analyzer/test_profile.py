@@ -242,6 +242,8 @@ def test_a_request_rate_makes_an_open_loop_and_a_concurrency_a_closed_one() -> N
     subject.measure(trial(concurrency=3))
     assert [(load.request_rate, load.batch_size) for load in server.loads] == [(62.5, 2), (0.0, 1)]
     assert server.loads[1].concurrency == 3
+    # How many come is the load's own chance: only the latency says when to stop.
+    assert [load.throughput_precision for load in server.loads] == [1.0, 0.02]
 
 
 def test_a_promise_is_searched_for_on_a_new_server_and_the_row_has_what_was_found() -> None:
