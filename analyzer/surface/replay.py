@@ -5,7 +5,8 @@ Owns what a question is answered with and what it costs. Rules:
 1. Whenever a setting is launched, one of its recorded repetitions is drawn; all that is asked of
    this launch is answered from it, so what one launch has in common stays together.
 2. A measurement costs the seconds that it took; a launch, those that this setting's launch took.
-3. What was not recorded fails, as it did then or with a reason.
+3. What failed then fails. What was not recorded is no question: a strategy that asks for it hears
+   that it cannot be had, as of any setting that makes no sense, and that costs nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from analyzer import layout, variant
 from analyzer.config.schema import ProfileOptions
 from analyzer.errors import UsageError
 from analyzer.ranking.goal import Goal
-from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial
+from analyzer.record.outcome import Outcome
+from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial, Why
 from analyzer.space import Candidate
 from analyzer.stages import Campaign, Plan
 from analyzer.strategy import Problem, Strategy, find
@@ -153,8 +155,38 @@ def _campaign(surface: Surface, search: Search, seed: int) -> Campaign:
         max_trials=search.max_trials,
         options=search.options,
     )
-    strategy: Strategy = find(search.strategy)(problem)
+    strategy = _Recorded(find(search.strategy)(problem), surface)
     return Campaign(strategy, search.goal, plan_of(surface, search))
+
+
+class _Recorded:
+    """A strategy that is told at once of what was not recorded (rule 3)."""
+
+    def __init__(self, strategy: Strategy, surface: Surface) -> None:
+        self._strategy = strategy
+        self._surface = surface
+        self._pass_over()
+
+    def ask(self) -> Candidate | None:
+        """Name the strategy's next candidate that was recorded."""
+        return self._strategy.ask()
+
+    def tell(self, outcome: Outcome) -> None:
+        """Tell the strategy, and whatever can be told without asking anybody."""
+        self._strategy.tell(outcome)
+        self._pass_over()
+
+    def why(self) -> Why | None:
+        """Give the strategy's reason."""
+        return self._strategy.why()
+
+    def ended(self) -> str:
+        """Give the strategy's word."""
+        return self._strategy.ended()
+
+    def _pass_over(self) -> None:
+        while (asked := self._strategy.ask()) is not None and self._surface.point(asked) is None:
+            self._strategy.tell(Outcome(asked, None, feasible=False))
 
 
 def plan_of(surface: Surface, search: Search) -> Plan:

@@ -14,6 +14,7 @@ from analyzer.errors import UsageError
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.record.row import Phase, Row, Trial
 from analyzer.space import CONCURRENCY, INSTANCE_COUNT, MAX_BATCH_SIZE, QUEUE_DELAY, Candidate
+from analyzer.surface.grid import DEFAULT
 from analyzer.surface.judge import Judge
 from analyzer.surface.replay import ReplayBench, Search, default_of, replay
 from analyzer.surface.stored import Surface
@@ -157,3 +158,17 @@ def test_a_surface_without_its_default_is_not_searched(surface: Surface) -> None
     rows = {point: taken for point, taken in surface.rows.items() if len(point.items) > 1}
     with pytest.raises(UsageError, match="default configuration was not recorded"):
         default_of(replace(surface, rows=rows))
+
+
+@pytest.mark.parametrize("strategy", ["quick", "brute", "random"])
+def test_what_was_not_recorded_costs_nothing_and_is_not_found(
+    surface: Surface, strategy: str
+) -> None:
+    few = {point: taken for number, (point, taken) in enumerate(surface.rows.items())
+           if number % 3 == 0 or point in surface.grid.points(DEFAULT)}  # fmt: skip
+    partial = replace(surface, rows=few)
+    done = replay(partial, Search(strategy=strategy, max_trials=15), 0)
+    assert all(row.failure is None for row in done.rows)
+    assert {row.trial.candidate for row in done.rows} <= few.keys()
+    judge = Judge(partial, Goal(), default_of(partial))
+    assert judge.judge(done.rows, done.repetitions).chosen in few
