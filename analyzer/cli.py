@@ -21,6 +21,7 @@ from analyzer.config.argv import with_options
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.interruption import INTERRUPTED
 from analyzer.perf import argv
+from analyzer.usage import WholeNames
 from engine.errors import EngineError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ OPTION_ERROR, GENERIC_ERROR = 3, 99
 
 
 @app.command(
+    cls=WholeNames,
     epilog="Example: analyze profile --model resnet50 --latency-budget 200",
     short_help="Sweep configurations of a model; report and keep the best.",
 )
@@ -122,6 +124,7 @@ def _set(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @app.command(
+    cls=WholeNames,
     epilog="Example: analyze record --model mobilenet --output mobilenet.jsonl",
     short_help="Measure every configuration of a model; searches can be replayed over it.",
 )
@@ -234,6 +237,7 @@ class Form(Enum):
 
 @app.command(
     "config",
+    cls=WholeNames,
     epilog="Example: analyze config perf.yaml --format json",
     short_help="Print what a YAML file means, and where each value comes from.",
 )
@@ -367,6 +371,7 @@ class _Ended(SystemExit):
 
 
 @app.command(
+    cls=WholeNames,
     epilog="Example: analyze perf -m identity --concurrency-range 1:8:2",
     short_help="Load a model on any V2 server, and say how fast it is; perf_analyzer's flags.",
     context_settings={"help_option_names": list(argv.HELP)},

@@ -39,7 +39,7 @@ class Locked:
     @property
     def name(self) -> str:
         """What it is, in short."""
-        return f"{self.clients} clients of 2 instances, {self.fixed_ms:g} ms + {self.row_ms:g} each"
+        return f"{self.clients} clients, 2 instances, {self.fixed_ms:g} ms + {self.row_ms:g} each"
 
     def run(self, dice: Dice, starts: Sequence[int], until_ns: int) -> tuple[Times, Times]:
         """Give the ends and latencies of all requests from the first start until some moment."""

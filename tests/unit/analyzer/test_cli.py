@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from analyzer.cli import main
+from analyzer.cli import app, main
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -68,3 +69,18 @@ def test_model_analyzers_flags_are_known(capsys: pytest.CaptureFixture[str]) -> 
         "error: --model-type: not available here: language models are not profiled yet; generic "
         "profiles a model by its requests\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("profile", "--run-config-search-max-model-batch-size"),
+        ("perf", "--periodic-concurrency-range"),
+    ],
+)
+@pytest.mark.parametrize("columns", [80, 200])
+def test_names_of_flags_are_whole_on_every_terminal(command: str, name: str, columns: int) -> None:
+    found = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": str(columns)})
+    assert name in found.output
+    assert "…" not in found.output
+    assert max(map(len, found.output.splitlines())) <= columns
