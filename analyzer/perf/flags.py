@@ -151,6 +151,12 @@ FLAGS: tuple[Flag, ...] = (
         "Find the highest rate that keeps this promise: p99<=10ms.",
         "pNN<=TIME",
     ),
+    _ours(
+        "--slo-seconds",
+        SEARCH,
+        "About so many seconds for finding it; what is known by then is told. (default: 120)",
+        "S",
+    ),
     Flag(
         "--percentile",
         SEARCH,

@@ -106,7 +106,8 @@ class PerfOptions:
     """Everything ``analyze perf`` needs.
 
     ``percentile`` None is the average; ``extra`` are percentiles to be computed besides.
-    ``latency_ms`` 0 is no threshold. ``schedule_s`` are seconds from the start; () in the mode
+    ``promise_seconds`` is about what the search for a promise's rate may take. ``latency_ms`` 0 is
+    no threshold. ``schedule_s`` are seconds from the start; () in the mode
     SCHEDULE leaves it to the input data. ``said`` are lines to say before anything is measured.
     """
 
@@ -121,6 +122,7 @@ class PerfOptions:
     percentile: int | None = None
     extra: tuple[float, ...] = ()
     promise: Promise | None = None
+    promise_seconds: float = 120.0
     measuring: Measuring = field(default_factory=Measuring)
     distribution: str = "constant"
     distribution_cv: float = 1.0

@@ -6,6 +6,7 @@ Here is what it is begun with, and what is said of it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ SATURATING = 32
 #: no lower rate is tried than so much of it: a server that breaks a promise there is not at its end
 LEAST_SHARE = 0.02
 SATURATION = Measuring(rule=Rule.PRECISION, throughput=0.05, latency=1.0, max_seconds=3.0)
+#: a search takes so many probes as a rule, each a share of its time; the confirmation is longer
+PROBES, CONFIRMING = 10, 3
+LEAST_SECONDS = 2.5
 #: so long a probe runs before it counts: the queue that its beginning made has to be worked off
 WARM_SECONDS = 1.0
 
@@ -35,7 +39,14 @@ WARM_SECONDS = 1.0
 class Hunt:
     """Finds the rate, with the means of ``runs``."""
 
-    def __init__(self, options: PerfOptions, runs: Runs, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        options: PerfOptions,
+        runs: Runs,
+        stop: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
         assert options.promise is not None
         self._options = options
         self._promise: Promise = options.promise
@@ -59,13 +70,22 @@ class Hunt:
             percentile=self._promise.percentile,
             least_rate=max(1e-3, LEAST_SHARE * saturated),
         )
+        seconds = self._options.promise_seconds
+        each = min(self._options.measuring.max_seconds, max(LEAST_SECONDS, seconds / PROBES))
+        end = self._now() + seconds
         found = highest_rate(
             RateSearch(goal, max(1e-3, START_SHARE * saturated), self._options.seed),
             self._send,
-            max_seconds=self._options.measuring.max_seconds,
-            stop=self._stop,
+            max_seconds=each,
+            confirm_seconds=CONFIRMING * each,
+            # What is not decided in its time is decided by its answers: a search that ends in good
+            # time and says how sure it is serves better than one that counts all of it as too much.
+            by_share=True,
+            stop=lambda: self._stop() or self._now() >= end,
             on_probe=self._probed,
         )
+        if self._now() >= end and not found.confirmed:
+            found = replace(found, note="; ".join(filter(None, (found.note, text.late(seconds)))))
         every = self._told(found)
         return Found(every=every, interrupted=self._stop(), kept=found.rate is not None)
 

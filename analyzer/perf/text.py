@@ -159,6 +159,14 @@ def kept(found: SloResult, promise: Promise) -> Iterator[str]:
         yield f"Note: {found.note}"
 
 
+def late(seconds: float) -> str:
+    """Say that the search for a rate had no more time."""
+    return (
+        f"the time was over ({seconds:g} s): this is what was known by then; --slo-seconds gives "
+        "it longer"
+    )
+
+
 def pass_line(number: int, rate: float, counting: str) -> str:
     """Say what one window found, as ``-v`` asks for."""
     return f"  Pass [{number}] throughput: {rate:g} infer/sec. {counting}"

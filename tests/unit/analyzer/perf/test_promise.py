@@ -20,13 +20,22 @@ def hunted(server: FakeServer, **given: Any) -> tuple[Found, FakeScreen]:
         options, server, screen, stop=lambda: False,
         aside=lambda _: Aside(composing={}), kind=Kind(),
     )  # fmt: skip
-    return Hunt(options, runs, lambda: False).run(), screen
+    return Hunt(options, runs, lambda: False, lambda: 10.0 * len(server.loads)).run(), screen
+
+
+def test_when_its_time_is_over_it_tells_what_is_known() -> None:
+    """Each load takes ten seconds of the thirty, which begin when two have been measured."""
+    server = FakeServer(workers=1, service_ms=1, jitter=0.0)
+    found, screen = hunted(server, slo="p90<=3ms", slo_seconds="30")
+    assert len(server.loads) == 2 + 3
+    assert "the time was over (30 s): this is what was known by then" in screen.text
+    assert "not confirmed" in screen.text or not found.kept
 
 
 def test_the_highest_rate_that_keeps_the_promise_is_found_and_confirmed() -> None:
     """One worker at 1 ms and Poisson arrivals: M/D/1, whose p90 is 3 ms at about 620 a second."""
     server = FakeServer(workers=1, service_ms=1, jitter=0.0)
-    found, screen = hunted(server, slo="p90<=3ms", max_seconds="10")
+    found, screen = hunted(server, slo="p90<=3ms", max_seconds="10", slo_seconds="900")
     assert found.kept
     (each,) = found.every
     assert 450 < each.level < 750
