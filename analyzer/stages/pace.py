@@ -6,9 +6,10 @@ Rules:
    What goes by between them is estimated (``Plan.overhead_*``), and counts where everything is
    bounded.
 2. Default and search end when their time is spent or their measurements are taken. Where
-   everything is bounded they leave enough for two rounds of verification, as far as a third of
-   the whole will do for them; but while there is any time at all the search may take two
-   measurements, or there would be nothing to compare.
+   everything is bounded they leave enough for three rounds of verification (an interval of two is
+   hardly ever narrow enough to prove anything), as far as a third of the whole will do for them;
+   but while there is any time at all the search may take two measurements, or there would be
+   nothing to compare.
 3. The verification has its own time, or all that the others left of the whole. A round is begun
    only if it can be ended in time; the first two are taken whatever they cost, unless the whole
    time was spent before.
@@ -25,6 +26,8 @@ from analyzer.record.row import Phase, Row
 from analyzer.stages.plan import Plan, Stage
 from analyzer.stages.told import Told
 
+#: rounds of the verification that the stages before it leave time for
+_DUE_ROUNDS = 3
 #: what default and search may take of the whole, however long a measurement is
 _LEAST_SHARE = 0.35
 #: measurements of the search that are taken while there is time at all; and of which nobody can
@@ -72,7 +75,7 @@ class Pace:
     def curves_over(self) -> bool:
         """Whether the load curves' time is spent.
 
-        Where everything is bounded, what is kept back is a point of the default's and two rounds.
+        Where everything is bounded, what is kept back is a point of the default's and the rounds.
         """
         limit, spent = self._plan.curve_seconds, self._spent(Phase.CURVE)
         if limit is not None and spent >= limit:
@@ -82,7 +85,7 @@ class Pace:
             return False
         each = self.each()
         late = limit is not None and spent + self._usual() + each > limit
-        return late or left < self._usual() + (1 + 2 * FEWEST) * each
+        return late or left < self._usual() + (1 + 2 * _DUE_ROUNDS) * each
 
     def whole_over(self) -> bool:
         """Whether the time for everything is spent."""
@@ -156,7 +159,7 @@ class Pace:
         if plan.whole_seconds is None:
             return plan.search_seconds
         room = plan.whole_seconds - plan.overhead_seconds
-        proof = 2 * FEWEST * self.each()
+        proof = 2 * _DUE_ROUNDS * self.each()
         kept = max(_LEAST_SHARE * room, room - (plan.curve_seconds or 0.0) - proof)
         return _within(kept, plan.search_seconds)
 
