@@ -32,7 +32,7 @@ def setting_of(candidate: Candidate, space: Space) -> Candidate:
 def swept(
     problem: Problem, seen: Mapping[Candidate, Outcome], *, every_batch: bool = False
 ) -> Generator[Asked, Outcome, int]:
-    """Sweep the load of the best settings among what was seen; return how many sweeps there were.
+    """Sweep the load of the best settings among what was seen; return of how many.
 
     ``num_configs_per_model`` says of how many, ``concurrency_sweep_disable`` that of none, and
     ``run_config_search_max_binary_search_steps`` how long a bisection may be. ``every_batch``: with
@@ -47,12 +47,16 @@ def swept(
         if outcome.score is not None:
             best.setdefault(setting_of(outcome.candidate, problem.space), outcome)
     top = list(best.values())[: problem.options.get("num_configs_per_model", _TOP)]
-    count = 0
     for place, outcome in enumerate(top, 1):
         for at in _with_batches(outcome.candidate, problem.space if every_batch else Space(())):
             yield from _swept(problem, load, at, place, known)
-            count += 1
-    return count
+    return len(top)
+
+
+def said(ended: str, count: int) -> str:
+    """Say why a search ended, and what followed."""
+    best = "best setting" if count == 1 else f"best {count} settings"
+    return f"{ended}; then the load of the {best} was swept" if count else ended
 
 
 def _with_batches(at: Candidate, space: Space) -> list[Candidate]:
@@ -77,7 +81,8 @@ def _swept(
         while True:
             candidate = at.replaced(**{load.name: asked.load})
             if candidate not in known:
-                why = Why(f"sweep of the load of the search's number {place}")
+                best = "best setting" if place == 1 else f"number {place}"
+                why = Why(f"to see at which load the search's {best} does best")
                 known[candidate] = yield Asked(candidate, why)
             seen = known[candidate]
             violation = seen.violation or float(not seen.feasible)

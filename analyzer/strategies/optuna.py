@@ -98,7 +98,7 @@ def _search(problem: Problem, name: str, sampler: optuna.samplers.BaseSampler) -
             break
     rates = any(each.name == REQUEST_RATE for each in problem.space.dimensions)
     count = 0 if rates else (yield from loads.swept(problem, seen))
-    return f"{ended}; {count} load sweeps followed" if count else ended
+    return loads.said(ended, count)
 
 
 def bounds(options: Mapping[str, Any], size: int) -> tuple[int, int]:

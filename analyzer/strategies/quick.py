@@ -61,7 +61,7 @@ def _search(problem: Problem) -> Script:
     climb = _Climb(problem)
     ended = yield from climb.walk()
     count = yield from loads.swept(problem, climb.outcomes, every_batch=True)
-    return f"{ended}; {count} load sweeps followed" if count else ended
+    return loads.said(ended, count)
 
 
 class _Climb:
