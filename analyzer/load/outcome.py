@@ -11,6 +11,9 @@ Rules:
    number is counted by the senders and the rest comes from the records, so what is lost between
    them shows; and in a run whose queue grows the two differ as well, because requests wait
    that have not ended yet.
+4. A closed loop whose rate is more than twice what that law allows was not seen for long enough:
+   answers of slow batches came together, and nothing after them until it was given up. Such a rate
+   is no measurement.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ LAG_SHARE = 0.05
 BUSY = 0.95
 #: rule 3: how far the two may be apart
 LITTLE = 0.1
+#: rule 4
+BELIEVABLE = 2.0
 BATCHES = 10
 
 
@@ -122,6 +127,8 @@ def driven_of(course: Course, facts: Facts) -> Driven:
     counts = np.array(facts.inferences, dtype=np.int64)[records.array["item"]]
     summary = _summary(course, facts, records, counts, spans)
     in_flight, little = _in_flight(facts, records, spans)
+    if not facts.open_loop and isinstance(course.rule, PrecisionRule) and little > BELIEVABLE:
+        raise LoadError(_too_short(latency, spans))
     lag = Times.of(records.lag_ns)
     send_ns, receive_ns = _means(records, good)
     dropped = sum(readings[-1].dropped for readings in facts.readings if readings)
@@ -154,6 +161,16 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         samples=course.samples,
         parts_ns=spans if len(spans) > 1 else (),
         duty=_duty(everything, records, spans),
+    )
+
+
+def _too_short(latency: npt.NDArray[np.int64], spans: Sequence[Span]) -> str:
+    """Say why the requests that ended tell no rate (rule 4)."""
+    seconds = sum(end - begin for begin, end in spans) / 1e9
+    return (
+        f"the {len(latency)} requests that count ended within {seconds:.3g} s, and took "
+        f"{latency.mean() / 1e9:.3g} s each: too few for a rate. Measure longer (--max-seconds), or "
+        "under less load"
     )
 
 

@@ -221,6 +221,20 @@ def test_a_queue_that_grows_shows_in_littles_law() -> None:
     assert any(flag.startswith("little: ") for flag in driven.flags)
 
 
+def test_one_burst_of_answers_after_a_long_wait_is_no_rate() -> None:
+    at = START + 9 * SECOND + np.arange(16) * MS // 2
+    burst = records(16, latency_ms=9000, last=at, began=START, planned=START)
+    heard = Course(PrecisionRule(Precision(max_seconds=4)), WarmUp(requests=8), START)
+    heard.add(burst, int(at[-1]))
+    heard.add(Records.none(), int(at[-1]) + 5 * SECOND)
+    assert heard.verdict is Verdict.GIVE_UP
+    upto = int(at[-1]) + 5 * SECOND
+    seen = (Reading(at_ns=START), Reading(at_ns=upto, area=32 * (upto - START)))
+    with pytest.raises(LoadError, match=r"requests that count ended within 0.004 s, and took 9.01 s"):
+        outcome(heard, seen)
+    assert outcome(heard).requests > 0, "who does not know what was in flight cannot tell"
+
+
 def test_requests_that_were_dropped_are_flagged() -> None:
     heard, _ = course(records(400), windows(), WarmUp(requests=20, seconds=0.5))
     driven = outcome(heard, (Reading(dropped=3),))
