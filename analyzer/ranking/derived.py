@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from analyzer.metrics import COST, GOODPUT
 from analyzer.record.row import Row
-from analyzer.statistics.histogram import Histogram
+from analyzer.statistics.histogram import EMPTY, Histogram
 
 _THROUGHPUT = "perf_throughput"
 _SECONDS, _MILLION = 3600.0, 1e6
@@ -21,15 +21,16 @@ _SECONDS, _MILLION = 3600.0, 1e6
 def enriched(row: Row, limit_ms: float | None, cost_per_hour: float | None) -> Row:
     """Return a row with the metrics that a latency limit and a price an hour give it.
 
-    A row that was measured without a histogram has no goodput, and one that answered nothing no
+    A row without a histogram that can be read has no goodput, and one that answered nothing no
     cost.
     """
     rate = row.metrics.get(_THROUGHPUT)
     if row.failure is not None or rate is None:
         return row
     found: dict[str, float] = {}
-    if limit_ms is not None and row.histogram:
-        found[GOODPUT] = rate * _share_within(row.histogram, limit_ms)
+    share = _share_within(row.histogram, limit_ms) if limit_ms is not None else None
+    if share is not None:
+        found[GOODPUT] = rate * share
     if cost_per_hour is not None and rate > 0.0:
         found[COST] = cost_of(rate, cost_per_hour)
     if found.items() <= row.metrics.items():
@@ -60,9 +61,19 @@ def cost_of(rate: float, cost_per_hour: float) -> float:
 # A campaign asks after every measurement, of all rows there are.
 @lru_cache(maxsize=4096)
 def _slowest(histogram: str) -> float:
-    return Histogram.from_text(histogram).quantile(1.0)
+    found = _read(histogram)
+    return found.quantile(1.0) if found.count else math.inf
 
 
 @lru_cache(maxsize=4096)
-def _share_within(histogram: str, limit_ms: float) -> float:
-    return 1.0 - Histogram.from_text(histogram).share_above(limit_ms * 1e6)
+def _share_within(histogram: str, limit_ms: float) -> float | None:
+    found = _read(histogram)
+    return 1.0 - found.share_above(limit_ms * 1e6) if found.count else None
+
+
+def _read(histogram: str) -> Histogram:
+    """Read a histogram; one that a journal has and nobody can read any more says nothing."""
+    try:
+        return Histogram.from_text(histogram)
+    except ValueError:
+        return EMPTY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from support.single_rows import row
 
 from analyzer.errors import UsageError
+from analyzer.ranking.derived import bounds
 from analyzer.ranking.goal import parse_goal
 from analyzer.ranking.rank import gain, rank
 from analyzer.record.row import Phase, Row
+from analyzer.statistics.estimate import Estimate
 from analyzer.statistics.histogram import Histogram
 
 
@@ -31,6 +34,16 @@ def test_goodput_counts_the_answers_within_the_limit() -> None:
     assert goal.seen(seen) is seen
     wider = parse_goal(["goodput"], {"perf_latency_p90": {"max": 50}})
     assert wider.seen(seen).metrics["goodput"] == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize("text", ["", "h1:", "nonsense", Histogram.of(np.empty(0, np.int64)).text])
+def test_a_histogram_that_is_none_gives_no_goodput(text: str) -> None:
+    endless = Estimate(value=5.0, low=4.0, high=math.inf)
+    bare = replace(
+        row("0", perf_throughput=9.0), histogram=text, estimates={"perf_latency_p99": endless}
+    )
+    assert "goodput" not in parse_goal(latency_budget=5.0).seen(bare).metrics
+    assert bounds(bare, "perf_latency_p99") == (4.0, math.inf)
 
 
 def test_of_several_limits_that_of_the_highest_percentile_counts() -> None:

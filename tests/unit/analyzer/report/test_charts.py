@@ -42,6 +42,17 @@ def test_a_whole_sweep_has_every_chart() -> None:
     assert len(names) == len(set(names)) == 9
 
 
+def test_the_pareto_set_is_ringed_and_its_knee_has_a_star() -> None:
+    found = gather(made.head(), CPU, parse_goal()).frontier
+    plane = next(chart for chart in charts(CPU) if chart.name == "plane").figure["data"]
+    marked = {trace["name"]: trace for trace in plane}
+    assert len(marked["Pareto set"]["x"]) == len(found.options) > 1
+    assert ("knee" in marked) == (found.knee is not None)
+    if found.knee is not None:
+        assert marked["knee"]["marker"]["symbol"] == "star"
+        assert marked["knee"]["x"] == [float(f"{found.knee.values[1].middle:.6g}")]
+
+
 def test_no_chart_is_empty() -> None:
     for rows in (CPU, GPU, CPU[:1], [row for row in CPU if row.failure is not None]):
         for chart in charts(rows):
