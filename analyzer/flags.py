@@ -90,7 +90,7 @@ Cost = Annotated[
 ]
 Mode = Annotated[
     str | None,
-    flag(SEARCH, "Strategy. (default: climb)", "--run-config-search-mode", metavar="NAME"),
+    flag(SEARCH, "Strategy. (default: auto)", "--run-config-search-mode", metavar="NAME"),
 ]
 SearchTime = Annotated[
     str | None,

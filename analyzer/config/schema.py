@@ -82,7 +82,7 @@ class ProfileOptions:
     model: str
     model_repository: tuple[Path, ...] = ()
     export_path: Path = Path("results")
-    search_mode: str = "climb"
+    search_mode: str = "auto"
     seed: int = 0
     search_seconds: float | None = None
     verify_pairs: int = 4

@@ -1,8 +1,10 @@
 """Gaussian processes: a function from some noisy values, with what is not known of it. Pure.
 
-The covariance of two points is ``amplitude**2 * M(r) + offset**2 * same``: M is Matern's with
-smoothness 5/2, r the distance after each feature was divided by its length, and ``same`` the share
-of the categories in which both agree. A constant that nothing is known of is added: the mean.
+The covariance of two points is ``amplitude**2 * M(r) + offset**2 * same + bump**2 * M(d)``: M is
+Matern's with smoothness 5/2, r the distance after each feature was divided by its length, and
+``same`` the share of the categories in which both agree. d is the distance in lengths that are
+short: no function is so smooth that what was not measured is sure. A constant that nothing is known
+of is added: the mean.
 Amplitude and lengths are those of the greatest posterior density, found by a search along one
 axis after the other from a few fixed starts, so that equal values give equal functions.
 
@@ -26,6 +28,8 @@ _ROOT = math.sqrt(5.0)
 _MOVES = (0.8, 0.8, 0.4, 0.4)
 #: with fewer values nothing is learned of lengths
 _FEWEST = 4
+#: how far a bump reaches, in units of the features
+_BUMP_LENGTH = 0.4
 #: what is added to a covariance that rounding has made indefinite, at first and at most
 _JITTER, _MOST_JITTER = 1e-10, 1e-2
 
@@ -36,7 +40,8 @@ class Likely:
 
     ``amplitude`` is how far it usually is from its mean, at least ``floor``; ``length`` the way,
     in units of the features, on which it changes by that; ``spread`` how uncertain the logarithms
-    of both are; ``offset`` how far categories are apart; ``level`` how far the mean may be from 0.
+    of both are; ``offset`` how far categories are apart; ``level`` how far the mean may be from 0;
+    ``bump`` how far single points may be off.
     """
 
     amplitude: float
@@ -45,6 +50,7 @@ class Likely:
     spread: float = 0.7
     offset: float = 0.0
     level: float = 10.0
+    bump: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +107,12 @@ class Known:
 def fit(points: Points, values: Floats, noise: Floats, likely: Likely) -> Known:
     """Learn a function from values with the given standard deviations of noise, at least one."""
     squares = _squares(points.features, points.features)
-    same = _same(points.codes, points.codes)
+    fixed = _fixed(points, points, likely)
     best = Shape(max(likely.amplitude, likely.floor), (likely.length,) * len(squares))
     if len(values) >= _FEWEST:
-        best = _searched(best, squares, same, values, noise, likely)
-    covariance = _joined(squares, same, best, likely)
+        best = _searched(best, squares, _Seen(fixed, values, noise, likely))
+    scales = np.array(best.lengths) ** -2.0
+    covariance = best.amplitude**2 * _matern(np.tensordot(scales, squares, 1)) + fixed
     covariance[np.diag_indices_from(covariance)] += noise**2
     factor = _factor(covariance)
     weights = np.linalg.solve(factor.T, np.linalg.solve(factor, values))
@@ -127,36 +134,34 @@ def carried(points: Points, values: Floats, to: Points, noise: float, likely: Li
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a shape is judged by: ``usual`` are the logarithms of the likely one."""
+    """What a shape is judged by; ``fixed`` is the part of the covariance that no shape changes."""
 
-    usual: Floats
-    squares: Floats
-    same: Floats
+    fixed: Floats
     values: Floats
     noise: Floats
     likely: Likely
 
 
-def _searched(
-    start: Shape, squares: Floats, same: Floats, values: Floats, noise: Floats, likely: Likely
-) -> Shape:
+def _searched(start: Shape, squares: Floats, seen: _Seen) -> Shape:
     """Climb to the shape of the greatest posterior density; several are judged at once."""
     used = [place for place in range(len(squares)) if squares[place].any()]
-    squares = squares[used]
-    usual = np.log([max(likely.amplitude, likely.floor), *([likely.length] * len(used))])
-    least = np.array([math.log(max(likely.floor, 1e-6)), *([-np.inf] * len(used))])
+    squares, floor = squares[used], seen.likely.floor
+    usual = np.log([start.amplitude, *(start.lengths[place] for place in used)])
+    least = np.array([math.log(max(floor, 1e-6)), *([-np.inf] * len(used))])
 
-    seen = _Seen(usual, squares, same, values, noise, likely)
+    def losses(shapes: Floats) -> Floats:
+        return _losses(shapes, usual, squares, seen)
+
     wider = np.array([0.0, *([math.log(2.0)] * len(used))])
     more = np.array([1.0, *([0.0] * len(used))])
     starts = [usual + far * wider + loud * more for far in (0, 1) for loud in (-0.9, 0.0, 0.9)]
     tried = np.maximum(np.array(starts), least)
-    found = _losses(tried, seen)
+    found = losses(tried)
     best, lowest = tried[int(found.argmin())], float(found.min())
     axes = np.eye(1 + len(used))
     for step in _MOVES:
         ways = np.concatenate([axes * step, -axes * step])
-        found = _losses(np.maximum(best + ways, least), seen)
+        found = losses(np.maximum(best + ways, least))
         better = found < lowest
         if not better.any():
             continue
@@ -164,7 +169,7 @@ def _searched(
         gains = np.where(better, lowest - found, 0.0).reshape(2, -1)
         joint = (np.where(gains[0] > gains[1], step, -step) * (gains.max(0) > 0)) @ axes
         tried = np.maximum(np.array([best + ways[int(found.argmin())], best + joint]), least)
-        found = _losses(tried, seen)
+        found = losses(tried)
         best, lowest = tried[int(found.argmin())], float(found.min())
     lengths = list(start.lengths)
     for number, place in enumerate(used):
@@ -172,21 +177,21 @@ def _searched(
     return Shape(float(np.exp(best[0])), tuple(lengths))
 
 
-def _losses(shapes: Floats, seen: _Seen) -> Floats:
+def _losses(shapes: Floats, usual: Floats, squares: Floats, seen: _Seen) -> Floats:
     """Return negative logarithms of posterior densities, up to a constant.
 
     ``shapes`` has a row of logarithms for each: the amplitude's, then the lengths'.
     """
     likely, values = seen.likely, seen.values
-    square = np.tensordot(np.exp(-2.0 * shapes[:, 1:]), seen.squares, 1)
+    square = np.tensordot(np.exp(-2.0 * shapes[:, 1:]), squares, 1)
     amplitude = np.exp(2.0 * shapes[:, 0])[:, None, None]
-    covariance = amplitude * _matern(square) + (likely.offset**2 * seen.same + likely.level**2)
+    covariance = amplitude * _matern(square) + seen.fixed
     covariance += np.diag(seen.noise**2 + _JITTER * likely.level**2 + _JITTER)
     factor = _factor(covariance)
     wanted = np.broadcast_to(values[:, None], (len(shapes), len(values), 1))
     half = np.linalg.solve(factor, wanted)[..., 0]
     logs = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
-    far = (((shapes - seen.usual) / likely.spread) ** 2).sum(1)
+    far = (((shapes - usual) / likely.spread) ** 2).sum(1)
     return np.asarray(0.5 * ((half * half).sum(1) + far) + logs, np.float64)
 
 
@@ -209,20 +214,25 @@ def _factor(covariance: Floats) -> Floats:
 
 def _covariance(left: Points, right: Points, shape: Shape, likely: Likely) -> Floats:
     lengths = np.array(shape.lengths)
-    one, other = left.features / lengths, right.features / lengths
-    far = (one * one).sum(1)[:, None] + (other * other).sum(1)[None, :] - 2.0 * one @ other.T
-    return _of_distance(np.maximum(far, 0.0), _same(left.codes, right.codes), shape, likely)
+    square = _distance(left.features / lengths, right.features / lengths)
+    return shape.amplitude**2 * _matern(square) + _fixed(left, right, likely)
 
 
-def _joined(squares: Floats, same: Floats, shape: Shape, likely: Likely) -> Floats:
-    if not len(squares):
-        return _of_distance(np.zeros_like(same), same, shape, likely)
-    scales = np.array(shape.lengths) ** -2.0
-    return _of_distance(np.tensordot(scales, squares, 1), same, shape, likely)
+def _fixed(left: Points, right: Points, likely: Likely) -> Floats:
+    """Return the part of the covariance that no shape changes."""
+    found = np.full((len(left), len(right)), likely.level**2)
+    if likely.offset:
+        found += likely.offset**2 * _same(left.codes, right.codes)
+    if likely.bump:
+        far = _distance(left.features / _BUMP_LENGTH, right.features / _BUMP_LENGTH)
+        found += likely.bump**2 * _matern(far)
+    return found
 
 
-def _of_distance(square: Floats, same: Floats, shape: Shape, likely: Likely) -> Floats:
-    return shape.amplitude**2 * _matern(square) + likely.offset**2 * same + likely.level**2
+def _distance(left: Floats, right: Floats) -> Floats:
+    """Return squared distances."""
+    square = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :]
+    return np.asarray(np.maximum(square - 2.0 * left @ right.T, 0.0), np.float64)
 
 
 def _matern(square: Floats) -> Floats:
@@ -231,7 +241,8 @@ def _matern(square: Floats) -> Floats:
 
 
 def _own(shape: Shape, likely: Likely) -> float:
-    return shape.amplitude**2 + likely.offset**2 + likely.level**2
+    own = shape.amplitude**2 + likely.level**2 + likely.bump**2
+    return own + likely.offset**2
 
 
 def _squares(left: Floats, right: Floats) -> Floats:

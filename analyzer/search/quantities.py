@@ -22,6 +22,7 @@ from analyzer.ranking.goal import Goal
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Row
 from analyzer.search.gp import Floats
+from analyzer.space import LOADS, split
 
 Truths = npt.NDArray[np.bool_]
 
@@ -162,6 +163,12 @@ class Sheet:
         return Value(found, noise)
 
 
+def _apart(row: Row) -> bool:
+    """Whether several models are loaded, each by itself."""
+    named = [split(name) for name, _ in row.trial.candidate.items]
+    return any(model and own in LOADS for model, own in named)
+
+
 def _half(value: float, low: float, high: float) -> float:
     """Return half an interval, in logarithms; an end that is open is as far as the other one."""
     below = math.log(value / low) if 0 < low < value else 0.0
@@ -179,7 +186,8 @@ def sheet(goal: Goal, outcomes: Sequence[Outcome]) -> Sheet:
         bounds = [each.tag for each in goal.constraints]
         there = [tag for tag in bounds if any(tag in row.metrics for row in measured)]
         tags = dict.fromkeys((*wanted, *there))
-        closed = not any(row.load.request_rate for row in measured)
+        # Several models that are loaded at once have no loop in common.
+        closed = not any(row.load.request_rate or _apart(row) for row in measured)
         if any(tag.startswith(_LATENCY) for tag in tags) and closed:
             tags = dict.fromkeys((THROUGHPUT, *tags))
         return Sheet(goal, tuple(tags), closed)

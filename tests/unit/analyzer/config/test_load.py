@@ -25,7 +25,7 @@ def test_flags_alone_are_enough() -> None:
     (options,) = load_options(None, {"profile_models": "resnet50", "concurrency": "1,2,8"})
     assert options.model == "resnet50"
     assert options.limits.concurrencies == (1, 2, 8)
-    assert options.search_mode == "climb"
+    assert options.search_mode == "auto"
 
 
 def test_a_flag_overrides_the_file_and_the_file_the_default(tmp_path: Path) -> None:
