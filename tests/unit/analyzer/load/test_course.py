@@ -230,7 +230,9 @@ def test_one_burst_of_answers_after_a_long_wait_is_no_rate() -> None:
     assert heard.verdict is Verdict.GIVE_UP
     upto = int(at[-1]) + 5 * SECOND
     seen = (Reading(at_ns=START), Reading(at_ns=upto, area=32 * (upto - START)))
-    with pytest.raises(LoadError, match=r"requests that count ended within 0.004 s, and took 9.01 s"):
+    with pytest.raises(
+        LoadError, match=r"requests that count ended within 0.004 s, and took 9.01 s"
+    ):
         outcome(heard, seen)
     assert outcome(heard).requests > 0, "who does not know what was in flight cannot tell"
 
