@@ -169,8 +169,8 @@ def _too_short(latency: npt.NDArray[np.int64], spans: Sequence[Span]) -> str:
     seconds = sum(end - begin for begin, end in spans) / 1e9
     return (
         f"the {len(latency)} requests that count ended within {seconds:.3g} s, and took "
-        f"{latency.mean() / 1e9:.3g} s each: too few for a rate. Measure longer (--max-seconds), or "
-        "under less load"
+        f"{latency.mean() / 1e9:.3g} s each: too few for a rate. Measure longer (--max-seconds), "
+        "or under less load"
     )
 
 
