@@ -90,7 +90,12 @@ Cost = Annotated[
 ]
 Mode = Annotated[
     str | None,
-    flag(SEARCH, "Strategy. (default: auto)", "--run-config-search-mode", metavar="NAME"),
+    flag(
+        SEARCH,
+        "auto; Model Analyzer's brute, quick, optuna; climb, random. (default: auto)",
+        "--run-config-search-mode",
+        metavar="NAME",
+    ),
 ]
 SearchTime = Annotated[
     str | None,
