@@ -21,11 +21,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from analyzer import assembly
 from analyzer.record.outcome import Outcome
-from analyzer.record.row import Row, Why
+from analyzer.record.row import Why
+from analyzer.search.place import Place, above, below
 from analyzer.search.stations import Station, narrowest, stations
 from analyzer.space import (
     ACCELERATOR,
@@ -37,8 +36,6 @@ from analyzer.space import (
     PRECISION,
     QUEUE_DELAY,
     Axis,
-    Candidate,
-    Dimension,
     Space,
     Value,
     joined,
@@ -48,10 +45,6 @@ from analyzer.strategy import Asked
 
 #: below this share of its time no station is worth a setting: there is too little load
 _IDLE = 0.7
-#: from this per cent on, the machine's processors have nothing left to give
-_CROWDED = 95.0
-#: under closed load, so many requests for each instance keep all of them at work
-_QUEUED = 2
 #: the least batch worth switching batching on for
 _FIRST_BATCH = 8
 #: bounds that differ by less are the same, as measured
@@ -75,9 +68,10 @@ def propose(space: Space, outcomes: Sequence[Outcome]) -> Asked | None:
     best = min(known, key=_merit, default=None)
     if best is None or best.row is None or not (seen := stations(best.row)):
         return None
-    here = _Place.of(space, best.row, seen)
+    here = Place.of(space, best.row, seen)
     tried = {each.candidate for each in outcomes}
-    for asked in _moves(here, feasible=best.feasible):
+    limited = any(not each.feasible for each in known)
+    for asked in _moves(here, feasible=best.feasible, limited=limited):
         if asked.candidate in space and asked.candidate not in tried:
             return asked
     return None
@@ -89,57 +83,8 @@ def _merit(outcome: Outcome) -> tuple[bool, float, float]:
     return not outcome.feasible, outcome.violation, -outcome.score
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the search stands: the dimensions, a value for each, and how busy stations are."""
-
-    dimensions: Mapping[str, Dimension]
-    values: Mapping[str, Value]
-    seen: tuple[Station, ...]
-    rate: float
-    crowded: bool
-
-    @classmethod
-    def of(cls, space: Space, row: Row, seen: tuple[Station, ...]) -> _Place:
-        """Find the values that a row stands for; the default's are nearest to what it has."""
-        given = dict(row.trial.candidate.items)
-        values = {
-            each.name: given.get(each.name, _nearest(each, _shown(row, each.name)))
-            for each in space.dimensions
-        }
-        named = {each.name: each for each in space.dimensions}
-        crowded = row.metrics.get("cpu_machine_utilization", 0.0) >= _CROWDED
-        return cls(named, values, seen, row.metrics["perf_throughput"], crowded)
-
-    @property
-    def load(self) -> int:
-        """How many requests are in flight; 0 where that is not what varies."""
-        return int(self.values.get(CONCURRENCY, 0))
-
-    def among(self, station: Station, name: str) -> tuple[Value, ...]:
-        """Return what a station's setting may be; () where it is not to be varied."""
-        found = self.dimensions.get(joined(station.model, name))
-        return () if found is None else found.values
-
-    def value(self, station: Station, name: str) -> int:
-        """Return what a station's setting is here."""
-        return int(self.values[joined(station.model, name)])
-
-    def moved(self, changes: Mapping[str, Value]) -> Candidate:
-        """Return the candidate that differs from here in ``changes``."""
-        return Candidate.of(**{**self.values, **changes})
-
-    def loaded(self, changes: Mapping[str, Value], instances: int) -> Candidate:
-        """As ``moved``, under as much load as keeps so many instances at work."""
-        changes = dict(changes)
-        loads = self.dimensions.get(CONCURRENCY)
-        if loads is not None and self.load < _QUEUED * instances:
-            enough = [each for each in loads.values if int(each) >= _QUEUED * instances]
-            changes[CONCURRENCY] = enough[0] if enough else loads.values[-1]
-        return self.moved(changes)
-
-
-def _moves(here: _Place, *, feasible: bool) -> Iterator[Asked]:
+def _moves(here: Place, *, feasible: bool, limited: bool) -> Iterator[Asked]:
+    """Yield what to try from here, the likeliest first; ``limited``: constraints limit the load."""
     busiest = narrowest(here.seen)
     assert busiest is not None
     if not feasible:
@@ -147,11 +92,11 @@ def _moves(here: _Place, *, feasible: bool) -> Iterator[Asked]:
     if busiest.utilisation < _IDLE:
         yield from _more_load(here, busiest)
     if not here.crowded:
-        yield from _more_instances(here, busiest)
+        yield from _more_instances(here, busiest, limited=limited)
     yield from _run_by(here, busiest)
     yield from _bigger_batches(here, busiest)
     yield from _threads(here, busiest)
-    yield from _more_instances(here, busiest)
+    yield from _more_instances(here, busiest, limited=limited)
     idlest = min(here.seen, key=lambda each: each.utilisation)
     if idlest is not busiest:
         yield from _fewer_threads(here, idlest)
@@ -159,21 +104,23 @@ def _moves(here: _Place, *, feasible: bool) -> Iterator[Asked]:
         yield from _more_load(here, busiest)
 
 
-def _less_load(here: _Place) -> Iterator[Asked]:
-    for load in reversed(_below(here.dimensions.get(CONCURRENCY), here.load)):
+def _less_load(here: Place) -> Iterator[Asked]:
+    for load in reversed(below(here.dimensions.get(CONCURRENCY), here.load)):
         text = f"a constraint is broken under {here.load} requests at once: less load"
         yield Asked(here.moved({CONCURRENCY: load}), Why(text))
 
 
-def _more_load(here: _Place, busiest: Station) -> Iterator[Asked]:
-    for load in _above(here.dimensions.get(CONCURRENCY), here.load)[:1]:
+def _more_load(here: Place, busiest: Station) -> Iterator[Asked]:
+    for load in above(here.dimensions.get(CONCURRENCY), here.load)[:1]:
         expected = min(busiest.bound, here.rate * int(load) / max(1, here.load))
         text = f"the busiest stage, {_name(busiest)}, is busy {_percent(busiest)}: more load"
         yield Asked(here.moved({CONCURRENCY: load}), _why(text, expected))
 
 
-def _more_instances(here: _Place, busiest: Station) -> Iterator[Asked]:
+def _more_instances(here: Place, busiest: Station, *, limited: bool) -> Iterator[Asked]:
     """As many as bring its bound up to the next one's, else one more (rule 3).
+
+    Under as much load as they need; where the load is limited, if that was too much, under this.
 
     Stations that hold up the rest equally get more together: one of them alone would not help.
     """
@@ -194,9 +141,11 @@ def _more_instances(here: _Place, busiest: Station) -> Iterator[Asked]:
         }
         expected = min(gained.get(each, each.instances) / each.demand_s for each in behind)
         yield Asked(here.loaded(changes, total), _why(_holding(gained), expected))
+        if limited:
+            yield Asked(here.moved(changes), Why(_holding(gained)))
 
 
-def _enough(here: _Place, station: Station, bound: float, *, more: bool = False) -> int:
+def _enough(here: Place, station: Station, bound: float, *, more: bool = False) -> int:
     """Return the fewest instances with that bound, or the most there may be; ``more``: than now."""
     least = station.instances + 1 if more else bound * station.demand_s * (1 - _SLACK)
     counts = [int(each) for each in here.among(station, INSTANCE_COUNT)]
@@ -221,7 +170,7 @@ def _holding(gained: Mapping[Station, int]) -> str:
     )
 
 
-def _run_by(here: _Place, busiest: Station) -> Iterator[Asked]:
+def _run_by(here: Place, busiest: Station) -> Iterator[Asked]:
     """Another backend, precision or accelerator: nobody knows what it gains before it was tried."""
     for setting in (BACKEND, PRECISION, ACCELERATOR):
         name = joined(busiest.model, setting)
@@ -231,7 +180,7 @@ def _run_by(here: _Place, busiest: Station) -> Iterator[Asked]:
                 yield Asked(here.moved({name: each}), Why(text))
 
 
-def _bigger_batches(here: _Place, busiest: Station) -> Iterator[Asked]:
+def _bigger_batches(here: Place, busiest: Station) -> Iterator[Asked]:
     """Switch batching on, then let batches grow."""
     sizes = here.among(busiest, MAX_BATCH_SIZE)
     if not sizes:
@@ -250,59 +199,24 @@ def _bigger_batches(here: _Place, busiest: Station) -> Iterator[Asked]:
         yield Asked(here.moved(changes), Why(text))
 
 
-def _threads(here: _Place, busiest: Station) -> Iterator[Asked]:
+def _threads(here: Place, busiest: Station) -> Iterator[Asked]:
     name = joined(busiest.model, INTRA_OP_THREADS)
     dimension = here.dimensions.get(name)
     if dimension is None:
         return
     now = here.value(busiest, INTRA_OP_THREADS)
-    for each in (*_above(dimension, now)[:1], *_below(dimension, now)[-1:]):
+    for each in (*above(dimension, now)[:1], *below(dimension, now)[-1:]):
         text = f"{_name(busiest)} holds up the rest: {each} threads an instance"
         yield Asked(here.moved({name: each}), Why(text))
 
 
-def _fewer_threads(here: _Place, idlest: Station) -> Iterator[Asked]:
+def _fewer_threads(here: Place, idlest: Station) -> Iterator[Asked]:
     name = joined(idlest.model, INTRA_OP_THREADS)
     dimension = here.dimensions.get(name)
     now = 0 if dimension is None else here.value(idlest, INTRA_OP_THREADS)
-    for each in _below(dimension, now)[-1:]:
+    for each in below(dimension, now)[-1:]:
         text = f"{_name(idlest)} is busy only {_percent(idlest)}: it gives threads back"
         yield Asked(here.moved({name: each}), Why(text))
-
-
-def _above(dimension: Dimension | None, value: int) -> tuple[Value, ...]:
-    return tuple(each for each in _numbers(dimension) if int(each) > value)
-
-
-def _below(dimension: Dimension | None, value: int) -> tuple[Value, ...]:
-    return tuple(each for each in _numbers(dimension) if int(each) < value)
-
-
-def _numbers(dimension: Dimension | None) -> tuple[Value, ...]:
-    values = () if dimension is None else dimension.values
-    return tuple(sorted((each for each in values if not isinstance(each, str)), key=float))
-
-
-def _shown(row: Row, name: str) -> object:
-    """Return what a row shows of a setting or load, by the dimension's name."""
-    model, own = split(name)
-    if name == CONCURRENCY:
-        return row.load.concurrency
-    shown = assembly.shown(row.settings).get(model or row.model, row.settings)
-    if own == QUEUE_DELAY and not shown.get("dynamic_batching"):
-        return -1
-    return shown.get(own)
-
-
-def _nearest(dimension: Dimension, shown: object) -> Value:
-    """Return the value of a dimension that is nearest to what a row shows; else its first."""
-    if shown in dimension.values:
-        return next(each for each in dimension.values if each == shown)
-    if not isinstance(shown, int | float) or any(
-        isinstance(each, str) for each in dimension.values
-    ):
-        return dimension.values[0]
-    return min(dimension.values, key=lambda each: abs(float(each) - float(shown)))
 
 
 def _why(text: str, rate: float) -> Why:

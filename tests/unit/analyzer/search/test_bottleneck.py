@@ -104,6 +104,18 @@ def test_where_a_constraint_is_broken_less_load_comes_first() -> None:
     assert asked.candidate.get("concurrency") == 2
 
 
+def test_where_the_load_is_limited_more_instances_are_tried_under_this_load_as_well() -> None:
+    pipeline, room = Pipeline({"fast": 0.002, "slow": 0.008}), space("fast", "slow")
+    here = pipeline.measure(Candidate.of(concurrency=4))
+    first = propose(room, [here])
+    assert first is not None
+    assert first.candidate.get("concurrency") == 16
+    too_much = replace(pipeline.measure(first.candidate), feasible=False, violation=0.5)
+    second = propose(room, [here, too_much])
+    assert second is not None
+    assert second.candidate == first.candidate.replaced(concurrency=4)
+
+
 def test_a_model_that_waits_for_a_saturated_one_is_not_the_bottleneck() -> None:
     pipeline = Pipeline({"fast": 0.002, "slow": 0.008})
     row = pipeline.measure(Candidate.of(concurrency=4)).row
