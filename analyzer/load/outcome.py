@@ -126,9 +126,7 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         raise LoadError("no request finished in the measured windows")
     counts = np.array(facts.inferences, dtype=np.int64)[records.array["item"]]
     summary = _summary(course, facts, records, counts, spans)
-    in_flight, little = _in_flight(facts, records, spans)
-    if not facts.open_loop and isinstance(course.rule, PrecisionRule) and little > BELIEVABLE:
-        raise LoadError(_too_short(latency, spans))
+    in_flight, little = _in_flight(course, facts, records, spans)
     lag = Times.of(records.lag_ns)
     send_ns, receive_ns = _means(records, good)
     dropped = sum(readings[-1].dropped for readings in facts.readings if readings)
@@ -161,16 +159,6 @@ def driven_of(course: Course, facts: Facts) -> Driven:
         samples=course.samples,
         parts_ns=spans if len(spans) > 1 else (),
         duty=_duty(everything, records, spans),
-    )
-
-
-def _too_short(latency: npt.NDArray[np.int64], spans: Sequence[Span]) -> str:
-    """Say why the requests that ended tell no rate (rule 4)."""
-    seconds = sum(end - begin for begin, end in spans) / 1e9
-    return (
-        f"the {len(latency)} requests that count ended within {seconds:.3g} s, and took "
-        f"{latency.mean() / 1e9:.3g} s each: too few for a rate. Measure longer (--max-seconds), "
-        "or under less load"
     )
 
 
@@ -247,12 +235,26 @@ def _rates(
     return tuple(float(rate) for rate in np.diff(totals)[seconds > 0] / seconds[seconds > 0])
 
 
-def _in_flight(facts: Facts, records: Records, spans: Sequence[Span]) -> tuple[float, float]:
-    """Return the number in flight, and rate times mean latency over it (rule 3)."""
+def _in_flight(
+    course: Course, facts: Facts, records: Records, spans: Sequence[Span]
+) -> tuple[float, float]:
+    """Return the number in flight, and rate times mean latency over it (rule 3).
+
+    Raises:
+        LoadError: the requests that ended tell no rate (rule 4).
+    """
     counted, seconds = _slope(facts.readings, "area", spans), _seconds(spans)
     if not counted or not seconds:
         return counted, 1.0
-    return counted, float(records.latency_ns.sum()) / 1e9 / seconds / counted
+    little = float(records.latency_ns.sum()) / 1e9 / seconds / counted
+    closed = not facts.open_loop and isinstance(course.rule, PrecisionRule)
+    if closed and little > BELIEVABLE:
+        raise LoadError(
+            f"the {len(records)} requests that count ended within {seconds:.3g} s, and took "
+            f"{records.latency_ns.mean() / 1e9:.3g} s each: too few for a rate. Measure longer "
+            "(--max-seconds), or under less load"
+        )
+    return counted, little
 
 
 def _invalid(facts: Facts, lag: Times, median_ns: float, spans: Sequence[Span]) -> str:
