@@ -76,7 +76,9 @@ class Campaign:
     def progress(self) -> Progress:
         """Say how far it is."""
         best = rank(self._told.rows, self._goal)[:1]
-        proofs = 0 if self._race is None else self._race.left(self._plan.verify_pairs)
+        proofs = 0
+        if self._race is not None:
+            proofs = self._race.left(self._plan.verify_pairs, self._pace.rounds(1))
         searches = self._searches_left()
         left = self._pace.measurements_left(self._stage, proofs)
         seconds = self._pace.seconds_left(self._stage, proofs)

@@ -69,13 +69,14 @@ class Race:
     trial: Trial | None
     ended: str
 
-    def left(self, most_rounds: int) -> int:
-        """Return how many measurements are to come at most."""
+    def left(self, most_rounds: int, affordable: float) -> int:
+        """Return how many measurements are to come, where so many can still be afforded."""
         if self.trial is None:
             return 0
-        begun = bool(self.missing)
-        rounds_left = max(0, most_rounds - self.whole - begun)
-        return len(self.missing) + rounds_left * (1 + len(self.running))
+        each, after = 1 + len(self.running), self.whole + bool(self.missing)
+        in_time = (affordable - len(self.missing)) // each
+        due = max(in_time, race.FEWEST - after)
+        return len(self.missing) + each * max(0, int(min(most_rounds - after, due)))
 
 
 def stand(told: Told, goal: Goal, plan: Plan, pace: Pace) -> Race | None:

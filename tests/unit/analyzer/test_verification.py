@@ -184,3 +184,16 @@ def test_a_round_is_explained_with_what_the_search_saw() -> None:
     assert "round 1" in proof.trial.why.text
     assert "2 finalists" in proof.trial.why.text
     assert proof.trial.why.predicted == {"perf_throughput": 100.0}
+
+
+def test_what_is_left_is_counted_by_the_time_there_is() -> None:
+    plan = replace(PLAN, verify_seconds=SECONDS * 6.5)
+    track = Track({2: 1.3})
+    campaign = track.campaign(plan)
+    left = []
+    while (trial := campaign.ask()) is not None:
+        if trial.phase is Phase.VERIFY:
+            left.append(campaign.progress().expected_left)
+        track.rows.append(track.measure(trial))
+        campaign.tell(track.rows[-1])
+    assert left == [6, 5, 4, 3, 2, 1]
