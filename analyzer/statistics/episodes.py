@@ -63,7 +63,7 @@ class Episodes:
     """
 
     def __init__(self, slots: int, least_seconds: float, most_seconds: float) -> None:
-        self._slots = slots
+        self.slots = slots
         self._least_ns = least_seconds * 1e9
         self._most_ns = most_seconds * 1e9
         self._usual_ns = 0.0
@@ -110,7 +110,7 @@ class Episodes:
             return ""
         seconds = math.ceil(LEAST_PARTS * FEWEST_ROUNDS * self._usual_ns / 1e9)
         return (
-            f"phases: the {self._slots} clients began only once; how their requests fall into step "
+            f"phases: the {self.slots} clients began only once; how their requests fall into step "
             "with the server may stay for a whole run, so that another differs by more than the "
             f"interval says; measure for {seconds} s to have it known"
         )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from analyzer.statistics.batch_means import LEAST_PARTS
 from analyzer.statistics.episodes import Episodes
 from analyzer.statistics.summary import CONFIDENCE, PERCENTILES, Summary, since, summarise
-from analyzer.statistics.transient import warm_up
+from analyzer.statistics.transient import LEAST_REQUESTS, warm_up
 
 Times = npt.NDArray[np.int64]
 
@@ -31,6 +31,8 @@ CONFIRMING = 3
 BEYOND = 20
 #: an interval of this share of what was asked for is no matter of luck
 AMPLE = 0.25
+#: however slow a server is, it is waited for so many times as long as a measurement may take
+PATIENCE = 4
 #: the least length of an episode is between these
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 0.5
 
@@ -157,7 +159,7 @@ class PrecisionRule:
             self._now = max(self._now, now_ns)
             self._began = now_ns if self._began is None else self._began
         elapsed = (self._now - self._began) / 1e9 if self._began is not None else 0.0
-        over = elapsed >= self._precision.max_seconds
+        over = elapsed >= self._precision.max_seconds and self._answered(elapsed)
         if elapsed < self._next and not over:
             return Verdict.GO_ON
         self._next = max(elapsed * GROWTH, elapsed + LOOK_SECONDS)
@@ -198,9 +200,19 @@ class PrecisionRule:
         if self._seen is None or self._seen[0] != count:
             dropped = 0
             if self._episodic is None:
-                dropped = warm_up(self._latency.values, self._done.values)
+                # Clients of a closed loop had two answers each before: to leave out some of the few
+                # that a slow server gives would cut a batch in two, and count the rest of it as
+                # answered in no time.
+                least = LEAST_REQUESTS if self.episodes is None else 0
+                dropped = warm_up(self._latency.values, self._done.values, least)
             self._seen = count, dropped, self._summarise(dropped)
         return self._seen
+
+    def _answered(self, elapsed: float) -> bool:
+        """Whether every client has been answered since the beginning, or was waited for enough."""
+        if self.episodes is None or len(self._done) > self.episodes.slots:
+            return True
+        return elapsed >= PATIENCE * self._precision.max_seconds
 
     def _look(self, elapsed: float, *, over: bool) -> Verdict:
         summary = self.summary()

@@ -22,8 +22,10 @@ _WINDOWS = 400
 Times = npt.NDArray[np.int64]
 
 
-def warm_up(latency_ns: Times, done_ns: Times) -> int:
+def warm_up(latency_ns: Times, done_ns: Times, least: int = LEAST_REQUESTS) -> int:
     """Return how many of n requests, in the order of their ends, to leave out at the front.
+
+    At ``least`` so many, and as many as rule says; with 0, only what differs from the rest.
 
     Never more than half: what has not settled by then does not settle, and says so elsewhere.
     """
@@ -35,7 +37,7 @@ def warm_up(latency_ns: Times, done_ns: Times) -> int:
     cut = _mser(means)
     apart = min(cut, _different(means, cut)) * FIVE
     twice = done_ns[0] + 2 * float(np.median(latency_ns))
-    least = max(LEAST_REQUESTS, int(np.searchsorted(done_ns, twice)))
+    least = max(least, int(np.searchsorted(done_ns, twice))) if least else 0
     return min(max(apart, least), count // 2)
 
 

@@ -102,6 +102,27 @@ def test_a_server_too_slow_for_four_episodes_is_measured_in_one_go_and_it_is_sai
     assert rule.summary().requests > 0
 
 
+def test_of_a_server_that_answers_all_at_once_and_seldom_no_batch_is_cut_in_two() -> None:
+    """Sixteen answers together every four seconds are four a second, however many one looks at."""
+    precision = Precision(throughput=0.05, percentile=None, min_seconds=2.0, max_seconds=3.0)
+    rule = PrecisionRule(precision, episodes=episodes_of(precision, 16))
+    assert rule.episodes is not None
+    rule.episodes.warm(np.full(32, 4 * SECOND), 0)
+    assert not rule.episodes.on
+    none = np.empty(0, np.int64)
+    assert rule.add(np.array([0]), np.array([4 * SECOND]), 0) is Verdict.GO_ON
+    # Nobody has been answered since, so that the time is over does not end it.
+    assert rule.add(none, none, int(3.5 * SECOND)) is Verdict.GO_ON
+    burst = 4 * SECOND + np.arange(16) * MS
+    assert rule.add(burst, np.full(16, 4 * SECOND), burst[-1]) is Verdict.GIVE_UP
+    assert rule.dropped == 0
+    assert rule.summary().throughput.value == pytest.approx(4, rel=0.01)
+    silent = PrecisionRule(precision, episodes=warm(16, 4000))
+    silent.add(none, none, 0)
+    assert silent.add(none, none, 11 * SECOND) is Verdict.GO_ON
+    assert silent.add(none, none, 12 * SECOND) is Verdict.GIVE_UP
+
+
 def test_one_client_has_nobody_to_keep_in_step_with() -> None:
     assert episodes_of(Precision(), 1) is None
     assert episodes_of(Precision(), 0) is None
