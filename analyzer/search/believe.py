@@ -19,8 +19,8 @@ from analyzer.search.gp import Floats, Likely, Points
 from analyzer.search.quantities import SCORE, THROUGHPUT, VIOLATION, Sheet, Value
 
 #: what is likely of a throughput and of a tail without a prior, and of what a prior left over
-_PLAIN = Likely(amplitude=0.8, length=1.5, floor=0.1, offset=0.5, bump=0.03)
-_PLAIN_TAIL = Likely(amplitude=0.25, length=1.5, floor=0.05, offset=0.1, level=1.0)
+_PLAIN = Likely(amplitude=0.8, length=1.5, floor=0.1, offset=0.5, bump=0.05)
+_PLAIN_TAIL = Likely(amplitude=0.25, length=1.5, floor=0.05, offset=0.1, level=1.0, bump=0.08)
 _PLAIN_RESOURCE = Likely(amplitude=0.5, length=2.5, floor=0.03, offset=0.5)
 _PLAIN_VIOLATION = Likely(amplitude=0.8, length=1.5, floor=0.3, offset=0.3, level=1.0)
 _LEFT = Likely(amplitude=0.15, length=1.5, floor=0.1, offset=0.4, level=0.2, spread=0.5, bump=0.03)

@@ -34,6 +34,8 @@ from analyzer.space import (
     Dimension,
     Space,
     Value,
+    joined,
+    split,
 )
 from engine.modelconfig.schema import ModelConfig
 
@@ -135,7 +137,8 @@ class Embedding:
     def _acting(self, candidates: Sequence[Candidate]) -> Points:
         places = [acting(self.place(each)) for each in candidates]
         points = self._points(places)
-        if not places or not {CONCURRENCY, MAX_BATCH_SIZE} & set(self._names):
+        own = {split(name)[1] for name in self._names}
+        if not places or not {CONCURRENCY, MAX_BATCH_SIZE} & own:
             return points
         fill = [[_fill(each)] for each in places]
         return Points(np.hstack([points.features, np.array(fill)]), points.codes)
@@ -185,29 +188,49 @@ class Embedding:
 def acting(place: Mapping[str, Value]) -> dict[str, Value]:
     """Return a candidate's values with those made equal that make no difference (rule 3)."""
     found = dict(place)
-    largest, delay = found.get(MAX_BATCH_SIZE), found.get(QUEUE_DELAY)
+    for name in place:
+        model, own = split(name)
+        if own == MAX_BATCH_SIZE:
+            _settle(found, model)
+    return found
+
+
+def _settle(found: dict[str, Value], model: str) -> None:
+    """Make one model's values equal that make no difference, in place."""
+    size, wait = joined(model, MAX_BATCH_SIZE), joined(model, QUEUE_DELAY)
+    largest, delay = found[size], found.get(wait)
     if not isinstance(largest, int):
-        return found
+        return
     if delay == variant.NO_BATCHING or largest <= 1:
-        found[MAX_BATCH_SIZE] = 1
-        if QUEUE_DELAY in found:
-            found[QUEUE_DELAY] = variant.NO_BATCHING
-        return found
+        found[size] = 1
+        if wait in found:
+            found[wait] = variant.NO_BATCHING
+        return
     load, rows = found.get(CONCURRENCY), found.get(BATCH_SIZE, 1)
     if isinstance(load, int) and isinstance(rows, int):
         # With a delay a batch that nobody can fill waits; how much too large it is, is all one.
         waits = isinstance(delay, int) and delay > 0
-        found[MAX_BATCH_SIZE] = min(largest, load * rows * (2 if waits else 1))
-    return found
+        found[size] = min(largest, load * rows * (2 if waits else 1))
 
 
 def _fill(place: Mapping[str, Value]) -> float:
-    """Say how many octaves the requests in flight are above the places in batches (rule 4)."""
-    load, rows = place.get(CONCURRENCY, 1), place.get(BATCH_SIZE, 1)
-    counts = place.get(INSTANCE_COUNT, 1), place.get(MAX_BATCH_SIZE, 1)
-    numbers = [float(each) if isinstance(each, int) else 1.0 for each in (load, rows, *counts)]
-    octaves = math.log2(numbers[0] * numbers[1] / max(1.0, numbers[2] * numbers[3]))
+    """Say how many octaves the requests in flight are above the places in batches (rule 4).
+
+    Of several models, the one counts that has the most places.
+    """
+    models = {split(name)[0] for name in place}
+    places = [
+        math.prod(_number(place, joined(model, own)) for own in (INSTANCE_COUNT, MAX_BATCH_SIZE))
+        for model in models
+    ]
+    flight = _number(place, CONCURRENCY) * _number(place, BATCH_SIZE)
+    octaves = math.log2(max(flight, 1.0) / max(1.0, *places, 1.0))
     return min(max(octaves, -_FILLED), _FILLED) / _OCTAVES
+
+
+def _number(place: Mapping[str, Value], name: str) -> float:
+    value = place.get(name, 1)
+    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def _code(values: tuple[Value, ...], value: Value) -> int:

@@ -28,6 +28,8 @@ from analyzer.space import (
     Dimension,
     Space,
     Value,
+    joined,
+    split,
 )
 
 #: with more combinations of categories, each is varied by itself
@@ -78,16 +80,20 @@ def _near(
     default = embedding.place(Candidate(()))
     found: dict[str, Value] = {}
     for name, dimension in dimensions.items():
-        if name in wanted:
-            found[name] = nearest(dimension, wanted[name])
+        if split(name)[1] in wanted:
+            found[name] = nearest(dimension, wanted[split(name)[1]])
         elif default[name] in dimension.values:
             found[name] = default[name]
         else:
             found[name] = nearest(dimension, number_of(default[name]) or 1.0)
-    count = int(found.get(INSTANCE_COUNT, 1))
-    if INTRA_OP_THREADS in found and cores:
-        found[INTRA_OP_THREADS] = nearest(dimensions[INTRA_OP_THREADS], cores // count)
-    load = 2 * count * int(found.get(MAX_BATCH_SIZE, 4)) // int(found.get(BATCH_SIZE, 1))
+    most = 1
+    for model in {split(name)[0] for name in dimensions}:
+        count = int(found.get(joined(model, INSTANCE_COUNT), 1))
+        most = max(most, count * int(found.get(joined(model, MAX_BATCH_SIZE), 4)))
+        threads = joined(model, INTRA_OP_THREADS)
+        if threads in found and cores:
+            found[threads] = nearest(dimensions[threads], cores // count)
+    load = 2 * most // int(found.get(BATCH_SIZE, 1))
     if CONCURRENCY in found:
         found[CONCURRENCY] = nearest(dimensions[CONCURRENCY], load)
     if REQUEST_RATE in found:

@@ -43,7 +43,7 @@ _LEAST_GAIN = 0.003
 #: so many failures without one answer, and there is nothing to learn
 _HOPELESS = 8
 #: so many measurements at least before it may end
-_FEWEST = 6
+_FEWEST = 12
 #: what launching costs beside measuring while nobody has seen it, and the most that it counts for
 _LAUNCH_SHARE, _MOST_SHARE = 0.5, 5.0
 #: how much the cost counts: 0 not at all, 1 in proportion
