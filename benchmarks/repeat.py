@@ -81,6 +81,8 @@ def loads(concurrencies: Sequence[int]) -> dict[str, LoadSpec]:
         f"concurrency {each}": LoadSpec(
             concurrency=each,
             rule=usual.rule,
+            # As the profile has it: by the mean latency, and not by a percentile.
+            percentile=0,
             throughput_precision=usual.precision[0],
             latency_precision=usual.precision[1],
             min_seconds=usual.min_seconds,
