@@ -221,9 +221,9 @@ class _Profile:
             model=options.model, mode=options.search_mode, goal=self._goal, space=room, plan=plan,
             distinct=preview.distinct(room), first=first, taken=len(rows),
             skipped=preview.impossible(room, plan.cores, plan.means),
-            shortest=3 * options.window_seconds if windows else options.min_seconds,
+            shortest=3 * options.window_seconds if windows else options.min_seconds / plan.haste,
             longest=options.max_windows * options.window_seconds if windows
-            else options.max_seconds,
+            else options.max_seconds / plan.haste,
             start_seconds=start,
         ))  # fmt: skip
         return 0

@@ -40,6 +40,9 @@ CURVE_SHARE, VERIFY_SHARE = 0.4, 0.8
 OVERHEAD_SECONDS, OVERHEAD_EACH = 5.0, 0.2
 #: what each search for the highest rate may take, and both of them at most of a time that was given
 GOODPUT_SECONDS, GOODPUT_OF_WHOLE = 40.0, 0.4
+#: how many times shorter, and less precise, a measurement of the search is: it looks for large
+#: differences among many, and what may be best is measured again
+HASTE = 2.0
 #: rounds of the verification at most where a precision is asked for
 MOST_ROUNDS = 25
 #: requests of an open loop that may wait at once: by then a server is plainly not keeping up, and
@@ -164,12 +167,19 @@ def plan(
         verify_pairs=options.verify_pairs,
         precision=options.target_precision,
         max_trials=options.max_trials,
+        haste=haste(options),
         cores=cores,
         means=means,
     )
     if asked.verify_pairs and asked.precision is not None:
         asked = replace(asked, verify_pairs=max(asked.verify_pairs, MOST_ROUNDS))
     return _in_time(asked, options)
+
+
+def haste(options: ProfileOptions) -> float:
+    """Say by how much measurements of the search are shorter; Model Analyzer's have one length."""
+    hasty = options.rule == "precision" and options.search_mode not in modes.MODEL_ANALYZERS
+    return HASTE if hasty else 1.0
 
 
 def _in_time(plan: Plan, options: ProfileOptions) -> Plan:

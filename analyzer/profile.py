@@ -285,13 +285,26 @@ class Bench:
     def _loads_of(self, trial: Trial) -> Mapping[str, LoadSpec]:
         """Return the load of each model that is loaded."""
         if isinstance(self._load, LoadSpec):
-            load = replace(_loaded(self._load, trial.candidate), bar=trial.bar)
-            return {self._name: _promised(load, trial)}
+            load = _hurried(_loaded(self._load, trial.candidate), trial.haste)
+            return {self._name: _promised(replace(load, bar=trial.bar), trial)}
         parts = trial.candidate.by_model()
         return {
-            model: _loaded(load, parts.get(model, Candidate(())))
+            model: _hurried(_loaded(load, parts.get(model, Candidate(()))), trial.haste)
             for model, load in self._load.items()
         }
+
+
+def _hurried(load: LoadSpec, haste: float) -> LoadSpec:
+    """Make a load that is measured so many times shorter, and as much less precisely."""
+    if haste == 1.0:
+        return load
+    return replace(
+        load,
+        min_seconds=load.min_seconds / haste,
+        max_seconds=load.max_seconds / haste,
+        throughput_precision=min(1.0, load.throughput_precision * haste),
+        latency_precision=min(1.0, load.latency_precision * haste),
+    )
 
 
 def _loaded(usual: LoadSpec, at: Candidate) -> LoadSpec:

@@ -59,8 +59,8 @@ class Promise:
 class Trial:
     """What to measure: a candidate, what for, and which repetition it is (from 0).
 
-    ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``): trials are equal
-    whatever these say. With a ``promise`` it is the search for the highest rate that keeps it,
+    ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``); with ``haste``
+    it is measured so many times shorter and less precisely. Trials are equal whatever these say. With a ``promise`` it is the search for the highest rate that keeps it,
     beginning at the candidate's.
     """
 
@@ -70,6 +70,7 @@ class Trial:
     why: Why | None = field(default=None, compare=False)
     promise: Promise | None = field(default=None, compare=False)
     bar: float = field(default=0.0, compare=False)
+    haste: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

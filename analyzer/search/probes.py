@@ -5,7 +5,8 @@ Rules:
 1. A setting of the middle under a load that fills it comes first: with the default configuration's
    measurements it shows instances beside each other and batches of all sizes.
 2. Then each backend, precision or other category, at the best that was found so far: what they
-   gain nobody can foretell, and it may be more than all else together.
+   gain nobody can foretell, and it may be more than all else together. Those come first that
+   compute in fewer bits, for time may be short, and they are what gains most where it gains at all.
 3. Then one instance with larger batches and a delay, under more load.
 """
 
@@ -36,6 +37,8 @@ from analyzer.space import (
 _COMBINATIONS = 6
 #: and no more than so many are probed: the rest is left to the search
 _MOST = 6
+#: what a precision computes in
+_BITS = {"INT8": 8, "FP16": 16, "BF16": 16, "FP32": 32}
 
 
 def centre(space: Space, embedding: Embedding, cores: int | None) -> Candidate:
@@ -49,7 +52,7 @@ def wide(space: Space, embedding: Embedding, cores: int | None) -> Candidate:
 
 
 def categories(embedding: Embedding, best: Candidate) -> Iterator[Candidate]:
-    """Yield ``best`` with the other categories (rule 2), those first that differ in one."""
+    """Yield ``best`` with the other categories (rule 2); of equals those that differ in less."""
     dimensions = embedding.categories
     place = embedding.place(best)
     here = tuple(place[each.name] for each in dimensions)
@@ -66,7 +69,12 @@ def categories(embedding: Embedding, best: Candidate) -> Iterator[Candidate]:
             for value in each.values
         ]
     others = [each for each in every if each != here]
-    others.sort(key=lambda each: sum(a != b for a, b in zip(each, here, strict=True)))
+    others.sort(
+        key=lambda each: (
+            min(_BITS.get(str(value), 32) for value in each),
+            sum(a != b for a, b in zip(each, here, strict=True)),
+        )
+    )
     for values in others[:_MOST]:
         names = (each.name for each in dimensions)
         yield Candidate.of(**{**place, **dict(zip(names, values, strict=True))})

@@ -141,7 +141,7 @@ class Campaign:
         if not self._pace.search_over() and (candidate := self._strategy.ask()) is not None:
             same = variant.canonical(candidate)
             why = self._strategy.why()
-            return Stage.SEARCH, Trial(candidate=same, why=why, bar=self._bar(same))
+            return Stage.SEARCH, self._search_of(same, why)
         trial = curves.next_trial(
             self._told, self._goal, self._plan.curve, spent=self._pace.curves_over(),
             edge_steps=self._plan.edge_steps,
@@ -189,8 +189,17 @@ class Campaign:
         for candidate in self._plan.default:
             tried = self._told.searched(candidate) is not None
             if not tried and not self._told.does_not_launch(candidate):
-                return Trial(candidate=candidate, why=Why("what everything is compared with"))
+                return Trial(
+                    candidate=candidate,
+                    why=Why("what everything is compared with"),
+                    haste=self._plan.haste,
+                )
         return None
+
+    def _search_of(self, candidate: Candidate, why: Why | None) -> Trial:
+        return Trial(
+            candidate=candidate, why=why, bar=self._bar(candidate), haste=self._plan.haste
+        )
 
     def _bar(self, candidate: Candidate) -> float:
         """Return the throughput below which this is of no interest (rule 3); 0 where none is."""

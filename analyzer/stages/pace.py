@@ -201,9 +201,14 @@ class Pace:
         if not whole:
             return 0.0
         starts = [row.launch_seconds for row in rows if row.launch_seconds]
-        measuring = fmean(row.seconds - row.launch_seconds for row in whole)
+        measuring = fmean(self._unhurried(row) for row in whole)
         besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
         return measuring + (fmean(starts) if starts else 0.0) + besides
+
+    def _unhurried(self, row: Row) -> float:
+        """Return what measuring a row would take without haste."""
+        took = row.seconds - row.launch_seconds
+        return took * self._plan.haste if row.trial.phase is Phase.SEARCH else took
 
 
 def _within(seconds: float, budget: float | None) -> float:

@@ -42,6 +42,9 @@ class Plan:
     which there is nothing more to verify (None: all rounds are taken). ``goodput_seconds`` is
     about what each search for the highest rate takes, where the goal is goodput (0: there is none);
     it comes on top of the whole.
+
+    ``haste`` says how many times less precise, and shorter, the default and the search are measured
+    than what follows them.
     """
 
     default: tuple[Candidate, ...]
@@ -58,6 +61,7 @@ class Plan:
     overhead_each: float = 0.0
     max_trials: int | None = None
     goodput_seconds: float = 0.0
+    haste: float = 1.0
     cores: int | None = None
     means: Mapping[str, variant.Means] = field(default_factory=dict)
 

@@ -246,6 +246,17 @@ def test_a_request_rate_makes_an_open_loop_and_a_concurrency_a_closed_one() -> N
     assert [load.throughput_precision for load in server.loads] == [1.0, 0.02]
 
 
+def test_a_hurried_trial_is_measured_for_less_time_and_less_precisely() -> None:
+    server = Server()
+    subject = bench(server)
+    subject.measure(trial(concurrency=2))
+    subject.measure(replace(trial(concurrency=2), haste=2.0))
+    usual, hurried = server.loads
+    assert hurried.max_seconds == usual.max_seconds / 2
+    assert hurried.throughput_precision == 2 * usual.throughput_precision
+    assert hurried.latency_precision == 2 * usual.latency_precision
+
+
 def test_a_promise_is_searched_for_on_a_new_server_and_the_row_has_what_was_found() -> None:
     server = Server(goodput={"rate": 170.5, "low": 170.5, "high": 180.0, "confirmed": True})
     subject = bench(server)
