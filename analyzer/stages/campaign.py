@@ -197,9 +197,7 @@ class Campaign:
         return None
 
     def _search_of(self, candidate: Candidate, why: Why | None) -> Trial:
-        return Trial(
-            candidate=candidate, why=why, bar=self._bar(candidate), haste=self._plan.haste
-        )
+        return Trial(candidate=candidate, why=why, bar=self._bar(candidate), haste=self._plan.haste)
 
     def _bar(self, candidate: Candidate) -> float:
         """Return the throughput below which this is of no interest (rule 3); 0 where none is."""
