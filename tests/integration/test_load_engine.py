@@ -52,13 +52,13 @@ def load(server: Ports, item: Item, **changes: Any) -> Driven:
     return driven
 
 
-def repeated(*counts: int) -> Item:
-    """Ask for so many responses of each request."""
+def repeated(*counts: int, delay_ms: int = 0) -> Item:
+    """Ask for so many responses of each request, each so long after the one before."""
     requests = tuple(
         InferRequest(
             inputs=(
                 Tensor("IN", DType.INT32, np.arange(count, dtype=np.int32)),
-                Tensor("DELAY", DType.UINT32, np.zeros(count, dtype=np.uint32)),
+                Tensor("DELAY", DType.UINT32, np.full(count, delay_ms, dtype=np.uint32)),
                 Tensor("WAIT", DType.UINT32, np.zeros(1, dtype=np.uint32)),
             )
         )
@@ -100,17 +100,20 @@ def test_each_response_of_a_decoupled_model_is_seen(server: Ports) -> None:
             assert [record["first"], record["last"]] == [times[0], times[-1]]
 
 
-def test_periods_are_counted_in_responses(server: Ports) -> None:
+def test_another_stream_begins_when_those_there_are_have_had_a_period_of_responses(
+    server: Ports,
+) -> None:
     spec = LoadSpec(protocol="grpc", rule="count", request_count=40, streaming=True)
     stairs = Staircase(1, end=3, step=1, period=10)
-    driven = run(endpoint(server), Workload((repeated(5),)), spec, stairs)
+    driven = run(endpoint(server), Workload((repeated(30, delay_ms=10),)), spec, stairs)
     array = driven.records.array
-    flying = [int(((array["began"] < at) & (array["last"] >= at)).sum()) for at in array["last"]]
     assert driven.failed == 0
-    # Ten responses of one, that is two requests; then twenty of two, that is four.
-    assert set(flying[:2]) == {1}
-    assert max(flying[:6]) <= 2
-    assert max(flying) == 3
+    assert array["responses"].tolist() == [30, 30, 30]
+    # 10 of the first one's, then 10 of the second one's: a third of their time each, or more.
+    began, last = np.sort(array["began"]), np.sort(array["last"])
+    third = int((array["last"] - array["began"]).min()) // 3
+    assert (np.diff(began) > 0.8 * third).all()
+    assert began[2] < last[0], "all three are under way at once"
 
 
 def test_a_model_that_answers_once_streams_too(server: Ports) -> None:

@@ -319,7 +319,7 @@ def test_dimensions_that_vary_are_measured_at_the_size_that_was_asked_for(tmp_pa
     [
         (("profile", "--model", "resnet51"), 2, "no example named 'resnet51'"),
         (("profile", "--model", "m", "--model-repository", "nowhere"), 2, "not a directory"),
-        (("profile", "--model", "m", "--run-config-search-mode", "grid"), 2, "brute, quick"),
+        (("profile", "--model", "m", "--run-config-search-mode", "grid"), 2, "auto, brute"),
         (("profile", "--model", "m", "--objective", "perf_throughputt"), 2, "perf_throughput"),
         (("profile", "--model", "m", "--concurrency", "many"), 2, "expected a whole number"),
         (("profile",), 2, "--model"),

@@ -91,9 +91,10 @@ def test_bisection_finds_the_concurrency_that_keeps_it() -> None:
     found, _, _ = played(
         server,
         concurrency_range="1:17",
-        latency_threshold="21",
+        latency_threshold="23",
         binary_search=True,
         precision="20,40",
+        percentile=95,
     )
     tried = [int(each.level) for each in found.every]
     assert tried[:3] == [1, 17, 9]
