@@ -59,9 +59,9 @@ class Promise:
 class Trial:
     """What to measure: a candidate, what for, and which repetition it is (from 0).
 
-    ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``); with ``haste``
-    it is measured so many times shorter and less precisely. Trials are equal whatever these say. With a ``promise`` it is the search for the highest rate that keeps it,
-    beginning at the candidate's.
+    ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``); with ``haste`` it is
+    measured so many times shorter and less precisely. Trials are equal whatever these say. With a
+    ``promise`` it is the search for the highest rate that keeps it, beginning at the candidate's.
     """
 
     candidate: Candidate

@@ -33,7 +33,10 @@ BEYOND = 20
 AMPLE = 0.25
 #: however slow a server is, it is waited for so many times as long as a measurement may take
 PATIENCE = 4
-#: the least length of an episode is between these
+#: the shortest measurement has time for so many episodes, of a length between these: what one
+#: beginning in five brings is missed by ten of them once in ten measurements, by five every third
+#: time, and then their interval is far too narrow
+EPISODES = 10
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 0.5
 
 
@@ -96,14 +99,14 @@ class Precision:
 
 
 def episodes_of(precision: Precision, slots: int, *, hurried: bool = False) -> Episodes | None:
-    """Return the episodes of a closed loop of so many clients, so short that four are soon over.
+    """Return the episodes of a closed loop of so many clients, so short that many are soon over.
 
     One client alone keeps in step with nobody, and needs none; nor does an open loop (0).
     ``hurried`` is a measurement that may end after half of its least time.
     """
     if slots < 2:  # noqa: PLR2004 - as said
         return None
-    parts = (LEAST_PARTS + 1) * (2 if hurried else 1)
+    parts = EPISODES * (2 if hurried else 1)
     least = min(max(precision.min_seconds / parts, SHORTEST_SECONDS), LONGEST_SECONDS)
     return Episodes(slots, least, precision.max_seconds)
 

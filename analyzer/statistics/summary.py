@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.statistics.batch_means import Spread, spread
+from analyzer.statistics.batch_means import LEAST_PARTS, Spread, spread
 from analyzer.statistics.estimate import Estimate
 from analyzer.statistics.flags import flags_of
 from analyzer.statistics.order import percentile_of
@@ -21,6 +21,8 @@ Times = npt.NDArray[np.int64]
 #: from when to when, ns
 Span = tuple[int, int]
 _END = 1 << 62
+#: so many values beyond a percentile let a part know its own
+BEYOND_EACH = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +121,15 @@ def _summary(stream: _Stream, confidence: float, percentiles: Sequence[float]) -
         wanted: percentile_of(latency_ns, ordered, wanted, confidence, parts)
         for wanted in percentiles
     }
+    mean = _average(latency_ns, average, confidence)
+    if len(parts) >= LEAST_PARTS:
+        mean = _by_littles_law(mean, throughput)
+        found = {wanted: _by_parts(one, latency_ns, parts, wanted) for wanted, one in found.items()}
     return Summary(
         requests=len(latency_ns),
         seconds=seconds,
         throughput=throughput,
-        latency_avg=_average(latency_ns, average, confidence),
+        latency_avg=mean,
         percentiles=found,
         batches=average.batches,
         lag1=average.lag1,
@@ -143,6 +149,35 @@ def _average(latency_ns: Times, found: Spread, confidence: float) -> Estimate:
         n=count,
         effective_n=_worth(count, float(latency_ns.var()), found.variance),
     )
+
+
+def _by_littles_law(mean: Estimate, throughput: Estimate) -> Estimate:
+    """Widen a closed loop's mean latency to what its throughput leaves open.
+
+    So many clients wait at all times, so that the one is a constant over the other. Of few parts
+    either variance may come out small by luck; both hardly do.
+    """
+    rate = throughput.value
+    if not throughput.low or not rate:
+        return mean
+    low = min(mean.low, mean.value * rate / throughput.high)
+    return replace(mean, low=low, high=max(mean.high, mean.value * rate / throughput.low))
+
+
+def _by_parts(
+    one: Estimate, latency_ns: Times, parts: Sequence[int], percentile: float
+) -> Estimate:
+    """Widen a percentile to what those of the parts scatter (Student's interval of their mean).
+
+    Only where each part knows its own: enough of its values lie beyond.
+    """
+    every = np.split(latency_ns, list(parts)[1:])
+    if min(map(len, every)) * min(percentile, 100 - percentile) / 100 < BEYOND_EACH:
+        return one
+    own = np.array([np.percentile(each, percentile) for each in every])
+    down, up = spread(own, range(len(own))).reach(one.confidence)
+    low = max(0.0, min(one.low, one.value - down))
+    return replace(one, low=low, high=max(one.high, one.value + up))
 
 
 def _throughput(stream: _Stream, confidence: float) -> tuple[Estimate, float]:

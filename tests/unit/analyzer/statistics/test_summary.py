@@ -79,3 +79,33 @@ def test_what_does_not_belong_together_is_refused() -> None:
         summarise(done, latency[:9])
     with pytest.raises(ValueError, match="above 0 and below 100, not 100"):
         summarise(done, latency, percentiles=(100,))
+
+
+def test_of_a_loop_begun_anew_the_mean_is_no_surer_than_littles_law_lets_it_be() -> None:
+    dice = np.random.default_rng(5)
+    # Parts whose latencies agree by luck while their rates do not.
+    gaps = np.concatenate([np.full(200, gap) for gap in (900_000, 1_000_000, 1_100_000) * 2])
+    done = np.cumsum(gaps)
+    latency = np.rint(dice.normal(4e6, 1e4, len(done))).astype(np.int64)
+    ends = done[199::200]
+    spans = [
+        (int(end - 199 * gap), int(end)) for end, gap in zip(ends, gaps[199::200], strict=True)
+    ]
+    found = summarise(done, latency, spans_ns=spans)
+    rate = found.throughput
+    assert found.latency_avg.high >= found.latency_avg.value * rate.value / rate.low
+    assert found.latency_avg.low <= found.latency_avg.value * rate.value / rate.high
+    assert rate.relative > 0.05
+
+
+def test_a_percentile_is_no_surer_than_those_of_the_parts_agree() -> None:
+    dice = np.random.default_rng(6)
+    middles = dice.normal(4e6, 1e5, 16)
+    latency = np.rint(np.repeat(middles, 300) + dice.normal(0, 1e4, 4800)).astype(np.int64)
+    done = np.arange(1, len(latency) + 1, dtype=np.int64) * 1_000_000
+    spans = [(at * 300_000_000 + 1, (at + 1) * 300_000_000) for at in range(16)]
+    p50 = summarise(done, latency, spans_ns=spans).percentiles[50.0]
+    # Student's t of 15 degrees is 2.13.
+    least = 2.13 * float(middles.std(ddof=1)) / math.sqrt(16)
+    assert p50.low <= p50.value - 0.95 * least
+    assert p50.high >= p50.value + 0.95 * least
