@@ -94,7 +94,8 @@ def is_default(row: Row) -> bool:
 
 def reference(rows: Sequence[Row]) -> Row | None:
     """Return the row that several objectives are measured against: the default's first."""
-    return next((row for row in rows if row.failure is None and is_default(row)), None)
+    every = (row for row in rows if row.failure is None and is_default(row))
+    return min(every, key=lambda row: row.number, default=None)
 
 
 def failures(rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -73,7 +73,7 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     trained_repository(folder / "models")
     said = analyze(
         *("profile", "--model", "magika", "--model-repository", "models"),
-        *("--search-time", "8", *QUICK),
+        *("--search-time", "6", *QUICK),
         cwd=folder,
     )
     return folder, said
@@ -190,11 +190,11 @@ def rows_of(path: Path) -> Sequence[str]:
 def test_stopped_in_mid_sweep_it_goes_on_without_repeating_a_measurement(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    arguments = ("profile", "--model", "add_sub", *QUICK)
+    arguments = ("profile", "--model", "add_sub", *QUICK, "--concurrency-sweep-disable")
     path = tmp_path / "results" / "add_sub" / "journal.jsonl"
     # However slow the machine is, the first run has more to do when it is stopped.
     endless = command(*arguments, "--search-time", "600")
-    arguments = (*arguments, "--search-time", "6")
+    arguments = (*arguments, "--search-time", "2")
     with (tmp_path / "log").open("wb") as log:
         first = subprocess.Popen(endless, cwd=tmp_path, stdout=log, stderr=log)
         until(
