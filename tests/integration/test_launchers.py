@@ -87,7 +87,7 @@ def test_a_server_that_cannot_load_its_model_is_quoted(source: Path, tmp_path: P
 def test_a_model_is_measured_from_end_to_end(source: Path, tmp_path: Path, protocol: str) -> None:
     launcher = launcher_of(source, tmp_path)
     endpoint = launcher.serve(MODEL, None, variant="default")
-    load = LoadSpec(protocol=protocol, concurrency=4, window_seconds=0.2, max_windows=3)
+    load = LoadSpec(protocol=protocol, concurrency=4, window_seconds=0.4, max_windows=3)
     page = PageWatch(endpoint.metrics or "", MODEL, period_s=0.1)
     with Watch(endpoint.pid) as watch, page:
         driven = drive(endpoint, MODEL, load, stop=lambda: False, on_window=lambda _: None)
@@ -96,8 +96,9 @@ def test_a_model_is_measured_from_end_to_end(source: Path, tmp_path: Path, proto
     launcher.close()
     assert driven.failed == 0
     assert driven.server is not None
-    # The server counts what finishes in its own time, the client what it hears of.
-    assert driven.server.requests == pytest.approx(driven.requests, rel=0.2)
+    # The server counts what finishes in its own time, the client what it hears of; and its counters
+    # are read beside the load, on a busy machine a fifth of a second late.
+    assert driven.server.requests == pytest.approx(driven.requests, rel=0.3)
     parts = ("queue", "compute_input", "compute_infer", "compute_output")
     inside = sum(metrics[f"perf_server_{part}"] for part in parts)
     assert 0 < inside < metrics["perf_latency_avg"]
