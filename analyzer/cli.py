@@ -190,12 +190,8 @@ def replayed(
     ] = 1,
     objective: flags.Objectives = None,
     constraint: flags.Constraints = None,
-    latency_budget: Annotated[
-        float | None, flags.flag(flags.GOAL, "Highest p99 latency allowed, ms.")
-    ] = None,
-    min_throughput: Annotated[
-        float | None, flags.flag(flags.GOAL, "Lowest throughput allowed, 1/s.")
-    ] = None,
+    latency_budget: flags.HighestP99 = None,
+    min_throughput: flags.LowestRate = None,
     max_trials: Annotated[
         int, typer.Option("--max-trials", help="Measurements at most; 0: the search's own.", min=0)
     ] = 30,
@@ -284,12 +280,8 @@ def report(
     ] = None,
     objective: flags.Objectives = None,
     constraint: flags.Constraints = None,
-    latency_budget: Annotated[
-        float | None, flags.flag(flags.GOAL, "Highest p99 latency allowed, ms.")
-    ] = None,
-    min_throughput: Annotated[
-        float | None, flags.flag(flags.GOAL, "Lowest throughput allowed, 1/s.")
-    ] = None,
+    latency_budget: flags.HighestP99 = None,
+    min_throughput: flags.LowestRate = None,
     cost_per_hour: Annotated[
         float | None, flags.flag(flags.GOAL, "What the machine costs an hour.")
     ] = None,

@@ -88,6 +88,9 @@ Cost = Annotated[
         metavar="NUMBER",
     ),
 ]
+#: of commands that judge what was measured before
+HighestP99 = Annotated[float | None, flag(GOAL, "Highest p99 latency allowed, ms.")]
+LowestRate = Annotated[float | None, flag(GOAL, "Lowest throughput allowed, 1/s.")]
 Mode = Annotated[
     str | None,
     flag(

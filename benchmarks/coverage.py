@@ -162,29 +162,36 @@ def _shares(checks: Iterator[dict[str, bool]] | Sequence[dict[str, bool]]) -> di
     return {name: sum(each[name] for each in every) / len(every) for name in every[0]}
 
 
-def main() -> None:
-    """Do all of it and write it down."""
-    parser = argparse.ArgumentParser(prog="scripts/bench coverage", description=__doc__)
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--quick", action="store_true", help="20 runs; nothing is written")
-    given = parser.parse_args()
-    runs = 20 if given.quick else given.runs
-    machine = dict(described())
-    fixed = [
-        (stream.name, count, held(stream, count, runs, seed))
-        for seed, (stream, count) in enumerate(FIXED)
-    ]
-    sequential = [
-        (stream.name, stopped(stream, runs // 2, seed=100 + seed))
-        for seed, stream in enumerate(SEQUENTIAL)
-    ]
-    locked = [
-        steps(loop, runs // 4, anew=anew, seed=seed)
-        for seed, loop in enumerate(LOCKED)
-        for anew in (False, True)
-    ]
-    names = list(fixed[0][2])
-    text = "\n\n".join(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that was found: by stream and number of requests, by the rule, and of loops in step."""
+
+    fixed: Sequence[tuple[str, int, Mapping[str, float]]]
+    sequential: Sequence[tuple[str, Stopped]]
+    locked: Sequence[Steps]
+
+
+def _found(runs: int) -> Found:
+    return Found(
+        fixed=[
+            (stream.name, count, held(stream, count, runs, seed))
+            for seed, (stream, count) in enumerate(FIXED)
+        ],
+        sequential=[
+            (stream.name, stopped(stream, runs // 2, seed=100 + seed))
+            for seed, stream in enumerate(SEQUENTIAL)
+        ],
+        locked=[
+            steps(loop, runs // 4, anew=anew, seed=seed)
+            for seed, loop in enumerate(LOCKED)
+            for anew in (False, True)
+        ],
+    )
+
+
+def _page(found: Found, machine: Mapping[str, str], runs: int) -> str:
+    names = list(found.fixed[0][2])
+    return "\n\n".join(
         (
             f"# How often 95 % intervals hold the truth, {datetime.now(UTC):%Y-%m-%d}",
             table(("", ""), machine.items()),
@@ -193,7 +200,7 @@ def main() -> None:
                 ("stream", "requests", *names),
                 (
                     (name, str(count), *(f"{shares[each]:.1%}" for each in names))
-                    for name, count, shares in fixed
+                    for name, count, shares in found.fixed
                 ),
             ),
             (
@@ -203,13 +210,9 @@ def main() -> None:
             table(
                 ("stream", "seconds", "precise in time", *names),
                 (
-                    (
-                        name,
-                        f"{found.seconds:.1f}",
-                        f"{found.steady:.0%}",
-                        *(f"{found.held[each]:.1%}" for each in names),
-                    )
-                    for name, found in sequential
+                    (name, f"{one.seconds:.1f}", f"{one.steady:.0%}",
+                     *(f"{one.held[each]:.1%}" for each in names))
+                    for name, one in found.sequential
                 ),
             ),
             (
@@ -217,21 +220,29 @@ def main() -> None:
                 "mean latency within 10 %, 2 to 6 s"
             ),
             table(
-                ("loop", "begun", "seconds", "precise", "half-width (mean)", *locked[0].held),
+                ("loop", "begun", "seconds", "precise", "half-width (mean)",
+                 *found.locked[0].held),
                 (
-                    (
-                        each.loop,
-                        "anew" if each.anew else "once",
-                        f"{each.seconds:.1f}",
-                        f"{each.steady:.0%}",
-                        f"{each.width:.1%}",
-                        *(f"{share:.1%}" for share in each.held.values()),
-                    )
-                    for each in locked
+                    (one.loop, "anew" if one.anew else "once", f"{one.seconds:.1f}",
+                     f"{one.steady:.0%}", f"{one.width:.1%}",
+                     *(f"{share:.1%}" for share in one.held.values()))
+                    for one in found.locked
                 ),
             ),
         )
-    )
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Do all of it and write it down."""
+    parser = argparse.ArgumentParser(prog="scripts/bench coverage", description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--quick", action="store_true", help="20 runs; nothing is written")
+    given = parser.parse_args()
+    runs = 20 if given.quick else given.runs
+    machine = dict(described())
+    found = _found(runs)
+    text = _page(found, machine, runs)
     sys.stdout.write(text + "\n")
     if not given.quick:
         plain = {
@@ -239,10 +250,11 @@ def main() -> None:
             "machine": machine,
             "runs": runs,
             "fixed": [
-                {"stream": name, "requests": count, "held": shares} for name, count, shares in fixed
+                {"stream": name, "requests": count, "held": shares}
+                for name, count, shares in found.fixed
             ],
-            "sequential": [{"stream": name, **asdict(found)} for name, found in sequential],
-            "locked": [asdict(each) for each in locked],
+            "sequential": [{"stream": name, **asdict(one)} for name, one in found.sequential],
+            "locked": [asdict(each) for each in found.locked],
         }
         keep(RESULTS, plain, text + "\n", "coverage")
 

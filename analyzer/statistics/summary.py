@@ -124,7 +124,7 @@ def _summary(stream: _Stream, confidence: float, percentiles: Sequence[float]) -
     mean = _average(latency_ns, average, confidence)
     if len(parts) >= LEAST_PARTS:
         mean = _by_littles_law(mean, throughput)
-        found = {wanted: _by_parts(one, latency_ns, parts, wanted) for wanted, one in found.items()}
+        found = _by_parts(found, latency_ns, parts)
     return Summary(
         requests=len(latency_ns),
         seconds=seconds,
@@ -165,19 +165,22 @@ def _by_littles_law(mean: Estimate, throughput: Estimate) -> Estimate:
 
 
 def _by_parts(
-    one: Estimate, latency_ns: Times, parts: Sequence[int], percentile: float
-) -> Estimate:
-    """Widen a percentile to what those of the parts scatter (Student's interval of their mean).
+    found: Mapping[float, Estimate], latency_ns: Times, parts: Sequence[int]
+) -> dict[float, Estimate]:
+    """Widen percentiles to what those of the parts scatter (Student's intervals of their means).
 
     Only where each part knows its own: enough of its values lie beyond.
     """
     every = np.split(latency_ns, list(parts)[1:])
-    if min(map(len, every)) * min(percentile, 100 - percentile) / 100 < BEYOND_EACH:
-        return one
-    own = np.array([np.percentile(each, percentile) for each in every])
-    down, up = spread(own, range(len(own))).reach(one.confidence)
-    low = max(0.0, min(one.low, one.value - down))
-    return replace(one, low=low, high=max(one.high, one.value + up))
+    fewest = min(map(len, every))
+    own = np.array([np.percentile(each, list(found)) for each in every])
+    widened = dict(found)
+    for (percentile, one), column in zip(found.items(), own.T, strict=True):
+        if fewest * min(percentile, 100 - percentile) / 100 >= BEYOND_EACH:
+            down, up = spread(column, range(len(column))).reach(one.confidence)
+            low = max(0.0, min(one.low, one.value - down))
+            widened[percentile] = replace(one, low=low, high=max(one.high, one.value + up))
+    return widened
 
 
 def _throughput(stream: _Stream, confidence: float) -> tuple[Estimate, float]:
