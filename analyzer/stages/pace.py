@@ -54,7 +54,7 @@ class Pace:
             over = limit is not None and spent >= limit
         else:
             # Half of the next would be too much on average, so on average the end is in time.
-            over = limit is not None and spent + self._usual() / 2 >= limit
+            over = limit is not None and spent + self._usual(Phase.SEARCH) / 2 >= limit
             due = taken < len(plan.default) + _FEWEST_TRIALS
             over = over and (not due or self.whole_over())
         if not over or limit is None:
@@ -83,9 +83,10 @@ class Pace:
         left = self._left_of_whole()
         if left is None or not self._told.rows:
             return False
-        each = self.each()
-        late = limit is not None and spent + self._usual() + each > limit
-        return late or left < self._usual() + (1 + 2 * _DUE_ROUNDS) * each
+        before = Phase.SEARCH, Phase.CURVE
+        usual, each = self._usual(*before), self._cost(self._told.of(*before))
+        late = limit is not None and spent + usual + each > limit
+        return late or left < usual + (1 + 2 * _DUE_ROUNDS) * each
 
     def whole_over(self) -> bool:
         """Whether the time for everything is spent."""
@@ -159,7 +160,9 @@ class Pace:
         if plan.whole_seconds is None:
             return plan.search_seconds
         room = plan.whole_seconds - plan.overhead_seconds
-        proof = 2 * _DUE_ROUNDS * self.each()
+        # By what the search itself has seen: were it judged by what follows it, a verification that
+        # is cheaper than expected would have it begin again in the middle of a round.
+        proof = 2 * _DUE_ROUNDS * self._cost(self._told.of(Phase.SEARCH))
         kept = max(_LEAST_SHARE * room, room - (plan.curve_seconds or 0.0) - proof)
         return _within(kept, plan.search_seconds)
 
@@ -190,9 +193,9 @@ class Pace:
         besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
         return sum(row.seconds for row in rows) + besides * len(rows)
 
-    def _usual(self) -> float:
-        """Return what a measurement took on average."""
-        return fmean(row.seconds for row in self._told.rows)
+    def _usual(self, *phases: Phase) -> float:
+        """Return what a measurement took on average, one of any phase if none is named."""
+        return fmean(row.seconds for row in self._told.of(*(phases or Phase)))
 
     def _cost(self, rows: Sequence[Row]) -> float:
         """Return what measurements like these cost, each with a start of its own."""

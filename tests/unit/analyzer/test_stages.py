@@ -58,6 +58,24 @@ def phases(rows: list[Row]) -> list[Phase]:
     return [row.trial.phase for row in rows]
 
 
+@pytest.mark.parametrize("haste", [1.0, 3.0])
+@pytest.mark.parametrize("later", [1.0, 12.0])
+def test_no_stage_begins_again_however_long_the_next_ones_measurements_are(
+    later: float, haste: float
+) -> None:
+    plan = replace(PLAN, search_seconds=65.0, curve_seconds=11.0, whole_seconds=120.0, haste=haste)
+    campaign = Campaign(quick(), Goal(), plan)
+    rows: list[Row] = []
+    while (trial := campaign.ask()) is not None:
+        seconds = 8.0 if trial.phase is Phase.SEARCH else later
+        rows.append(WORLD.row(trial, len(rows), seconds=seconds))
+        campaign.tell(rows[-1])
+    taken = phases(rows)
+    order = [Phase.SEARCH, Phase.CURVE, Phase.VERIFY]
+    assert taken == sorted(taken, key=order.index)
+    assert Phase.VERIFY in taken
+
+
 def test_the_stages_follow_each_other_the_default_first() -> None:
     rows = finish(Campaign(quick(), Goal(), PLAN))
     assert [row.trial.candidate for row in rows[:2]] == list(DEFAULT)
