@@ -1,40 +1,36 @@
-"""The report's charts, as plotly figures in plain JSON form. Pure.
+"""The summary's charts, as plotly figures in plain JSON form. Pure.
 
-Owns how numbers are drawn: marks, colours, axes, what a pointer shows. Does not own the
-numbers (``series``). Colours are from Okabe and Ito's palette, told apart by the colour-blind,
-and chosen to stand on a white and on a dark page alike; nothing is told by colour only. Text
-and grid colours are the page's style sheet's, so that one drawing serves light, dark and
-print.
+Owns how its numbers are drawn: marks, what a pointer shows. Does not own the numbers (``series``),
+nor what all charts share, axes and colours (``drawing``).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from analyzer.metrics import BY_TAG
 from analyzer.report import wording
+from analyzer.report.drawing import (
+    COLOURS,
+    DASHES,
+    GREEN,
+    ORANGE,
+    PART_COLOURS,
+    SYMBOLS,
+    Chart,
+    Figure,
+    axis,
+    brief,
+    draw_bounds,
+    frame,
+    hover,
+    log_scale,
+)
 from analyzer.report.evidence import P99, THROUGHPUT
 from analyzer.report.series import PARTS, Bar, Curve, Point, Step, uses
 from analyzer.report.view import Charts
 
-Figure = dict[str, Any]
-
-BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#E69F00",
-    "#56B4E9",
-    "#CC79A7",
-)
-GREY = "#8A8F98"
-_COLOURS = {"best": BLUE, "default": VERMILLION, "other": GREY}
-_SYMBOLS = {"best": "circle", "default": "square", "other": "circle"}
-_DASHES = {"best": "solid", "default": "dash"}
-_PART_COLOURS = (SKY, ORANGE, PURPLE, BLUE, GREEN)
 _USE_NOTES = {
     "cpu_utilization": "At the best load. 100% is one core kept busy.",
     "cpu_used_ram": "At the best load, the whole server.",
@@ -42,20 +38,7 @@ _USE_NOTES = {
     "gpu_used_memory": "At the best load, the sum over GPUs.",
     "gpu_power_usage": "At the best load, the mean over GPUs.",
 }
-#: a logarithmic axis where the values span more than this
-_WIDE = 8.0
 _BAR_PX, _FRAME_PX = 30, 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """One figure with its place on the page: ``wide`` ones take a whole row of it."""
-
-    name: str
-    title: str
-    note: str
-    figure: Figure
-    wide: bool = False
 
 
 def draw(numbers: Charts) -> tuple[Chart, ...]:
@@ -90,14 +73,14 @@ def _plane(numbers: Charts) -> Chart:
     if numbers.knee is not None:
         traces.append(_ringed((numbers.knee,), "knee", "star", 13))
     latencies = [point.latency for point in numbers.points]
-    layout = _layout(
-        x=_axis(f"p99 latency ({BY_TAG[P99].unit})", _span(latencies, numbers.latency_bounds)),
-        y=_axis("Throughput (infer/sec)", None),
+    layout = frame(
+        x=axis(f"p99 latency ({BY_TAG[P99].unit})", log_scale(latencies, numbers.latency_bounds)),
+        y=axis("Throughput (infer/sec)", None),
         height=440,
     )
     layout["hovermode"] = "closest"
-    _bound(layout, numbers.latency_bounds, "x", "p99")
-    _bound(layout, numbers.throughput_bounds, "y", "throughput")
+    draw_bounds(layout, numbers.latency_bounds, "x", "p99")
+    draw_bounds(layout, numbers.throughput_bounds, "y", "throughput")
     return Chart(
         name="plane",
         title="Throughput against p99 latency",
@@ -116,22 +99,22 @@ def _plane(numbers: Charts) -> Chart:
 
 
 def _marks(points: Sequence[Point], label: str, role: str) -> Figure:
-    symbol = _SYMBOLS[role]
+    symbol = SYMBOLS[role]
     # The legend shows the first point's mark.
     points = sorted(points, key=lambda point: not point.stable)
     return {
         "type": "scatter",
         "mode": "markers",
         "name": label,
-        "x": [_brief(point.latency) for point in points],
-        "y": [_brief(point.throughput) for point in points],
-        "text": [_hover(point.hover) for point in points],
+        "x": [brief(point.latency) for point in points],
+        "y": [brief(point.throughput) for point in points],
+        "text": [hover(point.hover) for point in points],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
-            "color": _COLOURS[role],
+            "color": COLOURS[role],
             "size": 8 if role == "other" else 11,
             "symbol": [symbol if point.stable else f"{symbol}-open" for point in points],
-            "line": {"width": 1.5, "color": _COLOURS[role]},
+            "line": {"width": 1.5, "color": COLOURS[role]},
         },
     }
 
@@ -141,9 +124,9 @@ def _ringed(points: Sequence[Point], name: str, symbol: str, size: int) -> Figur
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [_brief(point.latency) for point in points],
-        "y": [_brief(point.throughput) for point in points],
-        "text": [_hover(f"{name}\n{point.hover}") for point in points],
+        "x": [brief(point.latency) for point in points],
+        "y": [brief(point.throughput) for point in points],
+        "text": [hover(f"{name}\n{point.hover}") for point in points],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "color": GREEN if symbol.endswith("open") else ORANGE,
@@ -177,26 +160,26 @@ def _curves(numbers: Charts) -> list[Chart]:
     drawn = []
     for tag, title, scale in (
         (THROUGHPUT, "Throughput under growing load", None),
-        (P99, "p99 latency under growing load", _span(latencies, numbers.latency_bounds)),
+        (P99, "p99 latency under growing load", log_scale(latencies, numbers.latency_bounds)),
     ):
         metric = BY_TAG[tag]
         traces = [trace for curve in numbers.curves if (trace := _curve(curve, tag)) is not None]
         if not traces:
             continue
         logarithmic = scale is not None
-        layout = _layout(
+        layout = frame(
             x={
-                **_axis("Request rate (1/s)" if rates else "Concurrency", None),
+                **axis("Request rate (1/s)" if rates else "Concurrency", None),
                 "type": "log",
                 "tickvals": loads,
                 "ticktext": [f"{load:,g}" for load in loads],
             },
-            y=_axis(f"{wording.heading(tag)} ({metric.unit})", scale),
+            y=axis(f"{wording.heading(tag)} ({metric.unit})", scale),
             height=360,
         )
         layout["hovermode"] = "x unified"
         bounds = numbers.throughput_bounds if tag == THROUGHPUT else numbers.latency_bounds
-        _bound(layout, bounds, "y", wording.title(tag))
+        draw_bounds(layout, bounds, "y", wording.title(tag))
         note = "Higher is better. Bars are the 95 % interval."
         if tag == P99:
             note = "Lower is better." + (" Logarithmic scale." if logarithmic else "")
@@ -210,7 +193,7 @@ def _curve(curve: Curve, tag: str) -> Figure | None:
     if not steps:
         return None
     values = [step.throughput if tag == THROUGHPUT else step.latency or 0.0 for step in steps]
-    colour = _COLOURS[curve.role]
+    colour = COLOURS[curve.role]
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -219,8 +202,8 @@ def _curve(curve: Curve, tag: str) -> Figure | None:
         "y": values,
         "text": [wording.measured(tag, value) for value in values],
         "hovertemplate": "%{text}",
-        "line": {"color": colour, "width": 2.5, "dash": _DASHES[curve.role]},
-        "marker": {"color": colour, "size": 9, "symbol": _SYMBOLS[curve.role]},
+        "line": {"color": colour, "width": 2.5, "dash": DASHES[curve.role]},
+        "marker": {"color": colour, "size": 9, "symbol": SYMBOLS[curve.role]},
     }
     if tag == THROUGHPUT:
         trace["error_y"] = _spread(steps, colour)
@@ -254,7 +237,7 @@ def _breakdown(bars: Sequence[Bar]) -> Chart:
             "hovertemplate": "%{text} ms",
             "marker": {"color": colour},
         }
-        for (tag, name), colour in zip(PARTS, _PART_COLOURS, strict=True)
+        for (tag, name), colour in zip(PARTS, PART_COLOURS, strict=True)
         if any(bar.values.get(tag) for bar in shown)
     ]
     layout = _bars_layout(shown, "Average latency (ms)", legend=True)
@@ -285,9 +268,9 @@ def _use(bars: Sequence[Bar], tag: str) -> Chart:
         "text": [wording.number(value, places) for value in values],
         "textposition": "outside",
         "cliponaxis": False,
-        "customdata": [_hover(bar.hover) for bar in shown],
+        "customdata": [hover(bar.hover) for bar in shown],
         "hovertemplate": f"%{{y}}: %{{text}} {metric.unit}<br>%{{customdata}}<extra></extra>",
-        "marker": {"color": [_COLOURS[bar.role] for bar in shown]},
+        "marker": {"color": [COLOURS[bar.role] for bar in shown]},
     }
     layout = _bars_layout(shown, f"{wording.heading(tag)} ({metric.unit})", legend=False)
     # Room for the numbers behind the bars.
@@ -301,8 +284,8 @@ def _use(bars: Sequence[Bar], tag: str) -> Chart:
 
 
 def _bars_layout(bars: Sequence[Bar], title: str, *, legend: bool) -> Figure:
-    layout = _layout(
-        x=_axis(title, None),
+    layout = frame(
+        x=axis(title, None),
         y={
             "autorange": "reversed",
             "automargin": True,
@@ -315,85 +298,3 @@ def _bars_layout(bars: Sequence[Bar], title: str, *, legend: bool) -> Figure:
     layout["showlegend"] = legend
     layout["bargap"] = 0.35
     return layout
-
-
-def _layout(*, x: Figure, y: Figure, height: int) -> Figure:
-    return {
-        "xaxis": x,
-        "yaxis": y,
-        "height": height,
-        "margin": {"l": 10, "r": 16, "t": 16, "b": 10, "pad": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
-        "hoverlabel": {"bgcolor": "#1B2430", "bordercolor": GREY, "align": "left"}
-        | {"font": {"color": "#FFFFFF", "size": 13}},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
-        "dragmode": False,
-    }
-
-
-def _axis(title: str, scale: Figure | None) -> Figure:
-    return {
-        "title": {"text": title, "standoff": 12},
-        "automargin": True,
-        "tickformat": ",",
-        "zeroline": False,
-        "gridcolor": "rgba(138,143,152,0.25)",
-        "linecolor": GREY,
-        "showline": True,
-        "fixedrange": True,
-        **({"rangemode": "tozero"} if scale is None else scale),
-    }
-
-
-def _span(values: Sequence[float], bounds: Sequence[tuple[float, str]]) -> Figure | None:
-    """Return a logarithmic scale with round ticks where the values span much, else None."""
-    everything = [value for value in (*values, *(limit for limit, _ in bounds)) if value > 0]
-    if not everything or max(everything) / min(everything) < _WIDE:
-        return None
-    low, high = min(everything) / 1.25, max(everything) * 1.25
-    ticks = [
-        factor * 10.0**power
-        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for factor in (1, 2, 5)
-        if low <= factor * 10.0**power <= high
-    ]
-    return {
-        "type": "log",
-        "range": [math.log10(low), math.log10(high)],
-        "tickvals": ticks,
-        "ticktext": [f"{tick:,g}" for tick in ticks],
-    }
-
-
-def _bound(layout: Figure, bounds: Sequence[tuple[float, str]], axis: str, name: str) -> None:
-    """Draw a line for each constraint, across the whole of the other axis.
-
-    Its words stand in the legend: beside the line they would cover points.
-    """
-    other = "y" if axis == "x" else "x"
-    for limit, words in bounds:
-        layout.setdefault("shapes", []).append({
-            "type": "line",
-            f"{axis}0": limit,
-            f"{axis}1": limit,
-            f"{other}0": 0,
-            f"{other}1": 1,
-            f"{other}ref": "paper",
-            "line": {"color": PURPLE, "width": 2, "dash": "dashdot"},
-            "showlegend": True,
-            "name": f"{name} {words}",
-        })  # fmt: skip
-
-
-def _brief(value: float) -> float:
-    """Keep six digits: no eye sees more, and a page may hold thousands of points."""
-    return float(f"{value:.6g}")
-
-
-def _hover(text: str) -> str:
-    """Turn lines into plotly's markup; what a name holds must not become markup."""
-    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return plain.replace("\n", "<br>")

@@ -9,8 +9,9 @@ from support import rows as made
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.record.row import Row
 from analyzer.report import view
-from analyzer.report.charts import Chart, draw
+from analyzer.report.charts import draw
 from analyzer.report.commands import Commands
+from analyzer.report.drawing import Chart
 from analyzer.report.evidence import gather
 
 COMMANDS = Commands(serve="", apply="", rerank="", reproduce="")

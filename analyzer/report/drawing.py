@@ -1,0 +1,129 @@
+"""What every chart shares: its frame, axes, colours, limits. Pure.
+
+Owns the look of a plotly figure in plain JSON form. Does not own what is drawn in it (``charts``
+of the summary, ``detailed_charts``, ``comparison_charts``). Colours are from Okabe and Ito's
+palette, told apart by the colour-blind, and chosen to stand on a white and on a dark page alike;
+nothing is told by colour only. Text and grid colours are the page's style sheet's, so that one
+drawing serves light, dark and print.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Figure = dict[str, Any]
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#56B4E9",
+    "#CC79A7",
+)
+GREY = "#8A8F98"
+COLOURS = {"best": BLUE, "default": VERMILLION, "other": GREY}
+SYMBOLS = {"best": "circle", "default": "square", "other": "circle"}
+DASHES = {"best": "solid", "default": "dash"}
+#: of the parts of a request's latency, in the order of ``series.PARTS``
+PART_COLOURS = (SKY, ORANGE, PURPLE, BLUE, GREEN)
+#: a logarithmic axis where the values span more than this
+_WIDE = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One figure with its place on the page: ``wide`` ones take a whole row of it."""
+
+    name: str
+    title: str
+    note: str
+    figure: Figure
+    wide: bool = False
+
+
+def frame(*, x: Figure, y: Figure, height: int) -> Figure:
+    """Return the layout that every chart begins with; ``height`` in px."""
+    return {
+        "xaxis": x,
+        "yaxis": y,
+        "height": height,
+        "margin": {"l": 10, "r": 16, "t": 16, "b": 10, "pad": 0},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
+        "hoverlabel": {"bgcolor": "#1B2430", "bordercolor": GREY, "align": "left"}
+        | {"font": {"color": "#FFFFFF", "size": 13}},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
+        "dragmode": False,
+    }
+
+
+def axis(title: str, scale: Figure | None) -> Figure:
+    """Return an axis that begins at 0, or that of a ``scale`` of ``log_scale``."""
+    return {
+        "title": {"text": title, "standoff": 12},
+        "automargin": True,
+        "tickformat": ",",
+        "zeroline": False,
+        "gridcolor": "rgba(138,143,152,0.25)",
+        "linecolor": GREY,
+        "showline": True,
+        "fixedrange": True,
+        **({"rangemode": "tozero"} if scale is None else scale),
+    }
+
+
+def log_scale(values: Sequence[float], bounds: Sequence[tuple[float, str]]) -> Figure | None:
+    """Return a logarithmic scale with round ticks where the values span much, else None."""
+    everything = [value for value in (*values, *(limit for limit, _ in bounds)) if value > 0]
+    if not everything or max(everything) / min(everything) < _WIDE:
+        return None
+    low, high = min(everything) / 1.25, max(everything) * 1.25
+    ticks = [
+        factor * 10.0**power
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for factor in (1, 2, 5)
+        if low <= factor * 10.0**power <= high
+    ]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:,g}" for tick in ticks],
+    }
+
+
+def draw_bounds(layout: Figure, bounds: Sequence[tuple[float, str]], along: str, name: str) -> None:
+    """Draw a line for each limit on the axis ``along`` ("x" or "y"), across the whole other axis.
+
+    Its words stand in the legend: beside the line they would cover points.
+    """
+    other = "y" if along == "x" else "x"
+    for limit, words in bounds:
+        layout.setdefault("shapes", []).append({
+            "type": "line",
+            f"{along}0": limit,
+            f"{along}1": limit,
+            f"{other}0": 0,
+            f"{other}1": 1,
+            f"{other}ref": "paper",
+            "line": {"color": PURPLE, "width": 2, "dash": "dashdot"},
+            "showlegend": True,
+            "name": f"{name} {words}",
+        })  # fmt: skip
+
+
+def brief(value: float) -> float:
+    """Keep six digits: no eye sees more, and a page may hold thousands of points."""
+    return float(f"{value:.6g}")
+
+
+def hover(text: str) -> str:
+    """Turn lines into plotly's markup; what a name holds must not become markup."""
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("\n", "<br>")
