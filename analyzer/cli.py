@@ -8,16 +8,19 @@ of it takes two seconds.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from analyzer import __version__, flags
 from analyzer.config.argv import with_options
+from analyzer.ending import WRONG_USAGE
+from analyzer.ending import console as _output
+from analyzer.ending import error_console as _errors
+from analyzer.ending import leave as _leave
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.interruption import INTERRUPTED
 from analyzer.perf import argv
@@ -34,7 +37,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-WRONG_USAGE = 2
 #: perf_analyzer's exit codes
 OPTION_ERROR, GENERIC_ERROR = 3, 99
 
@@ -439,39 +441,6 @@ def make_input(
 def version() -> None:
     """Print the version."""
     _output().print(f"servetune {__version__}", highlight=False)
-
-
-def _output() -> Console:
-    """Return where to print: lines are broken to fit a terminal, and for nobody else."""
-    console = Console()
-    return console if console.is_terminal else Console(soft_wrap=True)
-
-
-def _leave(run: Callable[[], int]) -> None:
-    """Run a command and exit with its code, errors told in a line or two."""
-    errors = _errors()
-    try:
-        code = run()
-    except UsageError as error:
-        problems = error.message.splitlines()
-        # Each of several is a line of its own, which begins with its place.
-        alone = f"error: {error.message}"
-        errors.print(alone if len(problems) == 1 else f"{error.message}\n{len(problems)} errors")
-        code = 2
-    except (AnalyzerError, EngineError) as error:
-        errors.print(f"error: {error.message}")
-        code = 1
-    except OSError as error:
-        errors.print(f"error: {error.filename or ''}: {error.strerror or error}")
-        code = 1
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on where this one stopped")
-        code = INTERRUPTED
-    raise typer.Exit(code)
-
-
-def _errors() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

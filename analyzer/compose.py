@@ -45,8 +45,8 @@ from analyzer.measure import attainable, scrape
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.measure.scrape import PageWatch
-from analyzer.profile import Bench, Gauge, Gauges, Up
-from analyzer.profile import profile as run
+from analyzer.profiling import Bench, Gauge, Gauges, Up
+from analyzer.profiling import profile as run
 from analyzer.ranking.goal import Goal, parse_goal, together
 from analyzer.ranking.rank import recommended
 from analyzer.record import journal as journals

@@ -23,7 +23,7 @@ from analyzer.load.window import WindowSample
 from analyzer.measure.aggregate import estimates_of, observed
 from analyzer.measure.observe import Watch
 from analyzer.measure.scrape import PageWatch
-from analyzer.profile import Gauge, Gauges, Measured
+from analyzer.profiling import Gauge, Gauges, Measured
 from analyzer.record.row import Promise
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from analyzer.assembly import Assembly
 from analyzer.errors import LaunchError, LoadError, ServerLost
 from analyzer.launcher import ALONE, Beside, Endpoint
 from analyzer.metrics import Observed
-from analyzer.profile import Bench, Measured, Up, profile
+from analyzer.profiling import Bench, Measured, Up, profile
 from analyzer.ranking.goal import parse_goal
 from analyzer.ranking.rank import is_default
 from analyzer.record.accuracy import Accuracy
