@@ -1,14 +1,13 @@
 """The report's tables: what each column and cell says. Pure.
 
-A cell carries its text and what it sorts by; a column that no line has a value for is left
-out, so a machine without a GPU has no empty GPU columns. Does not own markup.
+Does not own what columns and cells are (``columns``), nor markup.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from analyzer import together
@@ -16,8 +15,16 @@ from analyzer.assembly import shown
 from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
 from analyzer.record.doubt import mark
-from analyzer.record.row import LoadSpec, Phase, Row
+from analyzer.record.row import Row
 from analyzer.report import answers, wording
+from analyzer.report.columns import EMPTY as _EMPTY
+from analyzer.report.columns import PHASES as _PHASES
+from analyzer.report.columns import Cell, Column, Table
+from analyzer.report.columns import Strip as _Strip
+from analyzer.report.columns import loads as _loads
+from analyzer.report.columns import metrics as _metrics
+from analyzer.report.columns import percent as _percent
+from analyzer.report.columns import table as _table
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage, of
 from analyzer.search.stations import narrowest, stations
 from analyzer.space import split
@@ -26,61 +33,7 @@ from analyzer.variant import run_by
 _USE = ("cpu_utilization", "cpu_used_ram", "gpu_used_memory", "gpu_utilization")
 _POWER = "gpu_power_usage"
 _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_latency_p95", P99)
-_PHASES = {
-    Phase.SEARCH: "search",
-    Phase.CURVE: "load curve",
-    Phase.VERIFY: "verification",
-    Phase.GOODPUT: "goodput",
-}
 CHOSEN, KNEE, UNSURE = "chosen", "knee", "uncertain"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A text, what it sorts by (None: nothing known, always last), and marks beside it."""
-
-    text: str
-    order: float | str | None = None
-    marks: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> float | str | None:
-        """What it sorts by where the text does not say it; None: the text does."""
-        if isinstance(self.order, str):
-            return self.order if self.marks or self.order != self.text else None
-        return None if _is_number(self.text.replace(",", "")) else self.order
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A heading, its unit, and whether it holds numbers."""
-
-    title: str
-    unit: str = ""
-    numeric: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Cells in the order of the columns; ``role`` is best, default or other."""
-
-    cells: tuple[Cell, ...]
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Columns and lines; false where it has no line."""
-
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.lines)
-
-
-_Strip = tuple[Column, list[Cell]]
-_EMPTY = Cell(wording.NONE)
 
 
 def configurations(evidence: Evidence) -> Table:
@@ -351,36 +304,6 @@ def _busiest(rows: Sequence[Row]) -> list[_Strip]:
     return [(Column("Busiest model"), cells)]
 
 
-def _loads(rows: Sequence[Row]) -> _Strip:
-    wide = any(row.load.batch_size != 1 for row in rows)
-    kinds = {row.load.is_open for row in rows}
-    title = "Load" if len(kinds) > 1 else "Request rate" if True in kinds else "Concurrency"
-
-    def said(load: LoadSpec) -> str:
-        level = wording.level(load) if len(kinds) > 1 else f"{load.level:,g}"
-        return f"{level} x {load.batch_size}" if wide else level
-
-    return (
-        Column(f"{title} x batch" if wide else title, "1/s" * (kinds == {True}), numeric=True),
-        [Cell(said(row.load), row.load.level * row.load.batch_size) for row in rows],
-    )
-
-
-def _metrics(rows: Sequence[Row], tags: Sequence[str]) -> list[_Strip]:
-    strips = []
-    for tag in tags:
-        values = [row.metrics.get(tag) for row in rows]
-        places = wording.decimals(value for value in values if value is not None)
-        metric = BY_TAG[tag]
-        strips.append(
-            (
-                Column(metric.title, metric.unit, numeric=True),
-                [Cell(wording.number(value, places), value) for value in values],
-            )
-        )
-    return strips
-
-
 def _gains(evidence: Evidence) -> _Strip:
     """Each configuration's best measurement against the default's."""
     default = evidence.default
@@ -394,14 +317,6 @@ def _gains(evidence: Evidence) -> _Strip:
     ]
 
 
-def _percent(value: float | None) -> Cell:
-    return _EMPTY if value is None else Cell(wording.percent(value, signed=True), value)
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").replace(".", "", 1).isdecimal()
-
-
 def _whole(every: Sequence[Mapping[str, Any]], name: str) -> list[Cell]:
     values = [each.get(name) for each in every]
     return [_EMPTY if value is None else Cell(f"{value:,}", value) for value in values]
@@ -409,13 +324,3 @@ def _whole(every: Sequence[Mapping[str, Any]], name: str) -> list[Cell]:
 
 def _text(value: object) -> Cell:
     return Cell(str(value), str(value)) if value else _EMPTY
-
-
-def _table(strips: Sequence[_Strip], roles: Sequence[str]) -> Table:
-    """Turn columns into lines, without the columns that say nothing."""
-    kept = [(column, cells) for column, cells in strips if any(cell != _EMPTY for cell in cells)]
-    lines = zip(*(cells for _, cells in kept), strict=True)
-    return Table(
-        tuple(column for column, _ in kept),
-        tuple(Line(cells, role) for cells, role in zip(lines, roles, strict=bool(kept))),
-    )

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analyzer.report import method, series, served, tables, wording
+from analyzer.report.columns import Table
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence
 from analyzer.report.series import Bar, Curve, Point
 from analyzer.report.served import Served
-from analyzer.report.tables import Table
 from analyzer.report.tiles import Tile, tiles
 from analyzer.report.verdict import Verdict, judge
 

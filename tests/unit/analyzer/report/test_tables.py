@@ -6,10 +6,10 @@ from analyzer.ranking.goal import parse_goal
 from analyzer.record.row import Why
 from analyzer.report import series, tables, wording
 from analyzer.report.charts import draw
+from analyzer.report.columns import Table
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import Evidence, advantage, gather
 from analyzer.report.render import page_html
-from analyzer.report.tables import Table
 from analyzer.report.view import make
 
 SWEEP = made.resnet50()
