@@ -1,0 +1,1 @@
+"""The gate of ``analyze check``: is a candidate slower than its baseline, and how sure is that?"""
