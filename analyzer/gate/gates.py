@@ -54,7 +54,7 @@ def parse(text: str) -> Gate:
             rate=level if at_rate else None,
             concurrency=None if level is None or at_rate else int(level),
         )
-        if gate.kind is Kind.SLO and not of.tag.rpartition("_")[2][1:].isdigit():
+        if gate.kind is Kind.SLO and of.percentile is None:
             raise UsageError(
                 f"gate {text!r}: at a rate, a limit is one of a percentile of latency, such as "
                 "perf_latency_p99<=15ms@rate=400"

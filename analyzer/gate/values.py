@@ -76,6 +76,12 @@ class Quantity:
     direction: Direction
     exact: bool = False
 
+    @property
+    def percentile(self) -> float | None:
+        """Which percentile it is; None where it is none."""
+        _, found, digits = self.tag.rpartition("_p")
+        return float(digits) if found and digits.isdigit() else None
+
     def worsening(self, before: float, after: float) -> float:
         """Return by how much ``after`` is worse, in logarithms; both are at least 0.
 
@@ -130,6 +136,11 @@ class Gate:
             raise UsageError(
                 f"a gate says how much worse {tag} may get, and {better} of it is better: write "
                 f"{tag}:{-self.change * 100:+g}%"
+            )
+        if self.change == 0 and not self.quantity.exact:
+            raise UsageError(
+                f"{tag} varies, so a gate of 0% would pass only what is faster for sure; write what "
+                f"it may lose, such as {tag}:{-self.quantity.direction.value * 2:+d}%"
             )
         if self.bound is not None and not self.bound > 0:
             raise UsageError(f"a bound of {tag} is above 0, not {self.bound:g}")
@@ -258,6 +269,14 @@ class Finding:
     def metric(self) -> str:
         """The metric's tag, or the counter's name."""
         return self.gate.quantity.tag
+
+    @property
+    def improved(self) -> bool:
+        """Whether it is better for sure."""
+        if self.interval is None or self.gate.kind is not Kind.RELATIVE:
+            return False
+        least = min(end * self.direction.value for end in self.interval)
+        return self.verdict is Verdict.PASS and least > 0
 
     @property
     def unit(self) -> str:
