@@ -75,18 +75,35 @@ def frontier(rows: Sequence[Row], goal: Goal) -> Frontier:
             groups.setdefault((identity(row), row.load.same), []).append(goal.seen(row))
     tags = _tags([row for group in groups.values() for row in group])
     every = tuple(_option(group, tags, goal) for group in groups.values())
-    free = [each for each in every if not any(beats(other, each, tags) for other in every)]
+    free = _unbeaten(every, tags)
     free.sort(key=lambda each: (each.values[1].middle, each.row.number))
     return Frontier(tags=tags, options=tuple(free), every=every, knee=_knee(free))
 
 
+def _unbeaten(every: Sequence[Option], tags: Sequence[str]) -> list[Option]:
+    """Return what nothing beats (rule 2): asked from the best on balance down, most soon are."""
+    weighed = sorted(
+        ((_balance(each, tags), each) for each in every), key=lambda pair: pair[0], reverse=True
+    )
+    return [
+        each
+        for weight, each in weighed
+        if not any(more > weight and _is_clear(other, each, tags) for more, other in weighed)
+    ]
+
+
 def beats(one: Option, other: Option, tags: Sequence[str]) -> bool:
     """Whether one option beats another with confidence (rule 1)."""
+    return _is_clear(one, other, tags) and _balance(one, tags) > _balance(other, tags)
+
+
+def _is_clear(one: Option, other: Option, tags: Sequence[str]) -> bool:
+    """Whether one is clearly better in something, and clearly worse in nothing."""
     clear = [
         _clearly(tag, mine, theirs) - _clearly(tag, theirs, mine)
         for tag, mine, theirs in zip(tags, one.values, other.values, strict=True)
     ]
-    return max(clear) > 0 and min(clear) >= 0 and _balance(one, tags) > _balance(other, tags)
+    return max(clear) > 0 and min(clear) >= 0
 
 
 def _clearly(tag: str, one: Interval, other: Interval) -> bool:

@@ -10,25 +10,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analyzer.metrics import BY_TAG
-from analyzer.report import wording
+from analyzer.report import course_charts, timeline_charts, wording
 from analyzer.report.drawing import (
     COLOURS,
     DASHES,
     GREEN,
     ORANGE,
     PART_COLOURS,
+    PART_PATTERNS,
     SYMBOLS,
     Chart,
     Figure,
     axis,
     brief,
     draw_bounds,
+    filled,
     frame,
     hover,
     log_scale,
 )
 from analyzer.report.evidence import P99, THROUGHPUT
-from analyzer.report.series import PARTS, Bar, Curve, Point, Step, uses
+from analyzer.report.series import PARTS, Bar, Curve, Point, Region, Step, uses
 from analyzer.report.view import Charts
 
 _USE_NOTES = {
@@ -55,6 +57,8 @@ def draw(numbers: Charts) -> tuple[Chart, ...]:
         drawn += [_use(numbers.bars, tag) for tag in tags]
         if len(tags) % 2:
             drawn[-1] = replace(drawn[-1], wide=True)
+    drawn += timeline_charts.draw(numbers.timelines)
+    drawn += course_charts.draw(numbers.course, numbers.objective, numbers.foresights)
     return tuple(drawn)
 
 
@@ -79,6 +83,8 @@ def _plane(numbers: Charts) -> Chart:
         height=440,
     )
     layout["hovermode"] = "closest"
+    if numbers.region is not None:
+        _shade(layout, numbers.region, numbers)
     draw_bounds(layout, numbers.latency_bounds, "x", "p99")
     draw_bounds(layout, numbers.throughput_bounds, "y", "throughput")
     return Chart(
@@ -96,6 +102,32 @@ def _plane(numbers: Charts) -> Chart:
         figure={"data": traces, "layout": layout},
         wide=True,
     )
+
+
+def _shade(layout: Figure, region: Region, numbers: Charts) -> None:
+    """Shade where the constraints are kept; the axes are then as wide as what is drawn in them."""
+    limits = [limit for limit, _ in numbers.latency_bounds]
+    left, right = 0.0, 1.05 * max([*(point.latency for point in numbers.points), *limits])
+    if layout["xaxis"].get("type") == "log":
+        left, right = (10.0**end for end in layout["xaxis"]["range"])
+    else:
+        layout["xaxis"]["range"] = [left, right]
+    limits = [limit for limit, _ in numbers.throughput_bounds]
+    top = 1.08 * max([*(point.throughput for point in numbers.points), *limits])
+    layout["yaxis"]["range"] = [0.0, top]
+    layout.setdefault("shapes", []).append({
+        "type": "rect",
+        "x0": max(left, region.latency_low or left),
+        "x1": right if region.latency_high is None else region.latency_high,
+        "y0": region.throughput_low or 0.0,
+        "y1": top if region.throughput_high is None else region.throughput_high,
+        "fillcolor": GREEN,
+        "opacity": 0.1,
+        "line": {"width": 0},
+        "layer": "below",
+        "showlegend": True,
+        "name": "keeps the constraints",
+    })  # fmt: skip
 
 
 def _marks(points: Sequence[Point], label: str, role: str) -> Figure:
@@ -182,7 +214,8 @@ def _curves(numbers: Charts) -> list[Chart]:
         draw_bounds(layout, bounds, "y", wording.title(tag))
         note = "Higher is better. Bars are the 95 % interval."
         if tag == P99:
-            note = "Lower is better." + (" Logarithmic scale." if logarithmic else "")
+            note = "Lower is better. Bars are the 95 % interval, where requests were enough."
+            note += " Logarithmic scale." * logarithmic
         figure = {"data": traces, "layout": layout}
         drawn.append(Chart(name=f"curve-{tag}", title=title, note=note, figure=figure))
     return drawn
@@ -207,6 +240,8 @@ def _curve(curve: Curve, tag: str) -> Figure | None:
     }
     if tag == THROUGHPUT:
         trace["error_y"] = _spread(steps, colour)
+    elif any(step.latency_high is not None for step in steps):
+        trace["error_y"] = _latency_spread(steps, colour)
     return trace
 
 
@@ -222,6 +257,24 @@ def _spread(steps: Sequence[Step], colour: str) -> Figure:
     }
 
 
+def _latency_spread(steps: Sequence[Step], colour: str) -> Figure:
+    """Draw what is known of the intervals; a step that has none has no bar."""
+    latencies = [step.latency or 0.0 for step in steps]
+    highs = [step.latency_high for step in steps]
+    lows = [step.latency_low for step in steps]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0.0 if high is None else high - value
+                  for high, value in zip(highs, latencies, strict=True)],
+        "arrayminus": [0.0 if low is None else value - low
+                       for low, value in zip(lows, latencies, strict=True)],
+        "color": colour,
+        "thickness": 1.5,
+        "width": 5,
+    }  # fmt: skip
+
+
 def _breakdown(bars: Sequence[Bar]) -> Chart:
     """Where a request spends its time, for each configuration at its best load."""
     shown = [bar for bar in bars if any(tag in bar.values for tag, _ in PARTS)]
@@ -235,9 +288,9 @@ def _breakdown(bars: Sequence[Bar]) -> Chart:
             "text": [wording.number(bar.values.get(tag)) for bar in shown],
             "textposition": "none",
             "hovertemplate": "%{text} ms",
-            "marker": {"color": colour},
+            "marker": filled(colour, pattern),
         }
-        for (tag, name), colour in zip(PARTS, PART_COLOURS, strict=True)
+        for (tag, name), colour, pattern in zip(PARTS, PART_COLOURS, PART_PATTERNS, strict=True)
         if any(bar.values.get(tag) for bar in shown)
     ]
     layout = _bars_layout(shown, "Average latency (ms)", legend=True)

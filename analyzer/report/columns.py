@@ -39,11 +39,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading, its unit, and whether it holds numbers."""
+    """A heading, its unit, whether it holds numbers, and whether texts that may be broken."""
 
     title: str
     unit: str = ""
     numeric: bool = False
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)

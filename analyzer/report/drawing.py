@@ -30,19 +30,45 @@ SYMBOLS = {"best": "circle", "default": "square", "other": "circle"}
 DASHES = {"best": "solid", "default": "dash"}
 #: of the parts of a request's latency, in the order of ``series.PARTS``
 PART_COLOURS = (SKY, ORANGE, PURPLE, BLUE, GREEN)
+#: and what tells them apart without colour
+PART_PATTERNS = (".", "/", "x", "", "\\")
 #: a logarithmic axis where the values span more than this
 _WIDE = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a chart shows where ``label`` is chosen.
+
+    ``traces`` has, for each trace of the figure, the fields that take another value; ``layout``
+    those of the layout.
+    """
+
+    label: str
+    traces: tuple[Figure, ...]
+    layout: Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One figure with its place on the page: ``wide`` ones take a whole row of it."""
+    """One figure with its place on the page: ``wide`` ones take a whole row of it.
+
+    With ``choices`` a reader chooses what is shown, the first of them first; the figure is drawn
+    with its fields. ``part`` names the part of the page that it belongs to.
+    """
 
     name: str
     title: str
     note: str
     figure: Figure
     wide: bool = False
+    choices: tuple[Choice, ...] = ()
+    part: str = ""
+
+    @property
+    def options(self) -> list[Figure]:
+        """The choices' fields, as the page's script reads them."""
+        return [{"data": list(each.traces), "layout": each.layout} for each in self.choices]
 
 
 def frame(*, x: Figure, y: Figure, height: int) -> Figure:
@@ -127,3 +153,11 @@ def hover(text: str) -> str:
     """Turn lines into plotly's markup; what a name holds must not become markup."""
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return plain.replace("\n", "<br>")
+
+
+def filled(colour: str, pattern: str) -> Figure:
+    """Return a bar's marker; ``pattern`` is plotly's sign for it, "" none."""
+    if not pattern:
+        return {"color": colour}
+    drawn = {"shape": pattern, "fgcolor": "#FFFFFF", "fillmode": "overlay", "size": 7}
+    return {"color": colour, "pattern": {**drawn, "solidity": 0.25}}

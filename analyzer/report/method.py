@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from analyzer.record.row import LoadSpec
 from analyzer.report import wording
 from analyzer.report.evidence import Evidence
@@ -25,6 +27,16 @@ def machine(evidence: Evidence) -> Facts:
     """Return what is known of the machine."""
     known = evidence.head.machine.items()
     return wording.facts({name: value for name, value in known if name not in _ELSEWHERE})
+
+
+def state(evidence: Evidence) -> Facts:
+    """Return what was looked at before the run, as (how good it is: ok, warning ..., what)."""
+    looked = evidence.head.machine.get("environment") or ()
+    return tuple(
+        (str(one.get("level", "")), str(one.get("text", "")))
+        for one in looked
+        if isinstance(one, Mapping)
+    )
 
 
 def options(evidence: Evidence) -> Facts:

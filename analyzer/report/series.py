@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from analyzer.metrics import BY_TAG
+from analyzer.ranking.derived import bounds as bounds_of
 from analyzer.ranking.frontier import Option
 from analyzer.ranking.rank import Standing
 from analyzer.record.doubt import doubt
@@ -48,7 +49,8 @@ class Point:
 class Step:
     """One configuration at one level of load: means over its measurements.
 
-    ``low`` and ``high`` bound the throughput: its interval, or the slowest and fastest window.
+    ``low`` and ``high`` bound the throughput: its interval, or the slowest and fastest window; the
+    latency's bounds are None where no interval is known.
     """
 
     level: float
@@ -56,6 +58,21 @@ class Step:
     low: float
     high: float
     latency: float | None
+    latency_low: float | None = None
+    latency_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Where p99 latency (ms) and throughput (inferences a second) keep the constraints.
+
+    None: there is no such bound.
+    """
+
+    latency_low: float | None
+    latency_high: float | None
+    throughput_low: float | None
+    throughput_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +188,27 @@ def bounds(evidence: Evidence, tag: str) -> tuple[tuple[float, str], ...]:
     )
 
 
+def region(evidence: Evidence) -> Region | None:
+    """Return what the constraints on p99 latency and throughput leave; None without any."""
+    limits = {
+        tag: (
+            max((each.minimum for each in own if each.minimum is not None), default=None),
+            min((each.maximum for each in own if each.maximum is not None), default=None),
+        )
+        for tag in (P99, THROUGHPUT)
+        if (own := [each for each in evidence.goal.constraints if each.tag == tag])
+    }
+    if not limits:
+        return None
+    latency, throughput = limits.get(P99, (None, None)), limits.get(THROUGHPUT, (None, None))
+    return Region(
+        latency_low=latency[0],
+        latency_high=latency[1],
+        throughput_low=throughput[0],
+        throughput_high=throughput[1],
+    )
+
+
 def _level(row: Row) -> str:
     return f"{row.load.level:g}" + "/s" * row.load.is_open
 
@@ -202,6 +240,7 @@ def _steps(evidence: Evidence, standing: Standing) -> tuple[Step, ...]:
         rates = [row.metrics[THROUGHPUT] for row in rows]
         spread = [bound for row in rows for bound in _bounds(row)] or rates
         latencies = [row.metrics[P99] for row in rows if P99 in row.metrics]
+        reach = [end for row in rows for end in bounds_of(row, P99) or () if math.isfinite(end)]
         mean = fmean(rates)
         steps.append(
             Step(
@@ -210,6 +249,8 @@ def _steps(evidence: Evidence, standing: Standing) -> tuple[Step, ...]:
                 low=min(mean, *spread),
                 high=max(mean, *spread),
                 latency=fmean(latencies) if latencies else None,
+                latency_low=min([*reach, *latencies]) if reach else None,
+                latency_high=max([*reach, *latencies]) if reach else None,
             )
         )
     return tuple(steps)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from analyzer.ranking.rank import Standing
 from analyzer.record.row import Row
 from analyzer.report import tables, wording
 from analyzer.report.evidence import Evidence, of
 
 _CONTEXT = 2
-#: so many configuration files are shown; the chosen and the default one are always among them
+#: so many configuration files are shown whole; those of the chosen and the default one always
 _MOST_FILES = 12
 
 
@@ -19,7 +20,8 @@ class Served:
     """One configuration's config.pbtxt, and how it differs from the default's.
 
     ``diff`` holds (sign, text) lines, the sign being ``+``, ``-`` or a space; () for the
-    default itself, or where there is no default to compare with.
+    default itself, or where there is no default to compare with. ``config`` is "" where only the
+    difference is shown.
     """
 
     label: str
@@ -29,14 +31,26 @@ class Served:
     diff: tuple[tuple[str, str], ...]
 
 
-def every(evidence: Evidence) -> tuple[Served, ...]:
-    """Return the best configurations, the best first, and the chosen and the default one."""
-    return tuple(
-        one(evidence, each.best, each.variant)
-        for place, each in enumerate(evidence.standings)
-        if each.best.configs
-        and (place < _MOST_FILES or each in (evidence.chosen, evidence.default))
-    )
+def every(evidence: Evidence) -> tuple[Served | None, ...]:
+    """Return each configuration in the order of rank, the whole file of the best ones only.
+
+    None where what was served is not known.
+    """
+    found: list[Served | None] = []
+    for place, each in enumerate(evidence.standings):
+        served = of_standing(evidence, each)
+        whole = place < _MOST_FILES or each.is_default or of(evidence.chosen, each.best)
+        if served is not None and served.diff and not whole:
+            served = replace(served, config="")
+        found.append(served)
+    return tuple(found)
+
+
+def of_standing(evidence: Evidence, standing: Standing | None) -> Served | None:
+    """Return what was served of a configuration; None where that is not known."""
+    if standing is None or not standing.best.configs:
+        return None
+    return one(evidence, standing.best, standing.variant)
 
 
 def one(evidence: Evidence, row: Row, variant: str) -> Served:

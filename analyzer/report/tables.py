@@ -5,7 +5,6 @@ Does not own what columns and cells are (``columns``), nor markup.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
 from analyzer.record.doubt import mark
 from analyzer.record.row import Row
-from analyzer.report import answers, wording
+from analyzer.report import answers, course, wording
 from analyzer.report.columns import EMPTY as _EMPTY
 from analyzer.report.columns import PHASES as _PHASES
 from analyzer.report.columns import Cell, Column, Table
@@ -134,10 +133,10 @@ def failures(evidence: Evidence) -> Table:
     reasons = [row.failure for row in rows if row.failure is not None]
     strips = [
         _names(evidence, rows),
-        (Column("Settings"), [Cell(wording.setup(row.settings)) for row in rows]),
+        (Column("Settings", long=True), [Cell(wording.setup(row.settings)) for row in rows]),
         _loads(rows),
         (Column("Stage"), [Cell(reason.stage, reason.stage) for reason in reasons]),
-        (Column("Reason"), [Cell(reason.message) for reason in reasons]),
+        (Column("Reason", long=True), [Cell(reason.message) for reason in reasons]),
     ]
     return _table(strips, [role(evidence, row) for row in rows])
 
@@ -146,8 +145,8 @@ def untried(evidence: Evidence) -> Table:
     """Return the settings that the search passed over, and why."""
     skipped = evidence.untried
     strips: list[_Strip] = [
-        (Column("Setting"), [Cell(wording.setting(each.candidate)) for each in skipped]),
-        (Column("Reason"), [Cell(each.reason) for each in skipped]),
+        (Column("Setting", long=True), [Cell(wording.setting(each.candidate)) for each in skipped]),
+        (Column("Reason", long=True), [Cell(each.reason) for each in skipped]),
     ]
     return _table(strips, ["other"] * len(skipped))
 
@@ -185,7 +184,7 @@ def path(evidence: Evidence) -> Table:
         (Column("For"), [Cell(phase := _PHASES[row.trial.phase], phase) for row in rows]),
         _names(evidence, rows),
         _loads(rows),
-        (Column("Why"), [Cell(reason or wording.NONE, reason) for reason in reasons]),
+        (Column("Why", long=True), [Cell(reason or wording.NONE, reason) for reason in reasons]),
     ]
     for tag in (THROUGHPUT, P99):
         strips += _metrics(rows, [tag])
@@ -202,17 +201,9 @@ def path(evidence: Evidence) -> Table:
 
 def _best_so_far(evidence: Evidence) -> list[Cell]:
     """Name, for each row, what led the search behind it."""
-    goal, against = evidence.goal, evidence.reference
-    origin = {} if against is None else goal.seen(against).metrics
-    cells, best, name = [], (math.inf, 0.0), ""
-    for row in evidence.rows:
-        metrics = goal.seen(row).metrics
-        score = None if row.failure or not row.trial.phase.ranks else goal.score(metrics, origin)
-        if score is not None and (goal.violation(metrics), -score) < best:
-            best = (goal.violation(metrics), -score)
-            name = wording.short(row.variant, evidence.model)
-        cells.append(Cell(name or wording.NONE, name))
-    return cells
+    names = ["" if row is None else wording.short(row.variant, evidence.model)
+             for row in course.leaders(evidence)]  # fmt: skip
+    return [Cell(name or wording.NONE, name) for name in names]
 
 
 def role(evidence: Evidence, row: Row) -> str:

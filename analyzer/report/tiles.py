@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyzer.metrics import BY_TAG
+from analyzer.metrics import BY_TAG, COST
 from analyzer.ranking.rank import Standing
 from analyzer.report import wording
 from analyzer.report.evidence import THROUGHPUT, Evidence
@@ -33,7 +33,8 @@ def tiles(evidence: Evidence, standing: Standing | None) -> tuple[Tile, ...]:
     ours = evidence.typical(standing)
     compared = evidence.default is not None and not standing.is_default
     theirs = evidence.typical(evidence.default) if evidence.default and compared else {}
-    tags = [THROUGHPUT, *(tag for tag, _ in evidence.goal.objectives), *COSTS]
+    price = [COST] * (evidence.goal.cost_per_hour is not None)
+    tags = [THROUGHPUT, *(tag for tag, _ in evidence.goal.objectives), *price, *COSTS]
     found = []
     for tag in dict.fromkeys(tags):
         if tag not in ours:

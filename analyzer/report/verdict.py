@@ -42,18 +42,23 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What was found: a headline, a sentence, its reasons. ``subject`` is the winner's name."""
+    """What was found: a headline, a sentence, its reasons. ``subject`` is the winner's name.
+
+    ``caveats`` are those of the ``bullets``, at their end, that could make a reader doubt.
+    """
 
     finding: Finding
     headline: str
     sentence: str
     bullets: tuple[str, ...]
+    caveats: tuple[str, ...] = ()
     subject: str = ""
 
 
 def judge(evidence: Evidence) -> Verdict:
     """Say what the evidence allows to say."""
     finding, headline, claim = _claim(evidence)
+    caveats = tuple(_doubts(evidence))
     place = _place(evidence)
     # A claim of two parts would leave the machine hanging on the second.
     last = not {":", ";"} & set(claim)
@@ -63,7 +68,8 @@ def judge(evidence: Evidence) -> Verdict:
         finding=finding,
         headline=headline,
         sentence=sentence,
-        bullets=tuple(_bullets(evidence)),
+        bullets=(*_reasons(evidence), *caveats),
+        caveats=caveats,
         subject=evidence.chosen.variant if evidence.chosen else "",
     )
 
@@ -212,7 +218,7 @@ def _broken(evidence: Evidence, metrics: Mapping[str, float]) -> str:
     return wording.listed(said) or "nothing broken"
 
 
-def _bullets(evidence: Evidence) -> Iterator[str]:
+def _reasons(evidence: Evidence) -> Iterator[str]:
     best, default = evidence.leader, evidence.default
     if best is not None:
         name = wording.short(best.variant, evidence.model)
@@ -231,7 +237,6 @@ def _bullets(evidence: Evidence) -> Iterator[str]:
         yield f"Verified goodput: {wording.goodput(found, name)}."
     if evidence.gain is not None:
         yield f"How sure: {evidence.gain.method}."
-    yield from _doubts(evidence)
 
 
 def _at_best_loads(evidence: Evidence, best: Standing, default: Standing) -> str:
@@ -292,7 +297,8 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
         )
     yield from _imprecise(evidence)
     yield from _disturbances(evidence)
-    yield from evidence.head.machine.get("warnings") or ()
+    for warning in evidence.head.machine.get("warnings") or ():
+        yield f"{str(warning).removesuffix('.')}."
     if evidence.omitted.torn:
         yield (
             f"{wording.count(evidence.omitted.torn, 'line')} of the journal could not be read and "

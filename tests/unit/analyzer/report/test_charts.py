@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 import pytest
+from support import full_rows
 from support import rows as made
 
 from analyzer.ranking.goal import Goal, parse_goal
@@ -24,23 +25,39 @@ def charts(rows: Sequence[Row], goal: Goal | None = None) -> tuple[Chart, ...]:
 
 CPU, GPU = made.resnet50(), made.resnet50(gpu=True)
 BOUND = parse_goal(latency_budget=60, min_throughput=50)
+FULL = full_rows.resnet50(gpu=True)
 
 
-@pytest.mark.parametrize("chart", [*charts(GPU), *charts(CPU, BOUND)], ids=lambda chart: chart.name)
+DRAWN = [*charts(FULL), *charts(CPU, BOUND)]
+
+
+@pytest.mark.parametrize("chart", DRAWN, ids=lambda chart: chart.name)
 def test_plotly_knows_every_property_and_json_every_value(chart: Chart) -> None:
     go.Figure(chart.figure)
     json.dumps(chart.figure, allow_nan=False)
+    for choice in chart.choices[:2]:
+        pairs = zip(chart.figure["data"], choice.traces, strict=True)
+        data = [{**trace, **own} for trace, own in pairs]
+        go.Figure({"data": data, "layout": {**chart.figure["layout"], **choice.layout}})
+    json.dumps(chart.options, allow_nan=False)
 
 
 def test_a_whole_sweep_has_every_chart() -> None:
-    names = [chart.name for chart in charts(GPU)]
+    names = [chart.name for chart in charts(FULL)]
     assert names[:4] == [
         "plane",
         "curve-perf_throughput",
         "curve-perf_latency_p99",
         "breakdown",
     ]
-    assert len(names) == len(set(names)) == 9
+    assert names[-5:] == [
+        "time",
+        "batches",
+        "course",
+        "foreseen-perf_throughput",
+        "foreseen-perf_latency_p99",
+    ]
+    assert len(names) == len(set(names)) == 14
 
 
 def test_the_pareto_set_is_ringed_and_its_knee_has_a_star() -> None:
@@ -82,8 +99,33 @@ def test_parts_of_the_latency_stack_up_to_no_more_than_its_average() -> None:
 def test_constraints_are_lines_with_words_in_the_legend() -> None:
     plane = charts(CPU, BOUND)[0]
     words = {shape["name"] for shape in plane.figure["layout"]["shapes"]}
-    assert words == {"p99 at most 60 ms", "throughput at least 50 infer/sec"}
+    assert words == {
+        "p99 at most 60 ms",
+        "throughput at least 50 infer/sec",
+        "keeps the constraints",
+    }
     assert all(shape["showlegend"] for shape in plane.figure["layout"]["shapes"])
+
+
+def test_the_region_that_keeps_the_constraints_is_shaded_up_to_the_axes_ends() -> None:
+    layout = charts(CPU, BOUND)[0].figure["layout"]
+    (region,) = [shape for shape in layout["shapes"] if shape["type"] == "rect"]
+    assert (region["x1"], region["y0"]) == (60, 50)
+    assert region["y1"] == layout["yaxis"]["range"][1]
+    assert region["x0"] < min(row.metrics["perf_latency_p99"] for row in CPU if row.metrics)
+    assert "shapes" not in charts(CPU)[0].figure["layout"]
+
+
+def test_intervals_of_latencies_are_drawn_where_they_are_known() -> None:
+    def spread(rows: Sequence[Row]) -> object:
+        curve = next(one for one in charts(rows) if one.name == "curve-perf_latency_p99")
+        return curve.figure["data"][0].get("error_y")
+
+    known = spread(FULL)
+    assert isinstance(known, dict)
+    assert all(up > 0 and down > 0
+               for up, down in zip(known["array"], known["arrayminus"], strict=True))  # fmt: skip
+    assert spread(GPU) is None
 
 
 def test_every_concurrency_of_a_load_curve_is_a_tick() -> None:

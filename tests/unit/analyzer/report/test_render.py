@@ -3,10 +3,12 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
+from support import full_rows
 from support import rows as made
 
 from analyzer.ranking.goal import parse_goal
@@ -73,7 +75,7 @@ def render(rows: Sequence[Row], budget: float | None = None) -> str:
 SWEEP = made.resnet50()
 PAGES = {
     "sweep": render(SWEEP, budget=60),
-    "gpu": render(made.resnet50(gpu=True)),
+    "gpu": render(full_rows.resnet50(gpu=True)),
     "failures": render([row for row in SWEEP if row.failure is not None]),
     "one": render(SWEEP[:1]),
     "infeasible": render(SWEEP, budget=1),
@@ -91,7 +93,7 @@ def test_the_markup_is_whole_and_ids_are_unique(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_asks_nothing_of_the_network(name: str) -> None:
     html = PAGES[name]
-    assert all(address.startswith("data:") for address in Outline(html).addresses)
+    assert all(address.startswith(("data:", "#")) for address in Outline(html).addresses)
     assert "default-src 'none'" in html
     own = html[: html.rindex("<script>")].replace(plotly(html), "")
     assert "http://" not in own
@@ -116,13 +118,30 @@ def test_plotly_is_in_the_file_once_and_only_if_something_is_drawn() -> None:
 
 
 def test_the_verdict_comes_before_tables_charts_and_details() -> None:
-    text = Outline(PAGES["sweep"]).text
-    places = [
-        text.index(words)
-        for words in ("better than the default", "Configurations", "Charts", "Pareto set",
-                      "What failed", "Configuration files", "Commands", "How it was measured")
-    ]  # fmt: skip
-    assert places == sorted(places)
+    html = PAGES["sweep"]
+    assert html.index("<h1>") < html.index("<h2")
+    heads = re.findall(r"<h2[^>]*>([^<]*)</h2>", html)
+    wanted = ["Configurations", "Charts", "Pareto set", "The search's path", "What failed",
+              "The chosen configuration's file", "Commands", "How it was measured"]  # fmt: skip
+    assert [unescape(head) for head in heads] == wanted
+
+
+def test_every_way_through_the_page_leads_somewhere() -> None:
+    for html in PAGES.values():
+        ids = Outline(html).ids
+        ways = re.findall(r'href="#([^"]+)"', html)
+        assert len(ways) > 2
+        assert set(ways) <= set(ids)
+
+
+def test_each_configuration_opens_to_its_difference_from_the_default() -> None:
+    html = PAGES["sweep"]
+    table = html[html.index('<table class="sortable" id="configurations">') :]
+    table = table[: table.index("</table>")]
+    opened = re.findall(r'aria-controls="(configurations-more-\d+)"', table)
+    assert len(opened) == 8
+    assert opened == re.findall(r'<tr class="more" id="([^"]+)" hidden>', table)
+    assert table.count("Against the default") == 7
 
 
 def test_a_page_of_failures_says_so_and_why() -> None:
