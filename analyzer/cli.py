@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analyzer import __version__, flags
+from analyzer import flags
 from analyzer.config.argv import with_options
 from analyzer.ending import WRONG_USAGE
 from analyzer.ending import console as _output
@@ -23,8 +23,10 @@ from analyzer.ending import error_console as _errors
 from analyzer.ending import leave as _leave
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.interruption import INTERRUPTED
+from analyzer.listing import cli as listing
 from analyzer.perf import argv
 from analyzer.usage import WholeNames
+from engine import __version__
 from engine.errors import EngineError
 
 app = typer.Typer(
@@ -255,64 +257,16 @@ def resolved(
     _leave(lambda: compose.show_config(file, _set(given), _output(), json=form is Form.JSON))
 
 
-@app.command(
-    epilog="Example: analyze report resnet50 --constraint 'perf_latency_p99<=100'",
-    short_help="Write the report again, under another goal if you like.",
-)
-def report(
-    model: Annotated[
-        str | None, typer.Argument(help="A profiled model, or the folder of its results.")
-    ] = None,
-    config_file: Annotated[
-        Path | None,
-        typer.Option("--config-file", "-f", help="YAML with models, goal and folder of results."),
-    ] = None,
-    report_model_configs: Annotated[
-        str | None,
-        typer.Option(
-            "--report-model-configs",
-            "-n",
-            help="Configurations; they name their model.",
-            metavar="NAME,...",
-        ),
-    ] = None,
-    export_path: Annotated[
-        Path | None,
-        typer.Option("--export-path", "-e", help="Folder of results. (default: results)"),
-    ] = None,
-    objective: flags.Objectives = None,
-    constraint: flags.Constraints = None,
-    latency_budget: flags.HighestP99 = None,
-    min_throughput: flags.LowestRate = None,
-    cost_per_hour: Annotated[
-        float | None, flags.flag(flags.GOAL, "What the machine costs an hour.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write to. [the results']")
-    ] = None,
-) -> None:
-    """Rank the measurements of a profile anew and write the report, CSVs and summary.json.
-
-    Nothing is measured again. Without a goal, the one of the profile is used.
-    """
-    from analyzer import results  # noqa: PLC0415 - see above
-
-    wanted = results.Wanted(
-        objectives=objective, constraints=constraint,
-        latency_budget=latency_budget, min_throughput=min_throughput, cost_per_hour=cost_per_hour,
-    )  # fmt: skip
-    subject = results.Subject(
-        model=model, configs=report_model_configs, file=config_file, export_path=export_path
-    )
-
-    def run() -> int:
-        every = results.asked(subject, wanted)
-        return max(
-            results.report(place, goal, output, _output(), configs)
-            for place, goal, configs in every
-        )
-
-    _leave(run)
+app.command(
+    cls=WholeNames,
+    epilog="Example: analyze report resnet50 --constraint 'perf_latency_p99<=100' --format md,png",
+    short_help="Write the report again, under another goal or in other formats if you like.",
+)(listing.report)
+app.command(
+    cls=WholeNames,
+    epilog="Example: analyze results resnet50 --where 'perf_latency_p99<=20' --sort percent:desc",
+    short_help="Show what was measured in the terminal, or as JSON or CSV.",
+)(listing.results)
 
 
 @app.command(

@@ -54,12 +54,24 @@ class Wanted:
         Raises:
             UsageError: it names metrics that do not exist, or bounds that cannot hold.
         """
+        # A goal that is stated asks nothing of a file that may be gone.
+        return self.over(read_goal(place)) if self._is_open else self.stated()
+
+    def over(self, own: Goal) -> Goal:
+        """Return the goal that was asked for; where none was, ``own``, with the price if one was.
+
+        Raises:
+            UsageError: as above.
+        """
+        if not self._is_open:
+            return self.stated()
+        return own.priced(own.cost_per_hour if self.cost_per_hour is None else self.cost_per_hour)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether nothing is asked for, but perhaps another price."""
         budgets = (self.latency_budget, self.min_throughput)
-        if not self.objectives and not self.constraints and budgets == (None, None):
-            own = read_goal(place)
-            price = own.cost_per_hour if self.cost_per_hour is None else self.cost_per_hour
-            return own.priced(price)
-        return self.stated()
+        return not self.objectives and not self.constraints and budgets == (None, None)
 
     def stated(self) -> Goal:
         """Return the goal that was asked for; throughput, if none was.
@@ -214,17 +226,18 @@ def locate(export_path: Path, model: str) -> Workspace:
     )
 
 
-def report(
+def report(  # noqa: PLR0913 - what is reported on, under which goal, where to and as what
     place: Workspace,
     wanted: Wanted,
     output: Path | None,
     console: Console,
     configs: Sequence[str] = (),
+    files: reports.Files = reports.USUAL,
 ) -> int:
     """Rank a journal's rows anew and write the report; return the exit code.
 
     Raises:
-        UsageError: one of ``configs`` was not measured.
+        UsageError: one of ``configs`` was not measured, or a format cannot be written here.
     """
     goal = wanted.goal(place)
     contents = journals.read(place.journal)
@@ -233,20 +246,47 @@ def report(
         near = difflib.get_close_matches(unknown[0], measured, n=1)
         advice = f"did you mean {near[0]}?" if near else f"there: {', '.join(measured) or 'none'}"
         raise UsageError(f"{place.journal} has no configuration {unknown[0]!r}; {advice}")
-    skipped = reports.read_skipped(place.root, contents.head.run)
     written = reports.write(
         contents.head,
         contents.rows,
         goal,
         output or place.root,
-        omitted=reports.Omissions(torn=len(contents.damage), skipped=skipped),
+        omitted=_omitted(place, contents),
         results=place.root,
+        files=files,
     )
     if (winner := recommended(contents.rows, goal)) is not None:
         closing_words(console, contents.rows, goal, winner)
     for path in written:
         console.print(str(path), highlight=False, soft_wrap=True)
     return 0
+
+
+def measured(place: Workspace) -> tuple[journals.Contents, reports.Omissions]:
+    """Read what was measured, and what was not.
+
+    Raises:
+        JournalError: the journal cannot be read.
+        AnalyzerError: what was kept beside it cannot be.
+    """
+    contents = journals.read(place.journal)
+    return contents, _omitted(place, contents)
+
+
+def evidence(place: Workspace, goal: Goal) -> reports.Evidence:
+    """Rank what was measured under a goal.
+
+    Raises:
+        JournalError: the journal cannot be read.
+        NothingMeasured: it has no row.
+    """
+    contents, omitted = measured(place)
+    return reports.gather(contents.head, contents.rows, goal, omitted)
+
+
+def _omitted(place: Workspace, contents: journals.Contents) -> reports.Omissions:
+    skipped = reports.read_skipped(place.root, contents.head.run)
+    return reports.Omissions(torn=len(contents.damage), skipped=skipped)
 
 
 def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) -> int:

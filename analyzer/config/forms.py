@@ -196,8 +196,9 @@ def _no_part_of_a_report(name: str) -> Parse:
 
 
 def formats(value: object) -> tuple[str, ...]:
-    """Take formats of a report: pdf, csv, png, html."""
-    parts, one = Parts(), one_of("pdf", "csv", "png", "html")
+    """Take formats of a report: Model Analyzer's pdf, csv, png, html, and ours."""
+    parts = Parts()
+    one = one_of("pdf", "csv", "png", "html", "json", "md", "parquet", "svg")
     found = tuple(parts.read(at, one, each) for at, each in enumerate(names(value)))
     parts.check()
     return found

@@ -100,9 +100,14 @@ _FOLDERS = "variants lie in EXPORT_PATH/MODEL/variants, and are written anew by 
 _RUNS = "the load client is part of servetune: perf_analyzer is not run"
 _REPORT = "report.html is one page with summary and details, made from the journal in a second"
 _COLUMNS = (
-    "the CSV files have Model Analyzer's default columns; summary.json has every metric measured"
+    "the CSV files of a profile have Model Analyzer's default columns; `analyze report -f FILE` "
+    "writes these"
 )
-_NAMES = "the CSV files have Model Analyzer's default names, in EXPORT_PATH/MODEL"
+_NAMES = (
+    "the CSV files of a profile have Model Analyzer's default names, in EXPORT_PATH/MODEL; "
+    "`analyze report -f FILE` uses these"
+)
+_AFTERWARDS = "a profile writes report.html, CSV and summary.json; `analyze report -f FILE` "
 
 KEYS: tuple[Key, ...] = (
     Key("model_repository", values.paths, "model_repository", MODEL, flag="-m",
@@ -258,10 +263,10 @@ KEYS: tuple[Key, ...] = (
     _idle("num_top_model_configs", values.whole(0),
           "each model has a report of its own; none compares models", 0),
     # Of Model Analyzer's report
-    _idle("plots", forms.plots, "report.html draws its own curves, of everything measured"),
+    _idle("plots", forms.plots, f"{_AFTERWARDS}draws them"),
     _idle("report_model_configs", forms.report_configs,
           "report.html has the details of every configuration"),
-    _idle("output_formats", forms.formats, "the report is report.html, CSV and summary.json"),
+    _idle("output_formats", forms.formats, f"{_AFTERWARDS}follows it"),
     # Refused: what was asked for is not what would be done
     _refused("model_type", values.one_of("generic", "LLM"),
              "language models are not profiled yet; generic profiles a model by its requests",

@@ -208,7 +208,7 @@ class _Reading:
                 self.problem(self._document.at(way), f"{name}: {_unknown(name)}")
 
     def check_flags(self, flags: Mapping[str, Any]) -> None:
-        """Read what the command line set."""
+        """Read what the command line set, or a program, which may say what no flag does."""
         for key, value in flags.items():
             if key == "profile_models":
                 if self._models:
@@ -216,14 +216,13 @@ class _Reading:
                     self.problem("", f"profile_models: {what}")
                 self._listed = True
                 self._models = {name: _Options(self, None) for name in values.names(value)}
-            elif key in BY_NAME:
+            elif key in BY_NAME or key in ELSEWHERE or key in OWN:
                 self._flags.option(key, value, (key,))
 
     def resolved(self, flags: Mapping[str, Any]) -> Resolved:
         """Put what was read together, by precedence."""
-        common = {
-            **self._common.settings, **(self._common.passed or {}), **self._flags.settings
-        }  # fmt: skip
+        given = {**(self._flags.passed or {}), **self._flags.settings}
+        common = {**self._common.settings, **(self._common.passed or {}), **given}
         whole, own = {}, {}
         for name, options in self._models.items():
             passed_on = self._common.passed if options.passed is None else {}
@@ -232,10 +231,10 @@ class _Reading:
             for other in conflicts.other_loop(own[name]):
                 # Who has a load of his own does not want the other kind, which all the rest have.
                 common_here.pop(other, None)
-            whole[name] = {**common_here, **own[name], **self._flags.settings}
+            whole[name] = {**common_here, **own[name], **given}
         extras = {
             key: value for key, value in flags.items()
-            if key not in BY_NAME and key != "profile_models"
+            if not (key in BY_NAME or key in ELSEWHERE or key in OWN)
         }  # fmt: skip
         if self._document.source:
             extras["config_file"] = Path(self._document.source)

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from analyzer import __version__
 from analyzer.perf.figures import Figures
 from analyzer.perf.options import Mode
+from engine import __version__
 
 
 def profile_export(every: Sequence[Figures], *, epoch_ns: int) -> bytes:

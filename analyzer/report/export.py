@@ -4,7 +4,8 @@ Owns headers, order and rounding, as its golden files have them: variants from b
 within one the measurements that keep the constraints before those that do not, each from best
 to worst; one decimal; a blank line at the end; a metric that no row has is no column; a table
 without rows is no file. Repetitions of the verification are not in them: Model Analyzer has
-one line for each configuration and load. ``summary`` has those as well.
+one line for each configuration and load. ``summary`` has those as well. Several runs are in one
+table one after another, as Model Analyzer has several models.
 
 Our own has the Pareto set, the quickest first, with the bounds of each value.
 """
@@ -12,39 +13,89 @@ Our own has the Pareto set, the quickest first, with the bounds of each value.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
 from analyzer import together
+from analyzer.errors import UsageError
 from analyzer.metrics import BY_TAG, COST
 from analyzer.record.row import Row
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, by_merit
 from analyzer.space import ACCELERATOR, BACKEND, PRECISION
 from analyzer.variant import run_by
+from engine.modelconfig import convert
 
 INFERENCE = "metrics-model-inference.csv"
 GPU = "metrics-model-gpu.csv"
 SERVER_ONLY = "metrics-server-only.csv"
 PARETO = "metrics-pareto.csv"
+TABLES = (INFERENCE, GPU, SERVER_ONLY, PARETO)
 #: the key of ``RunHead.machine`` with each GPU's metrics while the server holds no model
 IDLE = "server_only"
 
-_INFERENCE_TAGS = (THROUGHPUT, P99)
 _GPU_TAGS = ("gpu_used_memory", "gpu_utilization", "gpu_power_usage")
 _SERVER = "triton-server"
-_CONCURRENCY, _RATE = "Concurrency", "Request Rate"
+_CONCURRENCY, _RATE = "concurrency", "request_rate"
 #: columns of ours, where rows differ in them
 _RUN_BY = (BACKEND, PRECISION, ACCELERATOR)
+#: what a model's own ``parameters`` are named by: ``backend_parameter/KEY``
+_PARAMETER = "backend_parameter/"
+_PLACE = ("model_name", "batch_size")
+_SETUP = ("model_config_path", "instance_group", "max_batch_size", "satisfies_constraints")
 
 
-def csv_files(evidence: Evidence) -> dict[str, str]:
-    """Return the text of every file that has rows, by file name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """The columns of Model Analyzer's files by its keys; None: those that it has by default."""
+
+    inference: tuple[str, ...] | None = None
+    gpu: tuple[str, ...] | None = None
+    server: tuple[str, ...] | None = None
+
+    def check(self) -> None:
+        """Check that each is a column of something.
+
+        Raises:
+            UsageError: one is not.
+        """
+        for name in ("inference", "gpu", "server"):
+            for field in getattr(self, name) or ():
+                if not (field in BY_TAG or field in _COLUMNS or field.startswith(_PARAMETER)):
+                    raise UsageError(
+                        f"{name}_output_fields: no column named {field!r}; there are: "
+                        f"{', '.join(_COLUMNS)}, {_PARAMETER}KEY, and the tags of metrics"
+                    )
+
+
+USUAL = Fields()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """One line of a table: what its columns are filled from."""
+
+    model: str
+    metrics: Mapping[str, float]
+    variant: str = ""
+    row: Row | None = None
+    satisfies: str = ""
+    uuid: str = ""
+
+
+def csv_files(*every: Evidence, fields: Fields = USUAL) -> dict[str, str]:
+    """Return the text of every file that has rows, by file name.
+
+    Raises:
+        UsageError: ``fields`` names what is no column.
+    """
+    fields.check()
     tables = {
-        INFERENCE: _inference(evidence),
-        GPU: _gpus(evidence),
-        SERVER_ONLY: _server_only(evidence),
-        PARETO: _pareto(evidence),
+        INFERENCE: _inference(every, fields.inference),
+        GPU: _gpus(every, fields.gpu),
+        SERVER_ONLY: _server_only(every, fields.server),
+        PARETO: _pareto(every),
     }
     return {name: text for name, text in tables.items() if text}
 
@@ -59,96 +110,99 @@ def instance_group(row: Row) -> str:
     return cell.replace("AUTO", kind).replace("MODEL", kind)
 
 
-def _inference(evidence: Evidence) -> str:
-    loads = _loads(evidence)
-    head = (
-        "Model",
-        "Batch",
-        *loads,
-        "Model Config Path",
-        "Instance Group",
-        "Max Batch Size",
-        "Satisfies Constraints",
-    )
-    ordered = list(_ordered(evidence))
-    # Model Analyzer has no such columns, so they are there only where they tell rows apart.
-    by = len({run_by(row.settings) for _, row, _ in ordered}) > 1
-    rows: list[tuple[list[Any], Mapping[str, float]]] = []
-    for variant, row, satisfies in _each(ordered):
-        cells = [row.model, row.load.batch_size, *_levels(row, loads), variant]
-        cells += [instance_group(row), row.settings.get("max_batch_size", ""), satisfies]
-        cells += [row.settings.get(name) or "" for name in _RUN_BY] if by else []
-        rows.append((cells, row.metrics))
-    price = (COST,) if evidence.goal.cost_per_hour is not None else ()
-    by_head = [name.title() for name in _RUN_BY] if by else []
-    return _text((*head, *by_head), rows, (*_INFERENCE_TAGS, *price))
+def _inference(every: Sequence[Evidence], fields: Sequence[str] | None) -> str:
+    lines = [each for evidence in every for each in _each(evidence)]
+    if fields is None:
+        # Model Analyzer has no such columns, so they are there only where they tell rows apart.
+        by = _RUN_BY if any(map(_differ, every)) else ()
+        priced = any(each.goal.cost_per_hour is not None for each in every)
+        price = (COST,) if priced else ()
+        fields = (*_PLACE, *_loads(every), *_SETUP, *by, THROUGHPUT, P99, *price)
+    return _text(lines, fields)
 
 
-def _gpus(evidence: Evidence) -> str:
-    loads = _loads(evidence)
-    head = (
-        "Model",
-        "GPU UUID",
-        "Batch",
-        *loads,
-        "Model Config Path",
-        "Instance Group",
-        "Satisfies Constraints",
-    )
-    rows: list[tuple[list[Any], Mapping[str, float]]] = []
-    for variant, row, satisfies in _ordered(evidence):
-        if "GPU" not in instance_group(row):
-            continue
-        for uuid, metrics in row.gpus.items():
-            cells = [row.model, uuid, row.load.batch_size, *_levels(row, loads), variant]
-            rows.append(([*cells, instance_group(row), satisfies], metrics))
-    return _text(head, rows, _GPU_TAGS)
+def _differ(evidence: Evidence) -> bool:
+    """Whether what was measured was run by more than one thing."""
+    return len({run_by(row.settings) for _, row, _ in _ordered(evidence)}) > 1
 
 
-def _server_only(evidence: Evidence) -> str:
-    idle = evidence.head.machine.get(IDLE) or {}
-    rows = [([_SERVER, uuid], metrics) for uuid, metrics in idle.items()]
-    return _text(("Model", "GPU UUID"), rows, _GPU_TAGS)
+def _gpus(every: Sequence[Evidence], fields: Sequence[str] | None) -> str:
+    if fields is None:
+        setup = (name for name in _SETUP if name != "max_batch_size")
+        fields = ("model_name", "gpu_uuid", "batch_size", *_loads(every), *setup, *_GPU_TAGS)
+    lines = [
+        _Line(
+            model=row.model, variant=variant, row=row, satisfies=satisfies, uuid=uuid,
+            metrics=metrics,
+        )
+        for evidence in every
+        for variant, row, satisfies in _ordered(evidence)
+        if "GPU" in instance_group(row)
+        for uuid, metrics in row.gpus.items()
+    ]  # fmt: skip
+    return _text(lines, fields)
 
 
-def _pareto(evidence: Evidence) -> str:
-    found, loads = evidence.frontier, _loads(evidence)
-    if not found.options:
+def _server_only(every: Sequence[Evidence], fields: Sequence[str] | None) -> str:
+    # Of one machine: what several runs saw of it before their models were there is the same.
+    idle = {
+        uuid: metrics
+        for evidence in every
+        for uuid, metrics in (evidence.head.machine.get(IDLE) or {}).items()
+    }
+    lines = [_Line(model=_SERVER, uuid=uuid, metrics=metrics) for uuid, metrics in idle.items()]
+    return _text(lines, fields or ("model_name", "gpu_uuid", *_GPU_TAGS))
+
+
+def _pareto(every: Sequence[Evidence]) -> str:
+    shown = [each for each in every if each.frontier.options]
+    loads = _loads(shown)
+    tags = list(dict.fromkeys(tag for each in shown for tag in each.frontier.tags))
+    if not shown:
         return ""
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    headers = (BY_TAG[tag].header for tag in found.tags)
+    headers = [BY_TAG[tag].header for tag in tags]
     writer.writerow([
-        *("Model", "Batch", *loads, "Model Config Path", "Instance Group", "Max Batch Size"),
-        *("Satisfies Constraints", "Knee"),
+        *(_COLUMNS[name][0] for name in (*_PLACE, *loads, *_SETUP)),
+        "Knee",
         *(name for header in headers for name in (header, f"{header} low", f"{header} high")),
     ])  # fmt: skip
-    for each in found.options:
-        row = each.row
-        cells = [row.model, row.load.batch_size, *_levels(row, loads), row.variant]
-        cells += [instance_group(row), row.settings.get("max_batch_size", "")]
-        cells += ["Yes" if each.satisfies else "No", "Yes" if each is found.knee else "No"]
-        cells += [
-            round(bound, 3)
-            for value in each.values
-            for bound in (value.middle, value.low, value.high)
-        ]
-        writer.writerow(cells)
+    for evidence in shown:
+        found = evidence.frontier
+        for each in found.options:
+            row = each.row
+            line = _Line(
+                model=row.model, variant=row.variant, row=row, metrics={},
+                satisfies="Yes" if each.satisfies else "No",
+            )  # fmt: skip
+            values = dict(zip(found.tags, each.values, strict=True))
+            known = [values.get(tag) for tag in tags]
+            writer.writerow([
+                *(_COLUMNS[name][1](line) for name in (*_PLACE, *loads, *_SETUP)),
+                "Yes" if each is found.knee else "No",
+                *(
+                    cell
+                    for value in known
+                    for cell in (
+                        ("", "", "")
+                        if value is None
+                        else (round(end, 3) for end in (value.middle, value.low, value.high))
+                    )
+                ),
+            ])  # fmt: skip
     return buffer.getvalue() + "\n"
 
 
-def _loads(evidence: Evidence) -> tuple[str, ...]:
+def _loads(every: Sequence[Evidence]) -> tuple[str, ...]:
     """Name the columns of the load: Model Analyzer's runs have one of the two."""
-    kinds = {row.load.is_open for each in evidence.standings for row in each.rows}
-    columns = ((_CONCURRENCY, False), (_RATE, True))
-    return tuple(name for name, is_open in columns if is_open in kinds)
-
-
-def _levels(row: Row, columns: Sequence[str]) -> list[Any]:
-    """Return a row's cells in the columns of the load."""
-    rate = int(row.load.level) if row.load.level.is_integer() else row.load.level
-    mine = _RATE if row.load.is_open else _CONCURRENCY
-    return [rate if name == mine else "" for name in columns]
+    kinds = {
+        row.load.is_open
+        for evidence in every
+        for standing in evidence.standings
+        for row in standing.rows
+    }
+    return tuple(name for name, is_open in ((_CONCURRENCY, False), (_RATE, True)) if is_open in kinds)
 
 
 def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:
@@ -158,29 +212,84 @@ def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:
             yield standing.variant, row, "No" if evidence.violation(row) else "Yes"
 
 
-def _each(ordered: Sequence[tuple[str, Row, str]]) -> Iterator[tuple[str, Row, str]]:
+def _each(evidence: Evidence) -> Iterator[_Line]:
     """Yield a line of several models at once, and then one for each of them."""
-    for variant, row, satisfies in ordered:
-        yield variant, row, satisfies
-        yield from ((own.variant, own, satisfies) for own in together.rows(row))
+    for variant, row, satisfies in _ordered(evidence):
+        for name, own in ((variant, row), *((own.variant, own) for own in together.rows(row))):
+            yield _Line(
+                model=own.model, variant=name, row=own, satisfies=satisfies, metrics=own.metrics
+            )
 
 
-def _text(
-    head: Sequence[str],
-    rows: Sequence[tuple[Sequence[Any], Mapping[str, float]]],
-    tags: Sequence[str],
-) -> str:
+def _text(lines: Sequence[_Line], fields: Sequence[str]) -> str:
     """Spell a table; "" where it has no rows."""
-    if not rows:
+    if not lines:
         return ""
-    known = [tag for tag in tags if any(tag in metrics for _, metrics in rows)]
+    known = [
+        name for name in fields
+        if name not in BY_TAG or any(BY_TAG[name].tag in each.metrics for each in lines)
+    ]  # fmt: skip
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*head, *(BY_TAG[tag].header for tag in known)])
-    for cells, metrics in rows:
-        values = [_rounded(tag, metrics[tag]) if tag in metrics else "" for tag in known]
-        writer.writerow([*cells, *values])
+    writer.writerow([_header(name) for name in known])
+    for each in lines:
+        writer.writerow([_cell(each, name) for name in known])
     return buffer.getvalue() + "\n"
+
+
+def _header(field: str) -> str:
+    if field in _COLUMNS:
+        return _COLUMNS[field][0]
+    return BY_TAG[field].header if field in BY_TAG else field.removeprefix(_PARAMETER)
+
+
+def _cell(line: _Line, field: str) -> object:
+    if field in _COLUMNS:
+        return _COLUMNS[field][1](line)
+    if field in BY_TAG:
+        tag = BY_TAG[field].tag
+        return _rounded(tag, line.metrics[tag]) if tag in line.metrics else ""
+    return _parameters(line).get(field.removeprefix(_PARAMETER), "")
+
+
+def _parameters(line: _Line) -> Mapping[str, str]:
+    """Return a configuration's own parameters."""
+    if line.row is None or not line.row.config:
+        return {}
+    return convert.loads(line.row.config, line.variant).parameters
+
+
+def _of_row(found: Callable[[Row], Any]) -> Callable[[_Line], Any]:
+    return lambda line: "" if line.row is None else found(line.row)
+
+
+def _setting(name: str) -> Callable[[_Line], Any]:
+    return _of_row(lambda row: row.settings.get(name) or "")
+
+
+def _level(row: Row, *, is_open: bool) -> int | float | str:
+    if row.load.is_open is not is_open:
+        return ""
+    return int(row.load.level) if row.load.level.is_integer() else row.load.level
+
+
+#: columns that are no metric, by Model Analyzer's keys: header, and what fills them
+_COLUMNS: Mapping[str, tuple[str, Callable[[_Line], Any]]] = {
+    "model_name": ("Model", lambda line: line.model),
+    "gpu_uuid": ("GPU UUID", lambda line: line.uuid),
+    "batch_size": ("Batch", _of_row(lambda row: row.load.batch_size)),
+    _CONCURRENCY: ("Concurrency", _of_row(lambda row: _level(row, is_open=False))),
+    _RATE: ("Request Rate", _of_row(lambda row: _level(row, is_open=True))),
+    "model_config_path": ("Model Config Path", lambda line: line.variant),
+    "instance_group": ("Instance Group", _of_row(instance_group)),
+    "max_batch_size": (
+        "Max Batch Size", _of_row(lambda row: row.settings.get("max_batch_size", "")),
+    ),
+    "satisfies_constraints": ("Satisfies Constraints", lambda line: line.satisfies),
+    **{
+        name: (name.title(), _setting(name)) for name in _RUN_BY
+    },
+}  # fmt: skip
 
 
 def _rounded(tag: str, value: float) -> float:

@@ -8,18 +8,35 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 from analyzer.config.schema import ProfileOptions
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, UsageError
 from analyzer.ranking.goal import Goal
 from analyzer.record.row import Row, RunHead
-from analyzer.report import view
-from analyzer.report.commands import Place, commands
+from analyzer.report import pdf, view
+from analyzer.report.commands import Commands, Place, commands
 from analyzer.report.evidence import COMPLETE, Evidence, Omissions, gather
-from analyzer.report.export import GPU, INFERENCE, PARETO, SERVER_ONLY, csv_files
+from analyzer.report.export import TABLES, csv_files
+from analyzer.report.formats import (
+    CSV,
+    HTML,
+    JSON,
+    MARKDOWN,
+    PARQUET,
+    PDF,
+    PICTURES,
+    USUAL,
+    Files,
+    Layout,
+)
+from analyzer.report.frame import missing, parquet
+from analyzer.report.markdown import markdown
+from analyzer.report.plots import draw
 from analyzer.report.render import page_html
 from analyzer.report.summary import summary_json
 from analyzer.space import Candidate
@@ -29,7 +46,7 @@ REPORT, SUMMARY = "report.html", "summary.json"
 SKIPPED = "skipped.json"
 
 
-def write(
+def write(  # noqa: PLR0913 - what is written, of what, where, and in which form
     head: RunHead,
     rows: Sequence[Row],
     goal: Goal,
@@ -37,8 +54,9 @@ def write(
     *,
     omitted: Omissions = COMPLETE,
     results: Path | None = None,
+    files: Files = USUAL,
 ) -> tuple[Path, ...]:
-    """Write report.html, summary.json and Model Analyzer's CSV files; return them, report first.
+    """Write the report, by default report.html, summary.json and CSV files; return its files.
 
     ``omitted`` is what the rows do not show. ``results`` is the folder of the run's results,
     which the commands name; None: ``directory`` is. A CSV file that would have no rows is not
@@ -46,23 +64,99 @@ def write(
 
     Raises:
         NothingMeasured: there is no row at all, not even a failed one.
+        UsageError: a format needs what is not installed; nothing was written.
+        AnalyzerError: the browser could not print the page.
         OSError: a file cannot be written.
     """
+    check(files)
     evidence = gather(head, rows, goal, omitted)
-    place = _place(evidence, directory if results is None else results)
-    chosen = evidence.chosen is not None
-    said = commands(head, goal, place, _usual(), winner=chosen)
-    texts = {
-        REPORT: page_html(view.make(evidence, said)),
-        SUMMARY: summary_json(evidence, said),
-        **csv_files(evidence),
-    }
+    said = commands_of(evidence, directory if results is None else results)
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        _write(directory / name, text)
-    for name in {INFERENCE, GPU, SERVER_ONLY, PARETO} - texts.keys():
-        (directory / name).unlink(missing_ok=True)
-    return tuple(directory / name for name in texts)
+    written = []
+    for name, content in _made(evidence, said, files):
+        _write(directory / name, content)
+        written.append(directory / name)
+    if CSV in files.formats and files.layout is Layout.FLAT:
+        for name in set(files.tables) - {path.name for path in written}:
+            (directory / name).unlink(missing_ok=True)
+    if PDF in files.formats:
+        written.append(_print(evidence, said, directory, files))
+    return tuple(written)
+
+
+def commands_of(evidence: Evidence, results: Path) -> Commands:
+    """Spell the commands that belong to a run whose results lie in a folder."""
+    place = _place(evidence, results)
+    winner = evidence.chosen is not None
+    return commands(evidence.head, evidence.goal, place, _usual(), winner=winner)
+
+
+def write_tables(every: Sequence[Evidence], directory: Path, files: Files) -> tuple[Path, ...]:
+    """Write Model Analyzer's CSV files of several models, one table for all; return them.
+
+    Raises:
+        UsageError: a column is unknown.
+        OSError: a file cannot be written.
+    """
+    texts = csv_files(*every, fields=files.fields)
+    for name in TABLES:
+        path = directory / files.table(name)
+        if name in texts:
+            _write(path, texts[name])
+        else:
+            path.unlink(missing_ok=True)
+    return tuple(directory / files.table(name) for name in texts)
+
+
+def check(files: Files) -> None:
+    """Check that every format can be written here, before anything is.
+
+    Raises:
+        UsageError: one needs what is not installed, or a column is unknown.
+    """
+    files.fields.check()
+    for forms, package, what in (
+        ((PARQUET,), "pyarrow", "Parquet files are"),
+        (PICTURES, "matplotlib", "plots are"),
+    ):
+        if set(forms) & set(files.formats) and find_spec(package) is None:
+            raise UsageError(missing(what, package))
+    if PDF in files.formats:
+        pdf.browser(os.environ)
+
+
+def _made(
+    evidence: Evidence, said: Commands, files: Files
+) -> Iterator[tuple[str, str | bytes]]:
+    """Yield each file's name and contents, in the order of the formats."""
+    model = evidence.model
+    texts: Mapping[str, Callable[[], str | bytes]] = {
+        HTML: lambda: page_html(view.make(evidence, said)),
+        JSON: lambda: summary_json(evidence, said),
+        MARKDOWN: lambda: markdown(evidence, said, files.top),
+        PARQUET: lambda: parquet(evidence),
+    }
+    for form in files.formats:
+        if form in texts:
+            yield files.place(form, model), texts[form]()
+        elif form in PICTURES:
+            yield from draw(evidence, files.plots, files.top, form)
+        elif form == CSV and files.layout is Layout.FLAT:
+            tables = csv_files(evidence, fields=files.fields)
+            yield from ((files.table(name), text) for name, text in tables.items())
+
+
+def _print(evidence: Evidence, said: Commands, directory: Path, files: Files) -> Path:
+    """Print the page, which is written for it where it was not asked for."""
+    target = directory / files.place(PDF, evidence.model)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    program = pdf.browser(os.environ)
+    if HTML in files.formats:
+        return pdf.print_page(directory / files.place(HTML, evidence.model), target, program)
+    with tempfile.TemporaryDirectory(prefix="servetune-report-") as folder:
+        page = Path(folder) / REPORT
+        _write(page, page_html(view.make(evidence, said)))
+        return pdf.print_page(page, target, program)
 
 
 def write_skipped(directory: Path, run: str, skipped: Sequence[Skipped]) -> None:
@@ -131,10 +225,12 @@ def _usual() -> dict[str, object]:
     return {field.name: getattr(each, field.name) for each in owners for field in fields(each)}
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
+    plain = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_bytes(plain)
         fresh.replace(path)
     except OSError as error:
         # What a full disk raises while writing names no file.

@@ -1,7 +1,8 @@
 """``summary.json``: everything the report says, for programs. Pure.
 
-The form, schema 1. Metrics are by Model Analyzer's tags in their own units (``metrics.METRICS``:
-ms, MB, inferences a second, per cent); what was not measured is absent or null, never 0.
+The form, schema 1, which ``summary.schema.json`` says for programs. Metrics are by Model Analyzer's
+tags in their own units (``metrics.METRICS``: ms, MB, inferences a second, per cent); what was not
+measured is absent or null, never 0. Keys may be added within a schema; none goes or changes.
 
 ::
 
@@ -37,7 +38,8 @@ ms, MB, inferences a second, per cent); what was not measured is absent or null,
 
 A measurement is {number, variant, phase: search|curve|verify, repetition, why (it was taken; ""
 where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,
-concurrency, request_rate, batch_size, protocol, stable, requests, metrics, window_rates, gpus,
+concurrency, request_rate, batch_size, protocol, stable, requests, metrics, estimates {tag: {value,
+low, high (null: it has no upper end), confidence, n, effective_n, certified}}, window_rates, gpus,
 server (its counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}. Of
 concurrency and request_rate (a second, in an open loop) one is null.
 """
@@ -54,7 +56,7 @@ from analyzer.metrics import BY_TAG
 from analyzer.ranking.frontier import Option
 from analyzer.ranking.interval import LEVEL
 from analyzer.ranking.rank import Standing
-from analyzer.record import accuracy
+from analyzer.record import accuracy, estimates
 from analyzer.record.row import Phase, Row
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import Evidence, advantage
@@ -181,6 +183,7 @@ def _measurement(row: Row) -> dict[str, Any]:
         "stable": row.stable,
         "requests": row.requests,
         "metrics": row.metrics,
+        "estimates": estimates.plain(row.estimates),
         "window_rates": row.window_rates,
         "gpus": row.gpus,
         "server": row.server,

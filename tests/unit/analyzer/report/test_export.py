@@ -5,12 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from support import rows as made
 
+from analyzer.errors import UsageError
 from analyzer.ranking.goal import parse_goal
 from analyzer.record.row import Phase, Row
 from analyzer.report.evidence import gather
-from analyzer.report.export import GPU, INFERENCE, PARETO, SERVER_ONLY, csv_files, instance_group
+from analyzer.report.export import (
+    GPU,
+    INFERENCE,
+    PARETO,
+    SERVER_ONLY,
+    Fields,
+    csv_files,
+    instance_group,
+)
 
 CPU_ROWS, GPU_ROWS = made.resnet50(), made.resnet50(gpu=True)
 
@@ -175,3 +185,38 @@ def test_a_kind_left_open_is_the_one_that_was_used() -> None:
     assert instance_group(replace(gpu, settings={"instance_group": "4:GPU + 1:CPU"})) == (
         "4:GPU + 1:CPU"
     )
+
+
+def test_columns_that_a_file_asks_for_are_those_in_its_order() -> None:
+    fields = Fields(
+        inference=(
+            "perf_latency_p99", "model_name", "backend_parameter/intra_op_thread_count",
+            "concurrency", "perf_latency", "gpu_temperature",
+        ),
+        gpu=("gpu_uuid", "gpu_used_memory"),
+    )  # fmt: skip
+    found = csv_files(gather(made.head(), small(), parse_goal()), fields=fields)
+    assert found[INFERENCE].splitlines()[:2] == [
+        "p99 Latency (ms),Model,intra_op_thread_count,Concurrency,p99 Latency (ms)",
+        "0.9,add_sub,2,2,0.9",
+    ]
+    assert found[GPU].splitlines()[:2] == [
+        "GPU UUID,GPU Memory Usage (MB)", f"{made.GPU_UUID},822.0",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="gpu_output_fields: no column named 'gpu_uid'; there are"):
+        Fields(gpu=("gpu_uid",)).check()
+
+
+def test_several_models_are_one_table_with_one_head() -> None:
+    first = gather(made.head(machine={"server_only": {"G": {"gpu_used_memory": 1.0}}}), small(),
+                   parse_goal())  # fmt: skip
+    open_loop = [replace(row, load=replace(row.load, request_rate=16.0)) for row in CPU_ROWS]
+    second = gather(made.head(machine={"server_only": {"G": {"gpu_used_memory": 1.0}}}), open_loop,
+                    parse_goal())  # fmt: skip
+    both = csv_files(first, second)
+    lines = table(both[INFERENCE])
+    assert [line["Model"] for line in lines][:5] == ["add_sub"] * 4 + ["resnet50"]
+    assert (lines[0]["Concurrency"], lines[0]["Request Rate"]) == ("2", "")
+    assert (lines[-1]["Concurrency"], lines[-1]["Request Rate"]) == ("", "16")
+    assert len(table(both[SERVER_ONLY])) == 1
+    assert len(table(both[PARETO])) == len(first.frontier.options) + len(second.frontier.options)

@@ -1,7 +1,9 @@
 import json
 import math
+import re
 import resource
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ import pytest
 from support import rows as made
 
 from analyzer import report
-from analyzer.errors import AnalyzerError, NothingMeasured
-from analyzer.ranking.goal import parse_goal
-from analyzer.report.export import GPU, INFERENCE, PARETO
+from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.report.export import GPU, INFERENCE, PARETO, Fields
 from analyzer.space import Candidate
 from analyzer.stages import Skipped
+from analyzer.statistics.estimate import Estimate
 
 SWEEP = made.resnet50()
 CROWDED = "5 instances of 4 threads are too many for 2 cores"
@@ -178,3 +181,80 @@ def test_a_choice_under_a_new_goal_is_served_from_where_it_lies(tmp_path: Path) 
             made.head(), SWEEP, parse_goal([objective]), tmp_path / objective, results=results
         )
         assert summary(tmp_path / objective)["commands"]["serve"] == words
+
+
+@pytest.mark.parametrize(
+    ("rows", "goal"),
+    [
+        (SWEEP, parse_goal()),
+        (made.resnet50(gpu=True), parse_goal(latency_budget=60, cost_per_hour=3.0)),
+        (SWEEP, parse_goal(["perf_throughput", "perf_latency_p99"], {"cpu_used_ram": {"max": 1}})),
+        ([row for row in SWEEP if row.failure is not None], parse_goal()),
+        (SWEEP[:1], parse_goal()),
+    ],
+)
+def test_the_summary_keeps_its_schema(tmp_path: Path, rows: Any, goal: Goal) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = json.loads((files("analyzer.report") / "summary.schema.json").read_text())
+    first, *rest = rows
+    rate = Estimate(value=5.0, low=4.0, high=math.inf, n=7, effective_n=6.5)
+    first = replace(first, estimates={"perf_throughput": rate})
+    report.write(
+        made.head(machine=made.GPU_MACHINE), [first, *rest], goal, tmp_path,
+        omitted=report.Omissions(torn=1, skipped=SKIPPED),
+    )  # fmt: skip
+    said = summary(tmp_path)
+    validator = jsonschema.Draft202012Validator(schema)
+    assert [error.message for error in validator.iter_errors(said)] == []
+    # Every key that is written is described, and one that goes is missed.
+    assert set(said) == set(schema["properties"]) == set(schema["required"])
+    described = set(schema["$defs"]["measurement"]["properties"])
+    measured = [each for standing in said["standings"] for each in standing["measurements"]]
+    assert all(set(each) == described for each in [*measured, *said["verification"]])
+    del said["gain"]
+    assert not validator.is_valid(said)
+
+
+def test_only_the_files_that_are_asked_for_are_written(tmp_path: Path) -> None:
+    wanted = report.Files(formats=report.formats_of("md, JSON,md"))
+    written = report.write(made.head(), SWEEP, parse_goal(), tmp_path, files=wanted)
+    assert [path.name for path in written] == ["summary.md", "summary.json"]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+
+
+def test_in_model_analyzers_layout_files_lie_where_it_has_them(tmp_path: Path) -> None:
+    wanted = report.Files(
+        formats=("html", "csv"), layout=report.Layout.MODEL_ANALYZER, names={INFERENCE: "own.csv"}
+    )
+    written = report.write(made.head(), SWEEP, parse_goal(), tmp_path, files=wanted)
+    assert [str(path.relative_to(tmp_path)) for path in written] == [
+        "reports/summaries/resnet50/result_summary.html"
+    ]
+    seen = report.gather(made.head(), made.resnet50(gpu=True), parse_goal())
+    tables = report.write_tables([seen], tmp_path, wanted)
+    assert [str(path.relative_to(tmp_path)) for path in tables] == [
+        "results/own.csv", f"results/{GPU}", f"results/{PARETO}",
+    ]  # fmt: skip
+    cpu = report.gather(made.head(), SWEEP, parse_goal())
+    report.write_tables([cpu], tmp_path, wanted)
+    assert not (tmp_path / "results" / GPU).exists()
+
+
+@pytest.mark.parametrize(
+    ("formats", "words"),
+    [
+        ("markdwn", "--format: no format named 'markdwn'; "),
+        ("parqet", "did you mean parquet?"),
+        (" , ", "expected some of html, json, csv"),
+    ],
+)
+def test_a_format_that_is_none_is_refused(formats: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        report.formats_of(formats)
+
+
+def test_a_column_that_is_none_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    wanted = report.Files(fields=Fields(inference=("perf_thruput",)))
+    with pytest.raises(UsageError, match="inference_output_fields: no column named 'perf_thruput'"):
+        report.write(made.head(), SWEEP, parse_goal(), tmp_path / "out", files=wanted)
+    assert not (tmp_path / "out").exists()
