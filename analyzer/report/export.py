@@ -19,8 +19,9 @@ from io import StringIO
 from typing import Any
 
 from analyzer import together
+from analyzer.assembly import shown
 from analyzer.errors import UsageError
-from analyzer.metrics import BY_TAG, COST
+from analyzer.metrics import BY_TAG, COST, is_of_requests
 from analyzer.record.row import Row
 from analyzer.report.evidence import P99, THROUGHPUT, Evidence, by_merit
 from analyzer.space import ACCELERATOR, BACKEND, PRECISION
@@ -42,6 +43,8 @@ _CONCURRENCY, _RATE = "concurrency", "request_rate"
 _RUN_BY = (BACKEND, PRECISION, ACCELERATOR)
 #: what a model's own ``parameters`` are named by: ``backend_parameter/KEY``
 _PARAMETER = "backend_parameter/"
+#: what models at the same time have in common
+_OF_ALL = ("gpu_uuid", "satisfies_constraints")
 _PLACE = ("model_name", "batch_size")
 _SETUP = ("model_config_path", "instance_group", "max_batch_size", "satisfies_constraints")
 
@@ -74,7 +77,11 @@ USUAL = Fields()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """One line of a table: what its columns are filled from."""
+    """One line of a table: what its columns are filled from.
+
+    Of models at the same time ``parts`` has one for each: their cells are lists, as Model Analyzer
+    has them, and a metric of requests is the whole's and then each model's.
+    """
 
     model: str
     metrics: Mapping[str, float]
@@ -82,6 +89,7 @@ class _Line:
     row: Row | None = None
     satisfies: str = ""
     uuid: str = ""
+    parts: tuple[_Line, ...] = ()
 
 
 def csv_files(*every: Evidence, fields: Fields = USUAL) -> dict[str, str]:
@@ -133,7 +141,7 @@ def _gpus(every: Sequence[Evidence], fields: Sequence[str] | None) -> str:
     lines = [
         _Line(
             model=row.model, variant=variant, row=row, satisfies=satisfies, uuid=uuid,
-            metrics=metrics,
+            metrics=metrics, parts=_parts(row),
         )
         for evidence in every
         for variant, row, satisfies in _ordered(evidence)
@@ -155,10 +163,10 @@ def _server_only(every: Sequence[Evidence], fields: Sequence[str] | None) -> str
 
 
 def _pareto(every: Sequence[Evidence]) -> str:
-    shown = [each for each in every if each.frontier.options]
-    loads = _loads(shown)
-    tags = list(dict.fromkeys(tag for each in shown for tag in each.frontier.tags))
-    if not shown:
+    found_in = [each for each in every if each.frontier.options]
+    loads = _loads(found_in)
+    tags = list(dict.fromkeys(tag for each in found_in for tag in each.frontier.tags))
+    if not found_in:
         return ""
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -168,18 +176,18 @@ def _pareto(every: Sequence[Evidence]) -> str:
         "Knee",
         *(name for header in headers for name in (header, f"{header} low", f"{header} high")),
     ])  # fmt: skip
-    for evidence in shown:
+    for evidence in found_in:
         found = evidence.frontier
         for each in found.options:
             row = each.row
             line = _Line(
                 model=row.model, variant=row.variant, row=row, metrics={},
-                satisfies="Yes" if each.satisfies else "No",
+                satisfies="Yes" if each.satisfies else "No", parts=_parts(row),
             )  # fmt: skip
             values = dict(zip(found.tags, each.values, strict=True))
             known = [values.get(tag) for tag in tags]
             writer.writerow([
-                *(_COLUMNS[name][1](line) for name in (*_PLACE, *loads, *_SETUP)),
+                *(_cell(line, name) for name in (*_PLACE, *loads, *_SETUP)),
                 "Yes" if each is found.knee else "No",
                 *(
                     cell
@@ -213,12 +221,18 @@ def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:
 
 
 def _each(evidence: Evidence) -> Iterator[_Line]:
-    """Yield a line of several models at once, and then one for each of them."""
     for variant, row, satisfies in _ordered(evidence):
-        for name, own in ((variant, row), *((own.variant, own) for own in together.rows(row))):
-            yield _Line(
-                model=own.model, variant=name, row=own, satisfies=satisfies, metrics=own.metrics
-            )
+        yield _Line(
+            model=row.model, variant=variant, row=row, satisfies=satisfies, metrics=row.metrics,
+            parts=_parts(row),
+        )  # fmt: skip
+
+
+def _parts(row: Row) -> tuple[_Line, ...]:
+    return tuple(
+        _Line(model=own.model, variant=own.variant, row=own, metrics=own.metrics)
+        for own in together.rows(row)
+    )
 
 
 def _text(lines: Sequence[_Line], fields: Sequence[str]) -> str:
@@ -244,12 +258,30 @@ def _header(field: str) -> str:
 
 
 def _cell(line: _Line, field: str) -> object:
+    if field in BY_TAG:
+        return _value(line, BY_TAG[field].tag)
+    if line.parts and field not in _OF_ALL:
+        return ",".join(str(_cell(part, field)) for part in line.parts)
     if field in _COLUMNS:
         return _COLUMNS[field][1](line)
-    if field in BY_TAG:
-        tag = BY_TAG[field].tag
-        return _rounded(tag, line.metrics[tag]) if tag in line.metrics else ""
     return _parameters(line).get(field.removeprefix(_PARAMETER), "")
+
+
+def _value(line: _Line, tag: str) -> object:
+    if tag not in line.metrics:
+        return ""
+    whole = _rounded(tag, line.metrics[tag])
+    own = [_rounded(tag, part.metrics[tag]) for part in line.parts if tag in part.metrics]
+    if not own or not is_of_requests(tag):
+        return whole
+    return f"{whole}, [{','.join(map(str, own))}]"
+
+
+def _config_path(line: _Line) -> str:
+    """Name a configuration; of a pipeline also those of the models behind it."""
+    every = {} if line.row is None or line.parts else shown(line.row.settings)
+    behind = [str(own["variant"]) for name, own in every.items() if name != line.model]
+    return f"{line.variant}: {', '.join(behind)}" if behind else line.variant
 
 
 def _parameters(line: _Line) -> Mapping[str, str]:
@@ -280,7 +312,7 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[_Line], Any]]] = {
     "batch_size": ("Batch", _of_row(lambda row: row.load.batch_size)),
     _CONCURRENCY: ("Concurrency", _of_row(lambda row: _level(row, is_open=False))),
     _RATE: ("Request Rate", _of_row(lambda row: _level(row, is_open=True))),
-    "model_config_path": ("Model Config Path", lambda line: line.variant),
+    "model_config_path": ("Model Config Path", _config_path),
     "instance_group": ("Instance Group", _of_row(instance_group)),
     "max_batch_size": (
         "Max Batch Size", _of_row(lambda row: row.settings.get("max_batch_size", "")),

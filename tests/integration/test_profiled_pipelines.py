@@ -118,8 +118,11 @@ def test_models_side_by_side_are_loaded_at_once_and_told_apart(
     assert row.metrics["slow::perf_latency_p99"] > 40
     with (place.root / "metrics-model-inference.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert [(line["Model"], line["Concurrency"]) for line in lines] == [
-        ("fast+slow", "3"), ("fast", "2"), ("slow", "1")
-    ]  # fmt: skip
+    (line,) = lines
+    assert (line["Model"], line["Concurrency"], line["Batch"]) == ("fast,slow", "2,1", "1,1")
+    assert line["Model Config Path"] == "fast_config_default,slow_config_default"
+    first, second = (round(rate, 1) for rate in rates)
+    whole = round(row.metrics["perf_throughput"], 1)
+    assert line["Throughput (infer/sec)"] == f"{whole}, [{first},{second}]"
     assert "Each model" in (place.root / "report.html").read_text()
     assert {path.name for path in place.chosen.iterdir()} == {"fast", "slow"}

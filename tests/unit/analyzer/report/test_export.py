@@ -220,3 +220,48 @@ def test_several_models_are_one_table_with_one_head() -> None:
     assert (lines[-1]["Concurrency"], lines[-1]["Request Rate"]) == ("", "16")
     assert len(table(both[SERVER_ONLY])) == 1
     assert len(table(both[PARETO])) == len(first.frontier.options) + len(second.frontier.options)
+
+
+def test_of_a_pipeline_the_configurations_behind_it_stand_with_its_own() -> None:
+    behind = {
+        name: {"variant": f"{name}_config_0", "instance_group": "2:CPU", "max_batch_size": 4}
+        for name in ("add", "sub")
+    }
+    own = {"variant": "ens_config_1", "instance_group": "1:CPU"}
+    rows = [
+        replace(
+            row, model="ens", variant="ens_config_1", digest="1",
+            settings={"instance_group": "add 2:CPU + sub 2:CPU", "models": {"ens": own, **behind}},
+        )
+        for row in CPU_ROWS[:2]
+    ]  # fmt: skip
+    first, *_ = table(csv_files(gather(made.head("ens"), rows, parse_goal()))[INFERENCE])
+    assert first["Model Config Path"] == "ens_config_1: add_config_0, sub_config_0"
+
+
+def test_models_at_the_same_time_are_one_line_of_lists_as_in_model_analyzer() -> None:
+    load = {"concurrency": 2, "request_rate": 0.0, "batch_size": 1}
+    part = {"requests": 1, "server": {}, "histogram": ""}
+    settings = {
+        name: {"variant": f"{name}_config_{n}", "instance_group": f"{n}:CPU", "max_batch_size": 8}
+        for n, name in enumerate(("add", "sub"), 1)
+    }
+    row = replace(
+        CPU_ROWS[0], model="add+sub", variant="add+sub_config_1", settings={"models": settings},
+        metrics={
+            "perf_throughput": 421.04, "add::perf_throughput": 184.5, "sub::perf_throughput": 236.5,
+            "cpu_used_ram": 90.0,
+        },
+        of_models={
+            "add": {"load": load, **part}, "sub": {"load": {**load, "concurrency": 4}, **part},
+        },
+    )  # fmt: skip
+    fields = Fields(
+        inference=("model_name", "concurrency", "model_config_path", "instance_group",
+                   "max_batch_size", "satisfies_constraints", "perf_throughput", "cpu_used_ram")
+    )  # fmt: skip
+    found = csv_files(gather(made.head("add+sub"), [row], parse_goal()), fields=fields)
+    assert found[INFERENCE].splitlines()[1] == (
+        '"add,sub","2,4","add_config_1,sub_config_2","1:CPU,2:CPU","8,8",Yes,'
+        '"421.0, [184.5,236.5]",90.0'
+    )
