@@ -7,7 +7,6 @@ Does not own what is plotted (``plotted``). Nothing global is touched: no ``pypl
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -64,10 +63,10 @@ def _simple(
     evidence: Evidence, plot: Plot, lines: Sequence[plotted.PlottedLine], form: str
 ) -> bytes:
     figure, axes = _figure(plot.title, evidence.model)
-    styles = zip(itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), itertools.cycle(_DASHES))
-    for line, (colour, marker, dash) in zip(lines, styles):
-        if line.role == "default":
-            colour = _GREY  # noqa: PLW2901 - the default is grey wherever it stands
+    for at, line in enumerate(lines):
+        # The default is grey wherever it stands.
+        colour = _GREY if line.role == "default" else _COLOURS[at % len(_COLOURS)]
+        marker, dash = _MARKERS[at % len(_MARKERS)], _DASHES[at % len(_DASHES)]
         xs, ys = zip(*line.points, strict=True)
         below, above = zip(
             *((y - low, high - y) for (_, y), (low, high) in zip(line.points, line.ends, strict=True)),

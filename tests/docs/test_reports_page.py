@@ -54,7 +54,7 @@ def test_every_command_does_what_it_is_shown_for(
         main(words)
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (0, "")
-    assert "config_3" in out
+    assert "resnet50" in out
     for path in re.findall(r"^\S+\.(?:html|json|csv|md|parquet|png)$", out, re.MULTILINE):
         assert (folder / path).is_file()
 

@@ -10,6 +10,7 @@ from support import rows as made
 
 from analyzer.config.forms import plots
 from analyzer.ranking.goal import parse_goal
+from analyzer.report import wording
 from analyzer.report.evidence import Evidence, gather
 from analyzer.report.plots import draw
 from analyzer.report.plotted import Plot, lines, of_file, usual
@@ -39,7 +40,7 @@ def test_a_plot_has_the_best_configurations_and_the_default_in_the_order_of_its_
     for plot in usual(seen):
         found = lines(seen, plot, 2)
         assert [each.label for each in found][:2] == [
-            each.variant.removeprefix("resnet50_") for each in seen.standings[:2]
+            wording.short(each.variant, "resnet50") for each in seen.standings[:2]
         ]
         assert [each.role for each in found].count("default") == 1
         for each in found:
@@ -86,7 +87,7 @@ def test_pictures_are_whole_and_lie_in_model_analyzers_folders() -> None:
 
 
 @drawn
-def test_an_svg_names_its_lines_and_limits_and_is_the_same_each_time() -> None:
+def test_an_svg_is_well_formed_and_the_same_each_time() -> None:
     plot = Plot(name="own", title="Own", x=P99, y=RATE)
     ((name, content),) = draw(evidence(), (plot,), 1, "svg")
     assert name == "plots/simple/resnet50/own.svg"
