@@ -53,6 +53,7 @@ def run(*command: str, cwd: Path) -> str:
 def test_the_wheel_holds_the_packages_and_the_templates_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "analyzer/report/templates/summary.html.j2" in names
+    assert "analyzer/report/summary.schema.json" in names
     assert "engine/backends/native/include/servetune_backend.h" in names
     assert "engine/backends/native/include/servetune_backend.hpp" in names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {
