@@ -1,7 +1,7 @@
 """The sweeper: find, by measurement, the best way to serve a model on given hardware.
 
-``from analyzer import profile, load_results`` does what the command line does (``library``). That is
-imported when it is asked for: it takes two seconds, and the command line has no need of it.
+``from analyzer import profile, load_results`` does what the command line does (``library``). That
+is imported when it is asked for: it takes two seconds, and the command line has no need of it.
 """
 
 from __future__ import annotations

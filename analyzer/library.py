@@ -43,7 +43,6 @@ from analyzer.report.frame import to_pandas
 from analyzer.report.markdown import markdown
 from analyzer.report.summary import summary
 from analyzer.report.verdict import judge
-from analyzer.workspace import Workspace
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ class Configuration:
 class Results:
     """What was measured of a model, ranked under a goal. ``path`` is the folder that holds it.
 
-    ``taken`` are the rows as they were measured, and ``evidence`` is what came of them under the goal,
-    which reports are made of.
+    ``taken`` are the rows as they were measured, and ``evidence`` is what came of them under the
+    goal, which reports are made of.
     """
 
     path: Path
@@ -95,7 +94,9 @@ class Results:
 
     def __repr__(self) -> str:
         measured = len(self.evidence.measured)
-        return f"<Results of {self.model}: {measured} measurements; {judge(self.evidence).headline}>"
+        return (
+            f"<Results of {self.model}: {measured} measurements; {judge(self.evidence).headline}>"
+        )
 
     def _repr_markdown_(self) -> str:
         """Return what a notebook shows."""
@@ -176,8 +177,8 @@ class Results:
     ) -> Results:
         """Rank what was measured under another goal; nothing is measured again.
 
-        ``objectives`` are tags, or tags with weights; ``constraints`` ``{tag: {"max": number}}``, or
-        texts such as "perf_latency_p99<=20". ``latency_budget`` is in ms, ``min_throughput`` in
+        ``objectives`` are tags, or tags with weights; ``constraints`` ``{tag: {"max": number}}``,
+        or texts such as "perf_latency_p99<=20". ``latency_budget`` is in ms, ``min_throughput`` in
         inferences a second. A price alone is added to the goal that there is.
 
         Raises:
@@ -234,9 +235,7 @@ class Results:
             name=standing.variant,
             is_default=standing.is_default,
             satisfies=standing.satisfies,
-            percent=None
-            if default is None
-            else advantage(self.evidence.goal, best, default.best),
+            percent=None if default is None else advantage(self.evidence.goal, best, default.best),
             metrics=self.evidence.typical(standing),
             settings=best.settings,
             configs=best.configs,

@@ -65,9 +65,7 @@ def files_of(asked: Asked, file: Path | None) -> Files:
             server=_value(found, "server_output_fields"),
         ),
         names={
-            name: given
-            for name, key in _NAMES.items()
-            if (given := _value(found, key)) is not None
+            name: given for name, key in _NAMES.items() if (given := _value(found, key)) is not None
         },
     )
 

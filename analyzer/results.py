@@ -226,7 +226,7 @@ def locate(export_path: Path, model: str) -> Workspace:
     )
 
 
-def report(  # noqa: PLR0913 - what is reported on, under which goal, where to and as what
+def report(
     place: Workspace,
     wanted: Wanted,
     output: Path | None,

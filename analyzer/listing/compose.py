@@ -17,7 +17,7 @@ from analyzer.workspace import Workspace
 _TABLE, _CSV = "table", "csv"
 
 
-def show(  # noqa: PLR0913 - what is shown, of what, and how
+def show(
     place: Workspace,
     wanted: Wanted,
     tables: str | None,

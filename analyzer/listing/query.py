@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from analyzer.errors import UsageError
 from analyzer.metrics import BY_TAG, Direction
 from analyzer.report.flat import Column, Kind, Record, Value
 
 _CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
-_SIGNS: Mapping[str, Callable[[Value, Value], bool]] = {
+_SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
     "=": operator.eq, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
@@ -86,14 +87,12 @@ def pick(found: Sequence[Record], shown: Sequence[Column], query: Query) -> tupl
         _column(name, by_name, "--sort")
         known = [record for record in kept if record[name] is not None]
         unknown = [record for record in kept if record[name] is None]
-        known.sort(key=lambda record: _key(record[name]), reverse=descending)  # noqa: B023 - used at once
+        known.sort(key=lambda record: _key(record[name]), reverse=descending)
         kept = known + unknown
     return tuple(kept[: query.top])
 
 
-def columns_of(
-    names: Sequence[str], shown: Sequence[Column]
-) -> tuple[Column, ...]:
+def columns_of(names: Sequence[str], shown: Sequence[Column]) -> tuple[Column, ...]:
     """Return columns by their names.
 
     Raises:

@@ -26,7 +26,7 @@ from analyzer.report.verdict import judge
 
 CHOSEN = "*"
 #: columns between the cells of two columns
-_GAP = 2
+_GAP = 1
 #: what a long text may be broken to
 _NARROWEST = 24
 _REASON = "failure_message"
@@ -55,8 +55,7 @@ def as_json(evidence: Evidence, every: Sequence[Listed]) -> str:
     }
     for each in every:
         plain[each.name.value] = [
-            {column.name: record[column.name] for column in each.columns}
-            for record in each.records
+            {column.name: record[column.name] for column in each.columns} for record in each.records
         ]
     return json.dumps(plain, indent=2)
 
@@ -110,7 +109,7 @@ def _notes(console: Console, table: Listed, left_out: Sequence[str]) -> None:
 
 def _total(widths: Sequence[int]) -> int:
     """Return how wide a table of columns is."""
-    return sum(width + _GAP + 1 for width in widths)
+    return sum(widths) + (_GAP + 1) * (len(widths) - 1)
 
 
 def _whole(shown: Sequence[Column], cells: Mapping[str, Sequence[str]]) -> list[int]:

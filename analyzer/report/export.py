@@ -210,7 +210,9 @@ def _loads(every: Sequence[Evidence]) -> tuple[str, ...]:
         for standing in evidence.standings
         for row in standing.rows
     }
-    return tuple(name for name, is_open in ((_CONCURRENCY, False), (_RATE, True)) if is_open in kinds)
+    return tuple(
+        name for name, is_open in ((_CONCURRENCY, False), (_RATE, True)) if is_open in kinds
+    )
 
 
 def _ordered(evidence: Evidence) -> Iterator[tuple[str, Row, str]]:

@@ -125,9 +125,7 @@ def check(files: Files) -> None:
         pdf.browser(os.environ)
 
 
-def _made(
-    evidence: Evidence, said: Commands, files: Files
-) -> Iterator[tuple[str, str | bytes]]:
+def _made(evidence: Evidence, said: Commands, files: Files) -> Iterator[tuple[str, str | bytes]]:
     """Yield each file's name and contents, in the order of the formats."""
     model = evidence.model
     texts: Mapping[str, Callable[[], str | bytes]] = {

@@ -1,8 +1,9 @@
 """Every measurement as one flat record of typed columns. Pure.
 
-Owns the columns' names, kinds and order, which the Parquet file, data frames and ``analyze results``
-share. A metric's column is named by its tag, the ends of its 95 % interval ``TAG_low`` and
-``TAG_high``. What is not known is None, never 0; so is the upper end of an interval that has none.
+Owns the columns' names, kinds and order, which the Parquet file, data frames and
+``analyze results`` share. A metric's column is named by its tag, the ends of its 95 % interval
+``TAG_low`` and ``TAG_high``. What is not known is None, never 0; so is the upper end of an interval
+that has none.
 Does not own how records are written or shown.
 """
 
@@ -67,9 +68,7 @@ def columns(rows: Iterable[Row]) -> tuple[Column, ...]:
     )
 
 
-def records(
-    evidence: Evidence, rows: Sequence[Row], shown: Sequence[Column]
-) -> tuple[Record, ...]:
+def records(evidence: Evidence, rows: Sequence[Row], shown: Sequence[Column]) -> tuple[Record, ...]:
     """Fill the columns, row by row."""
     return tuple({each.name: each.fill(evidence, row) for each in shown} for row in rows)
 
@@ -194,9 +193,7 @@ _DESCRIBING = (
     Column("model", Kind.TEXT, "Model", lambda _, row: row.model),
     Column("variant", Kind.TEXT, "Configuration", lambda _, row: row.variant),
     Column("digest", Kind.TEXT, "Digest", lambda _, row: row.digest),
-    Column(
-        "is_default", Kind.TRUTH, "Default", lambda evidence, row: of(evidence.default, row)
-    ),
+    Column("is_default", Kind.TRUTH, "Default", lambda evidence, row: of(evidence.default, row)),
     Column("chosen", Kind.TRUTH, "Chosen", lambda evidence, row: of(evidence.chosen, row)),
     Column("satisfies", Kind.TRUTH, "Satisfies", _satisfies),
     Column("knee", Kind.TRUTH, "Knee", _is_knee),

@@ -61,9 +61,7 @@ def parquet(evidence: Evidence) -> bytes:
     }  # fmt: skip
     schema = pa.schema(
         [
-            pa.field(
-                each.name, types[each.kind], metadata={"title": each.title, "unit": each.unit}
-            )
+            pa.field(each.name, types[each.kind], metadata={"title": each.title, "unit": each.unit})
             for each in shown
         ],
         metadata={"servetune": json.dumps(_described(evidence))},

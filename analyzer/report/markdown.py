@@ -19,6 +19,7 @@ from analyzer.report.evidence import P99, THROUGHPUT, Evidence, advantage
 from analyzer.report.verdict import judge
 
 _FENCE = "```"
+_MOST_FAILURES = 10
 
 
 def markdown(evidence: Evidence, commands: Commands, top: int) -> str:
@@ -30,6 +31,7 @@ def markdown(evidence: Evidence, commands: Commands, top: int) -> str:
         _gain(evidence.gain),
         _table(evidence, _shown(evidence, top)),
         "\n".join(f"- {_text(bullet)}" for bullet in verdict.bullets),
+        _failures(evidence),
         _changed(evidence),
         _commands(commands),
         _origin(evidence),
@@ -105,6 +107,24 @@ def _percent(evidence: Evidence, standing: Standing) -> str:
         return wording.NONE if default is None else "baseline"
     value = advantage(evidence.goal, standing.best, default.best)
     return wording.NONE if value is None else wording.percent(value, signed=True)
+
+
+def _failures(evidence: Evidence) -> str:
+    """Return what could not be measured, folded away, the first of many; "" where all was."""
+    failed = evidence.failed
+    if not failed:
+        return ""
+    lines = [
+        f"- {_text(wording.short(row.variant, evidence.model))}, {_text(wording.load(row))} "
+        f"({row.failure.stage}): {_text(row.failure.message)}"
+        for row in failed[:_MOST_FAILURES]
+        if row.failure is not None
+    ]
+    if len(failed) > _MOST_FAILURES:
+        lines.append(f"- and {len(failed) - _MOST_FAILURES} more")
+    said = wording.count(len(failed), "measurement")
+    head = f"<details><summary>{said} failed</summary>"
+    return "\n\n".join([head, "\n".join(lines), "</details>"])
 
 
 def _changed(evidence: Evidence) -> str:

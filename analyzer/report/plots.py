@@ -69,7 +69,10 @@ def _simple(
         marker, dash = _MARKERS[at % len(_MARKERS)], _DASHES[at % len(_DASHES)]
         xs, ys = zip(*line.points, strict=True)
         below, above = zip(
-            *((y - low, high - y) for (_, y), (low, high) in zip(line.points, line.ends, strict=True)),
+            *(
+                (y - low, high - y)
+                for (_, y), (low, high) in zip(line.points, line.ends, strict=True)
+            ),
             strict=True,
         )
         axes.errorbar(
@@ -105,7 +108,7 @@ def _pareto(evidence: Evidence, form: str) -> bytes:
     plot = Plot(name=PARETO, title="", x=P99, y=THROUGHPUT)
     _limits(evidence, axes, plot)
     latencies = [each.latency for each in every if each.latency > 0]
-    if latencies and max(latencies) > 20 * min(latencies):  # noqa: PLR2004 - else a linear one reads better
+    if latencies and max(latencies) > 20 * min(latencies):
         axes.set_xscale("log")
     axes.set_xlabel(plotted.axis(P99))
     axes.set_ylabel(plotted.axis(THROUGHPUT))
@@ -123,9 +126,7 @@ def _breakdown(standing: Standing, found: Sequence[tuple[str, Any]], form: str) 
             axes.bar(places, values, bottom=floor, label=name, color=colour, width=0.6)
             floor = [below + value for below, value in zip(floor, values, strict=True)]
     for place, height in zip(places, floor, strict=True):
-        axes.annotate(
-            wording.number(height), (place, height), ha="center", va="bottom", fontsize=8
-        )
+        axes.annotate(wording.number(height), (place, height), ha="center", va="bottom", fontsize=8)
     axes.set_xticks(places, [load for load, _ in found])
     is_open = standing.best.load.is_open
     axes.set_xlabel("Request rate (1/s)" if is_open else "Concurrency")

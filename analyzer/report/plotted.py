@@ -81,9 +81,7 @@ def usual(evidence: Evidence) -> tuple[Plot, ...]:
             Plot(name="cpu_mem_v_latency", title="RAM Usage vs. Latency", x=P99, y="cpu_used_ram")
         )
     load = "request_rate" if any(row.load.is_open for row in rows) else "concurrency"
-    found.append(
-        Plot(name="throughput_v_load", title="Throughput vs. Load", x=load, y=THROUGHPUT)
-    )
+    found.append(Plot(name="throughput_v_load", title="Throughput vs. Load", x=load, y=THROUGHPUT))
     if len({row.load.batch_size for row in rows}) > 1:
         # Model Analyzer spells it so.
         found.append(

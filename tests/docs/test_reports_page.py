@@ -1,4 +1,4 @@
-"""docs/reports.md: its commands are run as they stand, over a made journal, and its file is read."""
+"""docs/reports.md: its commands are run as they stand, over a made journal; its file is read."""
 
 from __future__ import annotations
 

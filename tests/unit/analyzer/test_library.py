@@ -67,7 +67,7 @@ def test_results_say_what_the_report_says(found: Results, place: Workspace) -> N
 
 
 def test_a_notebook_sees_a_summary_and_a_terminal_a_line(found: Results) -> None:
-    assert found._repr_markdown_().startswith("### resnet50: config_3 is ")  # noqa: SLF001 - a notebook's name for it
+    assert found._repr_markdown_().startswith("### resnet50: config_3 is ")
     assert repr(found).startswith(f"<Results of resnet50: {len(found.evidence.measured)} measur")
     assert "\n" not in repr(found)
 
@@ -90,10 +90,8 @@ def test_the_same_rows_rank_otherwise_under_another_goal(found: Results) -> None
         found.rank(["perf_thruput"])
 
 
-def test_what_one_goal_adds_to_rows_is_not_the_next_goals(
-    found: Results, tmp_path: Path
-) -> None:
-    latencies = Histogram.of(np.full(100, 5_000_000, dtype=np.int64)).text()
+def test_what_one_goal_adds_to_rows_is_not_the_next_goals(found: Results, tmp_path: Path) -> None:
+    latencies = Histogram.of(np.full(100, 5_000_000, dtype=np.int64)).text
     goodput = replace(SWEEP[0], histogram=latencies)
     other = Workspace(tmp_path)
     with Journal.create(other.journal, made.head()) as journal:
@@ -111,7 +109,7 @@ def test_reports_go_where_they_are_told_to(found: Results, tmp_path: Path) -> No
     (tmp_path / "taken").write_text("")
     with pytest.raises(AnalyzerError, match="taken"):
         found.report(tmp_path / "taken", formats=["md"])
-    with pytest.raises(AnalyzerError, match="^format: no format named 'doc'"):
+    with pytest.raises(AnalyzerError, match=r"^format: no format named 'doc'"):
         found.report(tmp_path, formats=["doc"])
 
 
@@ -119,7 +117,7 @@ def test_results_are_found_by_folder_journal_and_name(place: Workspace) -> None:
     for way in (place.root, str(place.journal)):
         assert load_results(way).path == place.root
     assert load_results("resnet50", export_path=place.root.parent).path == place.root
-    with pytest.raises(AnalyzerError, match="no results of 'resnet5'.*did you mean resnet50"):
+    with pytest.raises(AnalyzerError, match=r"no results of 'resnet5'.*did you mean resnet50"):
         load_results("resnet5", export_path=place.root.parent)
 
 
@@ -158,7 +156,7 @@ def test_what_has_no_effect_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_flags_of_other_programs_are_taken_from_a_call(tmp_path: Path) -> None:
-    with pytest.raises(AnalyzerError, match="input_data: random stands alone"):
+    with pytest.raises(AnalyzerError, match="perf_analyzer_flags: input-data: random stands"):
         profile(
             model="m", export_path=tmp_path, perf_analyzer_flags={"input-data": ["random", "x"]},
             triton_server_flags={"log-verbose": 1},

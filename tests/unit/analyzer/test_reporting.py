@@ -1,4 +1,4 @@
-"""``analyze report``: which files of which models, as a command line and Model Analyzer's file say."""
+"""``analyze report``: which files of which models, by command line and Model Analyzer's file."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_verdict_gain_table_and_commands_are_there_in_this_order() -> None:
         text.index(part)
         for part in (
             "**Gain over the default:** +", "| Configuration |", "| **config_3** (chosen) |",
-            "- ", "/config.pbtxt: what changes", "engine serve --chosen resnet50  # serve it",
+            "\n- ", "/config.pbtxt: what changes", "engine serve --chosen resnet50  # serve it",
         )
     ]  # fmt: skip
     assert places == sorted(places)
@@ -69,4 +69,6 @@ def test_a_run_in_which_nothing_was_measured_still_has_a_verdict() -> None:
     text = markdown(gather(made.head(), failed, parse_goal()), replace(COMMANDS, serve=""), 3)
     assert text.startswith("### resnet50: ")
     assert "|" not in text
+    assert "2 measurements failed" in text
+    assert "config_5, concurrency 64 (launch): the server stopped with exit code 137" in text
     assert "serve it" not in text
