@@ -14,8 +14,8 @@ from analyzer.load import goodput
 from analyzer.load.driver import (
     Driven,
     DriverSettings,
-    drive,
     drive_together,
+    run,
     workload_for,
 )
 from analyzer.load.slo import at_rate
@@ -28,6 +28,7 @@ from analyzer.record.row import Promise
 
 if TYPE_CHECKING:
     from analyzer.launcher import Endpoint
+    from analyzer.load.share import Plan
     from analyzer.measure.glimpse import Seen
     from analyzer.record.row import LoadSpec
 
@@ -37,10 +38,12 @@ def make(
     watched: Callable[[Endpoint], Watch | PageWatch],
     settings: DriverSettings,
     on_window: Callable[[WindowSample], None],
+    schedule: Plan | None = None,
 ) -> Gauge:
     """Make what loads ``model`` as told and observes it meanwhile; ``on_window`` hears of windows.
 
     A load with a limit is the search for the highest rate that keeps it (``load.goodput``).
+    Requests of any other come as it says, or on a ``schedule`` of their own.
     """
 
     def gauge(endpoint: Endpoint, load: LoadSpec) -> Measured:
@@ -52,10 +55,10 @@ def make(
                 driven, found = search.driven, search.plain
                 load = replace(load, request_rate=search.rate)
             else:
-                driven = drive(
-                    endpoint, model, load,
-                    stop=lambda: False, on_window=on_window, settings=settings,
-                )  # fmt: skip
+                requests = workload_for(endpoint, model, load, settings)
+                driven = run(
+                    endpoint, requests, load, schedule, on_progress=on_window, settings=settings
+                )
         return _measured(driven, watch.seen(), load, v2client.runtime(endpoint, model), found)
 
     return gauge
@@ -100,5 +103,6 @@ def _measured(
         estimates=estimates_of(driven),
         histogram=driven.histogram.text,
         remarks=tuple(filter(None, (driven.invalid, *driven.flags))),
+        invalid=driven.invalid,
         goodput=found,
     )

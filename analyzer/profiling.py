@@ -37,7 +37,8 @@ _SHORT, _SIGMAS = 0.05, 3.0
 class Measured:
     """What a gauge brings back: the observations, whether they settled, and what ran.
 
-    ``estimates``, ``histogram`` and ``goodput`` are the row's; ``remarks`` are the load client's.
+    ``estimates``, ``histogram`` and ``goodput`` are the row's; ``remarks`` are the load client's,
+    and ``invalid`` says that it was the bottleneck itself, if it was.
     """
 
     observed: Observed
@@ -47,6 +48,7 @@ class Measured:
     histogram: str = ""
     remarks: tuple[str, ...] = ()
     goodput: Mapping[str, Any] = field(default_factory=dict)
+    invalid: str = ""
 
 
 #: Loads a server as told and observes it meanwhile.

@@ -22,6 +22,7 @@ _FIELDS = re.compile(
     rb"^(Pss|Private_Clean|Private_Dirty|Private_Hugetlb):\s+(\d+) kB", re.MULTILINE
 )
 _SWITCHES = re.compile(rb"ctxt_switches:\s+(\d+)")
+_READ = re.compile(rb"^rchar:\s+(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,15 @@ class Tree:
             for pid in self.pids
             for thread in _listed(f"/proc/{pid}/task")
             for count in _SWITCHES.findall(_text(f"/proc/{pid}/task/{thread}/status"))
+        ]
+        return sum(every) if every else None
+
+    def bytes_read(self) -> int | None:
+        """Count the bytes they asked the kernel to read so far; None where it does not say."""
+        every = [
+            int(found[1])
+            for pid in self.pids
+            if (found := _READ.search(_text(f"/proc/{pid}/io"))) is not None
         ]
         return sum(every) if every else None
 
