@@ -29,8 +29,10 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def leave(run: Callable[[], int]) -> None:
+def leave(run: Callable[[], int], *, failed: int = FAILED) -> None:
     """Run a command and exit with its code, errors told in a line or two.
+
+    ``failed`` is the code of an error that is not one of usage.
 
     Raises:
         Exit: always, with the command's code.
@@ -46,10 +48,10 @@ def leave(run: Callable[[], int]) -> None:
         code = WRONG_USAGE
     except (AnalyzerError, EngineError) as error:
         said.print(f"error: {error.message}")
-        code = FAILED
+        code = failed
     except OSError as error:
         said.print(f"error: {error.filename or ''}: {error.strerror or error}")
-        code = FAILED
+        code = failed
     except KeyboardInterrupt:
         said.print("interrupted; the same command goes on where this one stopped")
         code = INTERRUPTED

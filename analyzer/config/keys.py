@@ -280,6 +280,8 @@ BY_NAME = {key.name: key for key in KEYS}
 
 #: what stands at the top of a file and is not in the table: read by ``models`` and ``passed``
 ELSEWHERE = ("profile_models", "perf_analyzer_flags", "triton_server_flags")
+#: what stands at the top of a file for another command, which reads it itself
+OF_OTHERS = ("checks",)
 #: keys that belong to one model, and where
 OF_A_MODEL = {
     "weighting": "profile_models.MODEL.weighting",

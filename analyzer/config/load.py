@@ -15,7 +15,7 @@ from typing import Any
 
 from analyzer.config import conflicts, document, models, parameters, passed, values
 from analyzer.config.document import Document
-from analyzer.config.keys import BY_NAME, ELSEWHERE, OF_A_MODEL, Effect, Key
+from analyzer.config.keys import BY_NAME, ELSEWHERE, OF_A_MODEL, OF_OTHERS, Effect, Key
 from analyzer.config.schema import ProfileOptions, SearchOptions
 from analyzer.config.settings import Setting, Settings
 from analyzer.config.values import Way, Wrong, near
@@ -66,6 +66,11 @@ def options_of(resolved: Resolved) -> tuple[ProfileOptions, ...]:
     return tuple(
         _build(model, settings, resolved.extras) for model, settings in resolved.models.items()
     )
+
+
+def options_for(resolved: Resolved, model: str) -> ProfileOptions:
+    """Make the options of one model, whether it was named or not."""
+    return _build(model, resolved.models.get(model, resolved.common), resolved.extras)
 
 
 def resolve(
@@ -195,7 +200,7 @@ class _Reading:
         """Read every key of the file."""
         for key, value in self._document.values.items():
             name, way = str(key), (str(key),)
-            if value is None:
+            if value is None or name in OF_OTHERS:
                 continue
             if name == "profile_models":
                 self._listed = True
@@ -342,4 +347,4 @@ def _and(names: Iterable[str]) -> str:
 def _unknown(key: str) -> str:
     if key in OF_A_MODEL:
         return f"it does not stand at the top of a file, but in {OF_A_MODEL[key]}"
-    return "no such option" + near(key, [*BY_NAME, *ELSEWHERE])
+    return "no such option" + near(key, [*BY_NAME, *ELSEWHERE, *OF_OTHERS])
