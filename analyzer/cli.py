@@ -22,6 +22,7 @@ from analyzer.ending import console as _output
 from analyzer.ending import error_console as _errors
 from analyzer.ending import leave as _leave
 from analyzer.errors import AnalyzerError, UsageError
+from analyzer.gate import cli as gate
 from analyzer.interruption import INTERRUPTED
 from analyzer.listing import cli as listing
 from analyzer.perf import argv
@@ -389,6 +390,9 @@ def make_input(
         samples=samples, seed=seed, overwrite=overwrite,
     )  # fmt: skip
     _leave(lambda: perfs.make_input(asked, _output()))
+
+
+gate.register(app)
 
 
 @app.command(short_help="Print the version.", epilog="Example: analyze version")

@@ -29,8 +29,10 @@ class Baseline:
     """What a run of all checks measured of one side.
 
     ``checks`` has the blocks by the check's name, ``configs`` the digest of what was served by the
-    same, ``loads`` how it was loaded, in words. ``environment`` is in JSON's types
-    (``measure.machine.describe``). ``taken_at`` is UTC, ISO 8601.
+    same, ``loads`` how it was loaded, in words. ``served`` has, by the check's name, what it takes
+    to serve it again: by model its ``config`` (config.pbtxt), ``files`` (their digest) and
+    ``folder``. ``environment`` is in JSON's types (``measure.machine.describe``). ``taken_at`` is
+    UTC, ISO 8601.
     """
 
     taken_at: str
@@ -40,6 +42,7 @@ class Baseline:
     checks: Mapping[str, tuple[Block, ...]]
     configs: Mapping[str, str] = field(default_factory=dict)
     loads: Mapping[str, str] = field(default_factory=dict)
+    served: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -127,6 +130,10 @@ def _content(baseline: Baseline) -> dict[str, Any]:
         "environment": dict(baseline.environment),
         "configs": dict(baseline.configs),
         "loads": dict(baseline.loads),
+        "served": {
+            name: {model: dict(one) for model, one in models.items()}
+            for name, models in baseline.served.items()
+        },
         "checks": {
             name: [block_plain(block) for block in blocks]
             for name, blocks in baseline.checks.items()
@@ -142,6 +149,7 @@ def _baseline(content: Mapping[str, Any]) -> Baseline:
         environment=_of(dict, content["environment"]),
         configs=_of(dict, content["configs"]),
         loads=_of(dict, content["loads"]),
+        served={name: _of(dict, models) for name, models in _of(dict, content["served"]).items()},
         checks={
             name: tuple(block_of(block) for block in _of(list, blocks))
             for name, blocks in _of(dict, content["checks"]).items()
@@ -184,9 +192,7 @@ def block_of(plain: Mapping[str, Any]) -> Block:
 
 
 def _numbers(plain: Any) -> dict[str, float]:  # noqa: ANN401 - as JSON has it
-    return {
-        name: float(_of((int, float), value)) for name, value in _of(dict, plain).items()
-    }
+    return {name: float(_of((int, float), value)) for name, value in _of(dict, plain).items()}
 
 
 def _of(kind: type | tuple[type, ...], plain: Any) -> Any:  # noqa: ANN401 - as JSON has it

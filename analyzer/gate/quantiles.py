@@ -57,7 +57,7 @@ def pooled(every: Sequence[Launch], percent: float) -> Interval | None:
     sides = []
     for side in Side:
         texts = [[block.histogram for block in launch.of(side)] for launch in every]
-        if not all(text for launch in texts for text in launch):
+        if not all(launch and all(launch) for launch in texts):
             return None
         sides.append(_Table([merged(*map(Histogram.from_text, launch)) for launch in texts]))
     dice = np.random.default_rng(_SEED)

@@ -1,0 +1,118 @@
+"""Says what a check came to: on the terminal, and in every file that was asked for.
+
+Owns the lines on the terminal and the writing. The files' texts are ``outputs``'.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from analyzer.errors import AnalyzerError
+from analyzer.gate.detectable import Detectable
+from analyzer.gate.gates import spelled
+from analyzer.gate.options import Outputs
+from analyzer.gate.outputs import as_json, dashboards, junit, markdown, page, sarif, workflow
+from analyzer.gate.outputs.told import Told, headline, interval, percent, value
+from analyzer.gate.values import Finding, Verdict
+
+_COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+#: the file that GitHub shows of a job, to which steps append
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def say(console: Console, told: Told) -> None:
+    """Print the findings and what they come to."""
+    for each in told.report.findings:
+        console.print(
+            _line(told, each), style=_COLOURS[each.verdict], highlight=False, markup=False
+        )
+        console.print(f"      {each.reason}", highlight=False, markup=False)
+        borne = (f"acknowledged: {each.acknowledged}",) if each.acknowledged else ()
+        for note in (*borne, *each.notes):
+            console.print(f"      {note}", style="dim", highlight=False, markup=False)
+    for why in told.report.tainted:
+        console.print(f"Disturbed: {why}", style="yellow", highlight=False, markup=False)
+    for note in told.notes:
+        console.print(f"Note: {note}", style="dim", highlight=False, markup=False)
+    console.print(
+        headline(told), style=f"bold {_COLOURS[told.report.verdict]}", highlight=False,
+        markup=False,
+    )  # fmt: skip
+
+
+def say_noise(console: Console, check: str, found: Sequence[Detectable]) -> None:
+    """Print what gates can see on this machine."""
+    for each in found:
+        judged = "enough" if each.enough else "too much"
+        console.print(
+            f"{check}  {each.gate.quantity.tag}  gate {spelled(each.gate)}: sees changes from "
+            f"{each.effect:.1%} on, and it takes {each.needed:.1%}: {judged} (one launch differs "
+            f"from the next by {each.noise:.1%}; {each.launches} launches)",
+            style="green" if each.enough else "yellow", highlight=False, markup=False,
+        )  # fmt: skip
+        if not each.enough:
+            console.print(
+                "      quieten the machine, measure longer (--block-seconds, --max-pairs), or "
+                "widen the gate",
+                style="dim", highlight=False, markup=False,
+            )  # fmt: skip
+
+
+def annotate(console: Console, told: Told, asked: str) -> None:
+    """Print GitHub's annotations, if it is GitHub who reads."""
+    if asked == "on" or (asked == "auto" and os.environ.get("GITHUB_ACTIONS") == "true"):
+        for line in workflow.lines(told):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def write(told: Told, outputs: Outputs) -> tuple[Path, ...]:
+    """Write the files that were asked for, and return them.
+
+    Raises:
+        AnalyzerError: one cannot be written; the others are.
+    """
+    written, wrong = [], []
+    for path, text in _texts(told, outputs):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if str(path) == os.environ.get(_SUMMARY):
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(text())
+            else:
+                path.write_text(text(), encoding="utf-8")
+        except OSError as error:
+            wrong.append(f"{path}: cannot be written: {error.strerror or error}")
+        else:
+            written.append(path)
+    if wrong:
+        raise AnalyzerError("; ".join(wrong))
+    return tuple(written)
+
+
+def _texts(told: Told, outputs: Outputs) -> Iterator[tuple[Path, Callable[[], str]]]:
+    forms: Mapping[str, Callable[[Told], str]] = {
+        "junit": junit.text, "json": as_json.text, "report_md": markdown.text,
+        "sarif": sarif.text, "html": page.text, "bmf": dashboards.bencher,
+    }  # fmt: skip
+    for name, form in forms.items():
+        if (path := getattr(outputs, name)) is not None:
+            yield path, partial(form, told)
+    if outputs.action_benchmark is not None:
+        for better, name in dashboards.ACTION_FILES.items():
+            yield (
+                outputs.action_benchmark / name,
+                partial(dashboards.action_benchmark, told, better),
+            )
+
+
+def _line(told: Told, each: Finding) -> str:
+    change = f"{percent(each.change)} {interval(each)}".strip()
+    sides = f"{value(each.baseline, each.unit)} -> {value(each.candidate, each.unit)}"
+    mark = "BORNE" if each.acknowledged else each.verdict.value.upper()
+    what = f"{each.check} ({told.subject(each).load})  {each.metric}"
+    return f"{mark}  {what}  {sides}  {change}  gate {spelled(each.gate)}"
