@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from analyzer import flags
+from analyzer.comparing import cli as comparing
 from analyzer.config.argv import with_options
 from analyzer.ending import WRONG_USAGE
 from analyzer.ending import console as _output
@@ -268,6 +269,11 @@ app.command(
     epilog="Example: analyze results resnet50 --where 'perf_latency_p99<=20' --sort percent:desc",
     short_help="Show what was measured in the terminal, or as JSON or CSV.",
 )(listing.results)
+app.command(
+    cls=WholeNames,
+    epilog="Example: analyze compare before=old/resnet50 after=results/resnet50",
+    short_help="Compare runs of a model, models or machines by what was measured.",
+)(comparing.compare)
 
 
 @app.command(

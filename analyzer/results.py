@@ -255,6 +255,10 @@ def report(
         results=place.root,
         files=files,
     )
+    if configs:
+        seen = evidence(place, goal)
+        folder = output or place.root
+        written += reports.write_detailed(seen, configs, folder, results=place.root, files=files)
     if (winner := recommended(contents.rows, goal)) is not None:
         closing_words(console, contents.rows, goal, winner)
     for path in written:

@@ -232,7 +232,8 @@ KEYS: tuple[Key, ...] = (
           "the journal and summary.json have the GPUs of whatever ran on them", False),
     _idle("dcgm_disable", values.switch, "DCGM is not used: the driver's NVML is asked", False),
     _idle("skip_summary_reports", values.switch, _REPORT, False),
-    _idle("skip_detailed_reports", values.switch, _REPORT, False),
+    _idle("skip_detailed_reports", values.switch,
+          "a profile writes none; `analyze report -n NAME` makes the page of one configuration", False),
     _idle("output_model_repository_path", values.path, _FOLDERS),
     _idle("override_output_model_repository", values.switch, _FOLDERS),
     _idle("client_max_retries", values.whole(0),
@@ -261,11 +262,11 @@ KEYS: tuple[Key, ...] = (
     _idle("gpu_output_fields", values.names, _COLUMNS),
     _idle("server_output_fields", values.names, _COLUMNS),
     _idle("num_top_model_configs", values.whole(0),
-          "each model has a report of its own; none compares models", 0),
+          "each model has a report of its own; `analyze compare` puts models side by side", 0),
     # Of Model Analyzer's report
     _idle("plots", forms.plots, f"{_AFTERWARDS}draws them"),
     _idle("report_model_configs", forms.report_configs,
-          "report.html has the details of every configuration"),
+          f"{_AFTERWARDS}writes a page for each"),
     _idle("output_formats", forms.formats, f"{_AFTERWARDS}follows it"),
     # Refused: what was asked for is not what would be done
     _refused("model_type", values.one_of("generic", "LLM"),

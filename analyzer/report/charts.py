@@ -28,6 +28,7 @@ from analyzer.report.drawing import (
     frame,
     hover,
     log_scale,
+    names_axis,
 )
 from analyzer.report.evidence import P99, THROUGHPUT
 from analyzer.report.series import PARTS, Bar, Curve, Point, Region, Step, uses
@@ -339,13 +340,7 @@ def _use(bars: Sequence[Bar], tag: str) -> Chart:
 def _bars_layout(bars: Sequence[Bar], title: str, *, legend: bool) -> Figure:
     layout = frame(
         x=axis(title, None),
-        y={
-            "autorange": "reversed",
-            "automargin": True,
-            "fixedrange": True,
-            "type": "category",
-            "ticksuffix": "  ",
-        },
+        y=names_axis(),
         height=_FRAME_PX + _BAR_PX * len(bars) + (40 if legend else 0),
     )
     layout["showlegend"] = legend

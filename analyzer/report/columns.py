@@ -34,7 +34,8 @@ class Cell:
         """What it sorts by where the text does not say it; None: the text does."""
         if isinstance(self.order, str):
             return self.order if self.marks or self.order != self.text else None
-        return None if _is_number(self.text.replace(",", "")) else self.order
+        plain = not self.marks and _is_number(self.text.replace(",", ""))
+        return None if plain else self.order
 
 
 @dataclass(frozen=True, slots=True)

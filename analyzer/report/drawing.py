@@ -32,6 +32,11 @@ DASHES = {"best": "solid", "default": "dash"}
 PART_COLOURS = (SKY, ORANGE, PURPLE, BLUE, GREEN)
 #: and what tells them apart without colour
 PART_PATTERNS = (".", "/", "x", "", "\\")
+#: of things that are no more than several, by turns
+MANY = (BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE)
+DASH_CYCLE = ("solid", "dash", "dot", "dashdot")
+#: a trace that is not shown until its name in the legend is clicked
+HIDDEN = "legendonly"
 #: a logarithmic axis where the values span more than this
 _WIDE = 8.0
 
@@ -101,6 +106,17 @@ def axis(title: str, scale: Figure | None) -> Figure:
         "showline": True,
         "fixedrange": True,
         **({"rangemode": "tozero"} if scale is None else scale),
+    }
+
+
+def names_axis() -> Figure:
+    """Return the axis of bars that lie, the first name on top."""
+    return {
+        "autorange": "reversed",
+        "automargin": True,
+        "fixedrange": True,
+        "type": "category",
+        "ticksuffix": "  ",
     }
 
 

@@ -74,7 +74,7 @@ def write(  # noqa: PLR0913 - what is written, of what, where, and in which form
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, content in _made(evidence, said, files):
-        _write(directory / name, content)
+        write_whole(directory / name, content)
         written.append(directory / name)
     if CSV in files.formats and files.layout is Layout.FLAT:
         for name in set(files.tables) - {path.name for path in written}:
@@ -102,7 +102,7 @@ def write_tables(every: Sequence[Evidence], directory: Path, files: Files) -> tu
     for name in TABLES:
         path = directory / files.table(name)
         if name in texts:
-            _write(path, texts[name])
+            write_whole(path, texts[name])
         else:
             path.unlink(missing_ok=True)
     return tuple(directory / files.table(name) for name in texts)
@@ -153,7 +153,7 @@ def _print(evidence: Evidence, said: Commands, directory: Path, files: Files) ->
         return pdf.print_page(directory / files.place(HTML, evidence.model), target, program)
     with tempfile.TemporaryDirectory(prefix="servetune-report-") as folder:
         page = Path(folder) / REPORT
-        _write(page, page_html(view.make(evidence, said)))
+        write_whole(page, page_html(view.make(evidence, said)))
         return pdf.print_page(page, target, program)
 
 
@@ -164,7 +164,7 @@ def write_skipped(directory: Path, run: str, skipped: Sequence[Skipped]) -> None
         OSError: it cannot be written.
     """
     each = [{"candidate": dict(one.candidate.items), "reason": one.reason} for one in skipped]
-    _write(directory / SKIPPED, json.dumps({"run": run, "skipped": each}, indent=2) + "\n")
+    write_whole(directory / SKIPPED, json.dumps({"run": run, "skipped": each}, indent=2) + "\n")
 
 
 def read_skipped(directory: Path, run: str) -> tuple[Skipped, ...]:
@@ -201,8 +201,8 @@ def _place(evidence: Evidence, results: Path) -> Place:
         kept = results / "chosen"
         own = results / "variants" / evidence.chosen.variant
         if kept.is_dir() and own.is_dir() and not _holds(kept, evidence.chosen.best):
-            repository = _seen(own)
-    return Place(results=_seen(results), repository=repository)
+            repository = seen(own)
+    return Place(results=seen(results), repository=repository)
 
 
 def _holds(repository: Path, row: Row) -> bool:
@@ -211,7 +211,8 @@ def _holds(repository: Path, row: Row) -> bool:
     return all(path.is_file() and path.read_text() == text for path, text in files.items())
 
 
-def _seen(path: Path) -> str:
+def seen(path: Path) -> str:
+    """Spell a path as its user would, from here."""
     whole, here = path.absolute(), Path.cwd()
     return (whole.relative_to(here) if whole.is_relative_to(here) else whole).as_posix()
 
@@ -223,7 +224,12 @@ def _usual() -> dict[str, object]:
     return {field.name: getattr(each, field.name) for each in owners for field in fields(each)}
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; its folder is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     plain = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")

@@ -5,6 +5,7 @@ one folder, and Model Analyzer's::
 
     results/metrics-model-inference.csv  metrics-model-gpu.csv  metrics-server-only.csv
     reports/summaries/MODEL/result_summary.html  .pdf
+    reports/detailed/CONFIGURATION/detailed_report.html  .pdf
     plots/simple/MODEL/NAME.png   plots/detailed/CONFIGURATION/latency_breakdown.png
 
 in which the CSV files are of all models.
@@ -73,6 +74,12 @@ class Files:
         """Return where a format's file lies in the folder."""
         places = _FLAT if self.layout is Layout.FLAT else _THEIRS
         return places[form].format(model=model)
+
+    def detail(self, variant: str) -> str:
+        """Return where the page of one configuration lies in the folder."""
+        if self.layout is Layout.FLAT:
+            return f"{variant}.html"
+        return f"reports/detailed/{variant}/detailed_report.html"
 
     def table(self, name: str) -> str:
         """Return where a CSV file lies in the folder, by its default name."""

@@ -116,9 +116,7 @@ def _run(command: list[str], words: Path, seconds: float) -> str:
                 start_new_session=True,
             )
         except OSError as error:
-            raise AnalyzerError(
-                f"{command[0]} cannot be run: {error.strerror or error}"
-            ) from error
+            raise AnalyzerError(f"{command[0]} cannot be run: {error.strerror or error}") from error
         try:
             code = running.wait(seconds)
         except subprocess.TimeoutExpired as error:

@@ -20,19 +20,20 @@ from analyzer.report.drawing import (
 )
 from analyzer.report.timelines import GPU, OWN, Channel, Timeline
 
-PART = "configuration"
+#: what one chooses among, and of what that is
+PART, WHICH = "configuration", "Of one measurement, at the configuration's best load."
 _PANEL_PX, _REST_PX = 132, 74
 _GAP = 0.07
 #: of the models of a pipeline
 _MODELS = (BLUE, SKY, PURPLE, GREY)
 
 
-def draw(timelines: Sequence[Timeline]) -> tuple[Chart, ...]:
-    """Draw what there is of both."""
-    return tuple(_over_time(timelines)) + tuple(_batches(timelines))
+def draw(timelines: Sequence[Timeline], part: str = PART, which: str = WHICH) -> tuple[Chart, ...]:
+    """Draw what there is of both; ``which`` says what the timelines are of."""
+    return (*_over_time(timelines, part, which), *_batches(timelines, part, which))
 
 
-def _over_time(timelines: Sequence[Timeline]) -> list[Chart]:
+def _over_time(timelines: Sequence[Timeline], part: str, which: str) -> list[Chart]:
     """One panel for each quantity, one below the other; the default's stands behind."""
     watched = [each for each in timelines if len(each.at) > 1]
     panels = [channel for channel in (*OWN, *GPU)
@@ -54,12 +55,11 @@ def _over_time(timelines: Sequence[Timeline]) -> list[Chart]:
         Chart(
             name="time",
             title="What was used over time",
-            note="Of one measurement, at the configuration's best load. The shaded part counts; "
-            "what comes before is warm-up.",
+            note=f"{which} The shaded part counts; what comes before is warm-up.",
             figure=_first(traces, layout, choices[0]),
             wide=True,
             choices=tuple(choices),
-            part=PART,
+            part=part,
         )
     ]
 
@@ -134,7 +134,7 @@ def _first(traces: Sequence[Figure], layout: Figure, choice: Choice) -> Figure:
     return {"data": data, "layout": {**layout, **choice.layout}}
 
 
-def _batches(timelines: Sequence[Timeline]) -> list[Chart]:
+def _batches(timelines: Sequence[Timeline], part: str, which: str) -> list[Chart]:
     """Batch sizes and how many of the inferences ran in them; nothing where nothing was batched."""
     known = [each for each in timelines if each.batches]
     sizes = sorted({size for each in known for own in each.batches.values() for size in own})
@@ -167,12 +167,11 @@ def _batches(timelines: Sequence[Timeline]) -> list[Chart]:
         Chart(
             name="batches",
             title="How requests were batched",
-            note="Which share of the inferences ran in batches of each size, at the "
-            "configuration's best load.",
+            note=f"Which share of the inferences ran in batches of each size. {which}",
             figure=_first(traces, layout, choices[0]),
             wide=True,
             choices=tuple(choices),
-            part=PART,
+            part=part,
         )
     ]
 

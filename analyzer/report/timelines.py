@@ -91,6 +91,17 @@ def _shares(every: Sequence[Mapping[str, Any]]) -> dict[int, float]:
 
 def _timeline(evidence: Evidence, standing: Standing) -> Timeline:
     row = _seen(standing)
+    name = wording.short(standing.variant, evidence.model)
+    return of_row(
+        row,
+        label=f"{name} (chosen)" if of(evidence.chosen, row) else name,
+        title=f"{name}, {wording.load(row)}",
+        is_default=standing.is_default,
+    )
+
+
+def of_row(row: Row, *, label: str, title: str, is_default: bool) -> Timeline:
+    """Return what was seen in one measurement, which is called so."""
     seconds = row.series.get("t") or ()
     begin, end = row.series.get("window") or (0.0, 0.0)
     width = -(-len(seconds) // _POINTS) or 1
@@ -99,11 +110,10 @@ def _timeline(evidence: Evidence, standing: Standing) -> Timeline:
         **{channel.name: tuple(_of_gpus(row, channel)) for channel in GPU},
     }
     thinned = {channel: _thinned(column, width) for channel, column in columns.items()}
-    name = wording.short(standing.variant, evidence.model)
     return Timeline(
-        label=f"{name} (chosen)" if of(evidence.chosen, row) else name,
-        title=f"{name}, {wording.load(row)}",
-        is_default=standing.is_default,
+        label=label,
+        title=title,
+        is_default=is_default,
         at=tuple(round(at - begin, 3) for at in _thinned(seconds, width) if at is not None),
         until=round(end - begin, 3),
         values={

@@ -120,7 +120,8 @@ def test_the_first_two_commands_can_be_printed_by_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["profile", "config", "report", "results", "apply", "perf", "make-input"]
+    "command",
+    ["profile", "config", "report", "results", "compare", "apply", "perf", "make-input"],
 )
 def test_every_command_ends_its_help_with_an_example(command: str) -> None:
     for module, name in (("analyzer", command),):

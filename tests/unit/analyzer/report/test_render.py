@@ -4,12 +4,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
 from support import full_rows
 from support import rows as made
+from support.outline import Outline
 
 from analyzer.ranking.goal import parse_goal
 from analyzer.record.row import Failure, Row
@@ -26,44 +26,6 @@ COMMANDS = Commands(
     rerank="analyze report resnet50 --objective perf_latency_p99",
     reproduce="analyze profile --model resnet50",
 )
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Outline(HTMLParser):
-    """What a browser would make of a page: elements that balance, ids, addresses, text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.stack: list[str] = []
-        self.faults: list[str] = []
-        self.ids: list[str] = []
-        self.addresses: list[str] = []
-        self.words: list[str] = []
-        self.scripts = 0
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.scripts += tag == "script"
-        self.ids += [str(named["id"])] if "id" in named else []
-        self.addresses += [
-            str(named[name]) for name in ("src", "href", "srcset", "action") if name in named
-        ]
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.stack or self.stack.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1] not in {"script", "style"}:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
 
 
 def render(rows: Sequence[Row], budget: float | None = None) -> str:
