@@ -18,6 +18,7 @@ import typer
 from analyzer import flags
 from analyzer.comparing import cli as comparing
 from analyzer.config.argv import with_options
+from analyzer.deployment.cli import export
 from analyzer.ending import WRONG_USAGE
 from analyzer.ending import console as _output
 from analyzer.ending import error_console as _errors
@@ -307,22 +308,42 @@ def apply(
     ],
     export_path: flags.Results = Path("results"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the difference; write nothing.")
+    ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Put back what the last apply replaced.")
+    ] = False,
 ) -> None:
     """Show what the winner changes in config.pbtxt, ask, and write it.
 
-    The file that was there is kept as config.pbtxt.before-apply.
+    The file that was there is kept as config.pbtxt.before-apply, and --undo puts it back. Of a
+    pipeline the files of all its models are written.
     """
     from analyzer import results  # noqa: PLC0415 - see above
+    from analyzer.deployment.undo import undo as put_back  # noqa: PLC0415 - see above
 
-    _leave(
-        lambda: results.apply(
-            results.locate(export_path, model), model_repository, _output(), yes=yes
-        )
-    )
+    def run() -> int:
+        if undo:
+            return put_back(
+                model, export_path, model_repository, _output(), yes=yes, dry_run=dry_run
+            )
+        place = results.locate(export_path, model)
+        return results.apply(place, model_repository, _output(), yes=yes, dry_run=dry_run)
+
+    _leave(run)
 
 
 class _Ended(SystemExit):
     """The end of a command that ran: its code is its own, whatever wrong arguments end in."""
+
+
+app.command(
+    "export",
+    cls=WholeNames,
+    epilog="Example: analyze export resnet50 --image registry.example.com/resnet50:1.4",
+    short_help="Write a folder that takes the winner into production.",
+)(export)
 
 
 @app.command(

@@ -24,10 +24,10 @@ from analyzer.config import load, values
 from analyzer.config.settings import Settings
 from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.ranking.goal import Goal, parse_goal
-from analyzer.ranking.rank import is_default, recommended
+from analyzer.ranking.rank import Standing, is_default, recommended
 from analyzer.record import journal as journals
-from analyzer.record.row import SCHEMA, RunHead
-from analyzer.terminal import closing_words
+from analyzer.record.row import SCHEMA, Row, RunHead
+from analyzer.terminal import closing_words, gain_words
 from analyzer.workspace import CONFIG, Workspace
 from engine.modelconfig import convert
 
@@ -293,19 +293,22 @@ def _omitted(place: Workspace, contents: journals.Contents) -> reports.Omissions
     return reports.Omissions(torn=len(contents.damage), skipped=skipped)
 
 
-def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) -> int:
+def apply(
+    place: Workspace, repository: Path, console: Console, *, yes: bool, dry_run: bool = False
+) -> int:
     """Show what the winner changes in a model's config.pbtxt, and write it; return the exit code.
 
-    Of a pipeline, or of models profiled side by side, the files of all its models.
+    Of a pipeline, or of models profiled side by side, the files of all its models: either all are
+    written or none is. With ``dry_run`` nothing is written.
 
     Raises:
         UsageError: the repository does not hold a model, or there is nobody to ask.
         NothingMeasured: the profile has no winner.
+        OSError: a file cannot be written.
     """
     contents = journals.read(place.journal)
-    winner = recommended(contents.rows, read_goal(place))
-    if winner is None:
-        raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
+    goal = read_goal(place)
+    winner = _to_apply(place, contents.rows, goal)
     source = f"{place.journal}: {winner.variant}"
     changes = [
         _Change(folder, _text_of(folder / CONFIG), text)
@@ -323,15 +326,50 @@ def apply(place: Workspace, repository: Path, console: Console, *, yes: bool) ->
             console.print(f"{each.target} is the winner's already.", highlight=False)
     if not (changes := [each for each in changes if each.old != each.new]):
         return 0
+    console.print(gain_words(contents.rows, goal, winner), highlight=False, markup=False)
     for each in changes:
         _show(each, winner.variant, console)
+    if dry_run:
+        return 0
     if not yes and not _confirmed(changes, console):
         return 1
-    for each in changes:
-        kept = workspace.replace_config(each.folder, each.new)
+    for each, kept in _write(changes):
         said = f"; the old one is {kept}" if each.old else ""
         console.print(f"Wrote {each.target}{said}", highlight=False)
     return 0
+
+
+def _to_apply(place: Workspace, rows: Sequence[Row], goal: Goal) -> Standing:
+    """Return the winner.
+
+    Raises:
+        UsageError: it is not known what it was.
+        NothingMeasured: there is none.
+    """
+    winner = recommended(rows, goal)
+    if winner is None:
+        raise NothingMeasured(f"{place.journal} holds no measurement that succeeded")
+    if not winner.best.configs:
+        raise UsageError(
+            f"{place.journal}: does not say what {winner.variant} was (another program measured "
+            "it, or a server elsewhere that does not tell), so there is nothing to apply"
+        )
+    return winner
+
+
+def _write(changes: Sequence[_Change]) -> Sequence[tuple[_Change, Path]]:
+    """Write them all, or none: models that were tuned together are of no use by halves."""
+    now = datetime.now(UTC)
+    written: list[tuple[_Change, Path]] = []
+    try:
+        for each in changes:
+            kept = workspace.replace_config(each.folder, each.new, round(now.timestamp() * 1e9))
+            written.append((each, kept))
+    except OSError:
+        for each, kept in reversed(written):
+            workspace.restore_config(each.folder, kept).unlink(missing_ok=True)
+        raise
+    return written
 
 
 def _confirmed(changes: Sequence[_Change], console: Console) -> bool:

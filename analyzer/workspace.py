@@ -31,6 +31,8 @@ from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig, VersionPolicy
 
 CONFIG = "config.pbtxt"
+#: what `analyze apply` replaced; a later one has a number behind it
+KEPT = f"{CONFIG}.before-apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +170,52 @@ def write_chosen(
     return workspace.chosen
 
 
-def replace_config(folder: Path, text: str) -> Path:
-    """Replace a model's config.pbtxt in one step; the old one is kept beside it, and returned."""
-    target = folder / CONFIG
-    kept = folder / f"{CONFIG}.before-apply"
+def replace_config(folder: Path, text: str, at_ns: int | None = None) -> Path:
+    """Replace a model's config.pbtxt in one step; the old one is kept beside it, and returned.
+
+    One that was kept before stays: the next has a number. An empty one says that there was none.
+    ``at_ns`` is what all that are replaced together have in common, as the time of what is kept.
+    """
+    target, before = folder / CONFIG, kept_configs(folder)
+    number = _kept_number(before[-1]) + 1 if before else 1
+    kept = folder / (KEPT if number == 1 else f"{KEPT}-{number}")
     if target.exists():
-        shutil.copy2(target, kept)
-    _write(target, text)
+        shutil.copyfile(target, kept)
+    else:
+        kept.touch()
+    if at_ns is not None:
+        os.utime(kept, ns=(at_ns, at_ns))
+    try:
+        _write(target, text)
+    except OSError:
+        kept.unlink()
+        raise
     return kept
+
+
+def kept_configs(folder: Path) -> tuple[Path, ...]:
+    """Return what was kept of a model's configurations, the last one last."""
+    there = (path for path in folder.glob(f"{KEPT}*") if _kept_number(path))
+    return tuple(sorted(there, key=_kept_number))
+
+
+def _kept_number(path: Path) -> int:
+    """Return which of those kept it is, from 1; 0: it is none."""
+    rest = path.name.removeprefix(KEPT)
+    return 1 if not rest else int(rest[1:]) if rest[:1] == "-" and rest[1:].isdecimal() else 0
+
+
+def restore_config(folder: Path, kept: Path) -> Path:
+    """Put back what ``replace_config`` kept; what is there now is kept, and its file returned."""
+    target, now = folder / CONFIG, folder / f"{CONFIG}.before-undo"
+    if target.exists():
+        shutil.copyfile(target, now)
+    if kept.stat().st_size:
+        kept.replace(target)
+    else:
+        target.unlink(missing_ok=True)
+        kept.unlink()
+    return now
 
 
 def composing(repositories: Sequence[Path], model: str) -> tuple[str, ...]:

@@ -4,11 +4,13 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from support.single_rows import head, row
 
 from analyzer import results, workspace
-from analyzer.record.journal import Journal
+from analyzer.errors import UsageError
+from analyzer.record.journal import Journal, read
 from analyzer.workspace import Workspace
 
 MINE = "# my words\nmax_batch_size: 8\n" + "# a line that is longer than eighty columns\n" * 3
@@ -67,3 +69,26 @@ def test_a_variant_that_won_is_written_and_the_diff_is_whole_where_nobody_reads_
     assert "+max_batch_size: 16" in said
     assert target.read_text() == "max_batch_size: 16\n"
     assert (target.parent / "config.pbtxt.before-apply").read_text() == before
+
+
+def test_a_dry_run_shows_the_difference_and_its_gain_and_writes_nothing(tmp_path: Path) -> None:
+    place, target = profiled(tmp_path, better=2.0)
+    before = target.read_text()
+    console = Console(file=StringIO(), width=200)
+    assert results.apply(place, target.parent.parent, console, yes=False, dry_run=True) == 0
+    assert isinstance(console.file, StringIO)
+    said = console.file.getvalue()
+    assert "+max_batch_size: 16" in said
+    assert "No proven gain over the default configuration" in said
+    assert target.read_text() == before
+
+
+def test_what_another_program_measured_cannot_be_applied(tmp_path: Path) -> None:
+    place, target = profiled(tmp_path, better=2.0)
+    contents = read(place.journal)
+    place.journal.unlink()
+    with Journal.create(place.journal, contents.head) as journal:
+        for each in contents.rows:
+            journal.append(replace(each, config=""))
+    with pytest.raises(UsageError, match="so there is nothing to apply"):
+        applied(place, target)
