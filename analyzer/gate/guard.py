@@ -25,7 +25,7 @@ def look(flags: Sequence[str] = ()) -> dict[str, Any]:
     """Describe this machine in JSON's types, with the ``flags`` of the servers to come."""
     machine = describe()
     if machine.get("gpus"):
-        found = [asdict(each) for each in _gpus(machine, idle_gpus())]
+        found = [asdict(each) for each in in_use(machine, idle_gpus())]
         machine["environment"] = [*machine.get("environment", ()), *found]
     if flags:
         machine["flags"] = list(flags)
@@ -43,7 +43,7 @@ def tainted(
     return fingerprint.unfit({**machine, "environment": left}, seen)
 
 
-def _gpus(machine: Mapping[str, Any], idle: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
+def in_use(machine: Mapping[str, Any], idle: Mapping[str, Mapping[str, float]]) -> Iterator[Check]:
     """Yield a warning for each GPU that somebody else is using."""
     names = {each["uuid"]: each["name"] for each in machine["gpus"]}
     for uuid, seen in idle.items():

@@ -49,10 +49,11 @@ def test_a_profile_is_applied_served_and_guarded(tmp_path: Path) -> None:
         tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
         assert client.infer("echo", [tensor]).as_numpy("OUT").tolist() == [[1.0] * 4]
         client.close()
-    said = analyze(tmp_path, *CHECK, "--json", "same.json")
+    promise = "perf_latency_p50<=2000ms@rate=40"
+    said = analyze(tmp_path, *CHECK, "--gate", promise, "--json", "same.json")
     assert "No regression" in said
     plain = json.loads((tmp_path / "same.json").read_text())
-    assert {each["verdict"] for each in plain["checks"]} == {"pass"}
+    assert [each["verdict"] for each in plain["checks"]] == ["pass", "pass"]
     assert "what the profile chose" in plain["baseline"]
     # Twice as long: whatever the machine is at, nobody takes that for noise.
     config = tmp_path / "models" / "echo" / "config.pbtxt"

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from analyzer.gate.gates import spelled
-from analyzer.gate.outputs.told import Told, finite, interval, percent
+from analyzer.gate.outputs.told import Told, finite, percent
 from analyzer.gate.values import Finding, Verdict
 from analyzer.metrics import BY_TAG
 
@@ -58,7 +58,7 @@ def _rule(tag: str) -> dict[str, Any]:
 
 def _result(told: Told, each: Finding, at: int) -> dict[str, Any]:
     subject = told.subject(each)
-    said = f"{each.check}: {each.reason} {interval(each)}".strip()
+    said = f"{each.check}: {each.reason}"
     if each.acknowledged:
         said += f" Acknowledged: {each.acknowledged}"
     mark = hashlib.sha256(f"{each.check}/{spelled(each.gate)}".encode()).hexdigest()

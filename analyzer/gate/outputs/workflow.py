@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.gate.outputs.told import Told, interval, percent
+from analyzer.gate.outputs.told import Told, percent
 from analyzer.gate.values import Verdict
 
 
@@ -24,7 +24,7 @@ def lines(told: Told) -> Iterator[str]:
         properties = {**places, "title": f"{each.check}: {each.metric} {percent(each.change)}"}
         spelled = ",".join(f"{name}={_property(said)}" for name, said in properties.items())
         extra = f" Acknowledged: {each.acknowledged}" if each.acknowledged else ""
-        yield f"::{level} {spelled}::{_message(f'{each.reason} {interval(each)}{extra}'.strip())}"
+        yield f"::{level} {spelled}::{_message(each.reason + extra)}"
     for why in told.report.tainted:
         yield f"::warning title=disturbed::{_message(why)}"
 
