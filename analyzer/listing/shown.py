@@ -24,7 +24,7 @@ from analyzer.report.evidence import Evidence
 from analyzer.report.flat import Column, Kind, Record
 from analyzer.report.verdict import judge
 
-CHOSEN = "*"
+CHOSEN, UNSURE = "*", "?"
 #: columns between the cells of two columns
 _GAP = 1
 #: what a long text may be broken to
@@ -102,6 +102,8 @@ def _print(console: Console, evidence: Evidence, table: Listed) -> None:
 def _notes(console: Console, table: Listed, left_out: Sequence[str]) -> None:
     if table.name is Name.BEST and any(record["chosen"] for record in table.records):
         console.print(Text(f"{CHOSEN} the configuration to serve", style="dim"))
+    if any(map(_is_unsure, table.records)):
+        console.print(Text(f"{UNSURE} less precise than was asked for", style="dim"))
     if left_out:
         text = f"Not shown for want of room: {', '.join(left_out)}; name columns by --columns."
         console.print(Text(text, style="dim"))
@@ -173,5 +175,10 @@ def _percent(record: Record) -> str:
 
 def _name(evidence: Evidence, table: Listed, record: Record) -> str:
     name = wording.short(str(record["variant"]), evidence.model)
-    marked = table.name is Name.BEST and record["chosen"]
-    return f"{name} {CHOSEN}" if marked else name
+    if table.name is Name.BEST and record["chosen"]:
+        name += f" {CHOSEN}"
+    return f"{name} {UNSURE}" if _is_unsure(record) else name
+
+
+def _is_unsure(record: Record) -> bool:
+    return record["failure_stage"] is None and not record["stable"]

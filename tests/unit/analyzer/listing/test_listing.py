@@ -209,3 +209,10 @@ def test_results_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     empty = Workspace(tmp_path)
     with pytest.raises(Exception, match="journal"):
         shown(empty, parse())
+
+
+def test_what_is_less_precise_than_asked_for_is_marked(place: Workspace) -> None:
+    text = shown(place, parse(["variant=config_4"]), tables="measurements,failures")
+    assert "config_4 ?" in text
+    assert "? less precise than was asked for" in text
+    assert "?" not in shown(place, parse(), tables="failures")

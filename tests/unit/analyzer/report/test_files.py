@@ -1,7 +1,9 @@
 import json
 import math
+import os
 import re
 import resource
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,7 @@ from support import rows as made
 from analyzer import report
 from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.report import pdf
 from analyzer.report.export import GPU, INFERENCE, PARETO, Fields
 from analyzer.space import Candidate
 from analyzer.stages import Skipped
@@ -257,4 +260,46 @@ def test_a_column_that_is_none_is_refused_before_anything_is_written(tmp_path: P
     wanted = report.Files(fields=Fields(inference=("perf_thruput",)))
     with pytest.raises(UsageError, match="inference_output_fields: no column named 'perf_thruput'"):
         report.write(made.head(), SWEEP, parse_goal(), tmp_path / "out", files=wanted)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[None]:
+    """A program that prints the page it is given as it stands, named as users name theirs."""
+    program = tmp_path / "browser"
+    program.write_text(
+        '#!/bin/sh\nfor word; do case "$word" in\n'
+        '--print-to-pdf=*) out="${word#--print-to-pdf=}";;\nfile://*) page="${word#file://}";;\n'
+        'esac; done\n{ printf "%%PDF-1.7\\n"; cat "$page"; } > "$out"\n'
+    )
+    program.chmod(0o755)
+    before = os.environ.get(pdf.VARIABLE)
+    os.environ[pdf.VARIABLE] = str(program)
+    yield
+    del os.environ[pdf.VARIABLE]
+    if before is not None:
+        os.environ[pdf.VARIABLE] = before
+
+
+@pytest.mark.usefixtures("browser")
+@pytest.mark.parametrize("formats", [("pdf",), ("html", "pdf")])
+def test_pdf_is_the_page_whether_that_is_kept_or_not(
+    formats: tuple[str, ...], tmp_path: Path
+) -> None:
+    wanted = report.Files(formats=formats)
+    written = report.write(made.head(), SWEEP[:1], parse_goal(), tmp_path / "out", files=wanted)
+    names = ["report.html"] * ("html" in formats) + ["report.pdf"]
+    assert [path.name for path in written] == names
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    text = written[-1].read_text()
+    assert text.startswith("%PDF-1.7\n<!doctype html>")
+    assert text.rstrip().endswith("</html>")
+
+
+@pytest.mark.usefixtures("browser")
+def test_without_a_browser_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "browser").unlink()
+    wanted = report.Files(formats=("json", "pdf"))
+    with pytest.raises(UsageError, match="CHROME names"):
+        report.write(made.head(), SWEEP[:1], parse_goal(), tmp_path / "out", files=wanted)
     assert not (tmp_path / "out").exists()
