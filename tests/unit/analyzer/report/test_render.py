@@ -79,6 +79,18 @@ def test_plotly_is_in_the_file_once_and_only_if_something_is_drawn() -> None:
     assert len(PAGES["failures"]) < 60_000
 
 
+def test_two_thousand_measurements_would_fit_into_six_megabytes() -> None:
+    few, more = (
+        len(
+            page_html(
+                view.make(gather(made.head(), full_rows.large(count), parse_goal()), COMMANDS)
+            )
+        )
+        for count in (100, 200)
+    )
+    assert few + 19 * (more - few) < 6_000_000
+
+
 def test_the_verdict_comes_before_tables_charts_and_details() -> None:
     html = PAGES["sweep"]
     assert html.index("<h1>") < html.index("<h2")
