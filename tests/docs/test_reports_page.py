@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield found
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
 def test_every_command_does_what_it_is_shown_for(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

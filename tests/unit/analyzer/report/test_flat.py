@@ -123,7 +123,7 @@ def test_a_data_frame_has_a_line_for_each_row_and_only_columns_that_say_somethin
 
 
 def test_a_parquet_file_has_every_metric_as_a_typed_column_and_says_whose_it_is() -> None:
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: servetune[report]")
+    pytest.importorskip("pyarrow")
     from pyarrow import parquet as pq  # noqa: PLC0415 - may be missing
 
     table = pq.read_table(BytesIO(parquet(evidence(bounded()))))
