@@ -171,10 +171,11 @@ def reliable(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     """Leave out of the order whoever the verification showed not to come up as a rule."""
     standings = rank(rows, goal)
     default = next((each.best for each in standings if each.is_default), None)
+    checks = _checks(rows)
     return tuple(
         each
         for each in standings
-        if each.is_default or not race.unreliable(rows, each.best, default)
+        if each.is_default or not race.unreliable(checks, each.best, default)
     )
 
 
@@ -190,11 +191,17 @@ def field(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     if not others or (default is not None and default.satisfies and not others[0].satisfies):
         return ()
     first, *rest = others
+    checks = _checks(rows)
     rivals = [
         each for each in rest
-        if each.satisfies == first.satisfies and race.comparable(rows, first.best, each.best)
+        if each.satisfies == first.satisfies and race.comparable(checks, first.best, each.best)
     ]  # fmt: skip
     return first, *rivals
+
+
+def _checks(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of the verification, few among thousands: they are looked through often."""
+    return [row for row in rows if row.trial.phase is Phase.VERIFY]
 
 
 def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:

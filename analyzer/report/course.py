@@ -90,7 +90,7 @@ def course(evidence: Evidence) -> tuple[Step, ...]:
             value=row.metrics.get(tag),
             keeps=row.failure is None and evidence.goal.satisfied(row.metrics),
             best=None if led is None else led.metrics.get(tag),
-            hover=_said(evidence, row, tag),
+            hover=_said(evidence, row),
         )
         for row, led in zip(evidence.rows, leaders(evidence), strict=True)
     )
@@ -105,7 +105,7 @@ def foresight(evidence: Evidence) -> tuple[Foresight, ...]:
             Guess(
                 foreseen=foreseen,
                 measured=row.metrics[tag],
-                hover=_said(evidence, row, tag) + f"\nforeseen {wording.measured(tag, foreseen)}",
+                hover=_place(evidence, row),
             )
             for row in evidence.measured
             if row.trial.why is not None
@@ -126,15 +126,14 @@ def foresight(evidence: Evidence) -> tuple[Foresight, ...]:
     return tuple(found)
 
 
-def _said(evidence: Evidence, row: Row, tag: str) -> str:
-    lines = [
-        f"no. {row.number}: {wording.short(row.variant, evidence.model)}, {wording.load(row)}",
-        wording.setup(row.settings),
-    ]
+def _place(evidence: Evidence, row: Row) -> str:
+    return f"no. {row.number}: {wording.short(row.variant, evidence.model)}, {wording.load(row)}"
+
+
+def _said(evidence: Evidence, row: Row) -> str:
+    lines = [_place(evidence, row)]
     if row.failure is not None:
         lines.append(f"failed at {row.failure.stage}")
-    else:
-        lines.append(f"{wording.title(tag)} {wording.measured(tag, row.metrics.get(tag))}")
     if row.trial.why is not None and row.trial.why.text:
         lines.append(row.trial.why.text)
     return "\n".join(lines)

@@ -57,7 +57,7 @@ def _course(steps: Sequence[Step], tag: str) -> Chart:
     for phase, (colour, symbol) in _MARKS.items():
         found = [step for step in steps if step.phase == phase and step.value is not None]
         if found:
-            traces.append(_marks(found, phase, colour, symbol))
+            traces.append(_marks(found, tag, phase, (colour, symbol)))
     failed = [step for step in steps if step.value is None]
     if failed:
         traces.append(_failed(failed))
@@ -90,7 +90,8 @@ def _course(steps: Sequence[Step], tag: str) -> Chart:
     )
 
 
-def _marks(steps: Sequence[Step], name: str, colour: str, symbol: str) -> Figure:
+def _marks(steps: Sequence[Step], tag: str, name: str, look: tuple[str, str]) -> Figure:
+    colour, symbol = look
     # The legend shows the first point's mark.
     steps = sorted(steps, key=lambda step: not step.keeps)
     return {
@@ -100,7 +101,7 @@ def _marks(steps: Sequence[Step], name: str, colour: str, symbol: str) -> Figure
         "x": [step.number for step in steps],
         "y": [brief(step.value or 0.0) for step in steps],
         "text": [hover(step.hover) for step in steps],
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertemplate": f"%{{text}}<br>%{{y:,.4g}} {BY_TAG[tag].unit}<extra></extra>",
         "marker": {
             "color": colour,
             "size": 8,
@@ -158,7 +159,8 @@ def _foresight(found: Foresight, *, alone: bool) -> Chart:
         "x": [brief(one.foreseen) for one in found.guesses],
         "y": [brief(one.measured) for one in found.guesses],
         "text": [hover(one.hover) for one in found.guesses],
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertemplate": f"%{{text}}<br>foreseen %{{x:,.4g}} {metric.unit}, measured %{{y:,.4g}} "
+        f"{metric.unit}<extra></extra>",
         "marker": {"color": BLUE, "size": 8, "symbol": "circle"},
     }
     return Chart(

@@ -7,6 +7,7 @@ Does not own what is plotted (``plotted``). Nothing global is touched: no ``pypl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -94,9 +95,15 @@ def _pareto(evidence: Evidence, form: str) -> bytes:
         s=22, color=_GREY, alpha=0.5, label="measurements",
     )  # fmt: skip
     best = [series.option(evidence, each) for each in evidence.frontier.options]
+    # The set is in all that configurations give and cost; the line is of these two alone.
+    front = [series.point(evidence, row) for row in evidence.front]
     axes.step(
+        [each.latency for each in front], [each.throughput for each in front],
+        where="post", color=_COLOURS[2], linestyle="--", label="best throughput within a latency",
+    )  # fmt: skip
+    axes.scatter(
         [each.latency for each in best], [each.throughput for each in best],
-        where="post", color=_COLOURS[2], marker="D", linestyle="--", label="Pareto set",
+        s=44, color=_COLOURS[2], marker="D", label="Pareto set",
     )  # fmt: skip
     if (knee := evidence.frontier.knee) is not None:
         point = series.option(evidence, knee)
@@ -109,7 +116,7 @@ def _pareto(evidence: Evidence, form: str) -> bytes:
     _limits(evidence, axes, plot)
     latencies = [each.latency for each in every if each.latency > 0]
     if latencies and max(latencies) > 20 * min(latencies):
-        axes.set_xscale("log")
+        _logarithmic(axes)
     axes.set_xlabel(plotted.axis(P99))
     axes.set_ylabel(plotted.axis(THROUGHPUT))
     return _saved(figure, axes, form)
@@ -131,11 +138,11 @@ def _breakdown(standing: Standing, found: Sequence[tuple[str, Any]], form: str) 
     is_open = standing.best.load.is_open
     axes.set_xlabel("Request rate (1/s)" if is_open else "Concurrency")
     axes.set_ylabel("Average latency (ms)")
-    rates = [metrics.get(THROUGHPUT, float("nan")) for _, metrics in found]
+    rates = [metrics.get(THROUGHPUT, math.nan) for _, metrics in found]
     other = axes.twinx()
     other.plot(places, rates, color="black", marker="o", linewidth=1.5, label="Throughput")
     other.set_ylabel(plotted.axis(THROUGHPUT))
-    other.set_ylim(bottom=0)
+    other.set_ylim(0, 1.15 * max((rate for rate in rates if math.isfinite(rate)), default=1.0))
     return _saved(figure, axes, form, other)
 
 
@@ -156,6 +163,16 @@ def _limits(evidence: Evidence, axes: Axes, plot: Plot) -> None:
         for limit, words in plotted.limits(evidence, name):
             label = f"Target: {wording.title(name)} {words}"
             across(limit, color=_LIMIT, linestyle=(0, (6, 3)), linewidth=1.5, label=label)
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Make the x axis logarithmic, with numbers as they are read."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415 - an extra
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _saved(figure: Figure, axes: Axes, form: str, other: Axes | None = None) -> bytes:
