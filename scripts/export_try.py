@@ -90,6 +90,7 @@ def try_out(folder: Path, root: Path, scratch: Path) -> None:
         began = time.monotonic()
         healthy(server, health, start, log)
         print(f"{time.monotonic() - began:6.1f} s  until its health check passes")
+        print(f"          it runs as user {Path(f'/proc/{server.pid}').stat().st_uid}")
         same_answers(folder, f"127.0.0.1:{free[image.ports[0]]}", scratch)
         began = time.monotonic()
         server.send_signal(getattr(signal, image.stop_signal))

@@ -108,6 +108,7 @@ def _environment(export: Export) -> str:
     usual = {
         "PIP_NO_CACHE_DIR": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "HOME": "/tmp",  # noqa: S108 - in the image, where it is the one place that can be written

@@ -10,6 +10,9 @@ from rich.console import Console
 
 from analyzer import compose, results
 from analyzer.config.schema import Composing, ProfileOptions
+from analyzer.deployment.compose import Asked, export
+from analyzer.deployment.undo import undo
+from analyzer.deployment.values import Wish
 from analyzer.record import journal
 from analyzer.record.row import Row
 from analyzer.search.stations import narrowest, stations
@@ -86,16 +89,27 @@ def test_the_stage_that_holds_up_a_pipeline_gets_the_instances(
     chosen = convert.loads((place.chosen / "slow" / "config.pbtxt").read_text(), "chosen")
     assert chosen.instance_group[0].count == 4
     assert {path.name for path in place.chosen.iterdir()} == {"pipeline", "fast", "slow"}
-    before = (repository / "fast" / "config.pbtxt").read_text()
+    before, slow = ((repository / name / "config.pbtxt").read_text() for name in ("fast", "slow"))
     try:
         assert results.apply(place, repository, console, yes=True) == 0
         applied = convert.loads((repository / "slow" / "config.pbtxt").read_text(), "applied")
         assert applied.instance_group[0].count == 4
         assert applied.parameters["execute_delay_ms"] == "40"
         assert (repository / "fast" / "config.pbtxt").read_text() == before
+        assert undo("pipeline", tmp_path, repository, console, yes=True, dry_run=False) == 0
+        assert (repository / "slow" / "config.pbtxt").read_text() == slow
     finally:
-        kept = repository / "slow" / "config.pbtxt.before-apply"
-        kept.replace(repository / "slow" / "config.pbtxt")
+        (repository / "slow" / "config.pbtxt").write_text(slow)
+    # Nothing was verified here, so what goes into production is the default, of all three.
+    asked = Asked(model=str(place.root), export_path=tmp_path, wish=Wish())
+    assert export(asked, console) == 0
+    models = place.root / "export" / "models"
+    assert {path.name for path in models.iterdir()} == {"pipeline", "fast", "slow"}
+    exported = convert.loads((models / "slow" / "config.pbtxt").read_text(), "exported")
+    assert exported.instance_group[0].count == 1
+    readme = (place.root / "export" / "README.md").read_text()
+    assert "is not proven better" in readme
+    assert "in flight, pipeline" in readme
 
 
 def test_models_side_by_side_are_loaded_at_once_and_told_apart(
