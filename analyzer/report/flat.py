@@ -101,14 +101,18 @@ def _setting(name: str, kind: Kind, title: str) -> Column:
         found = row.settings.get(name)
         if found is None:
             return None
-        plain: Value = _AS[kind](found)
+        try:
+            plain: Value = _AS[kind](found)
+        except ValueError:
+            # Written by something else; the settings have it as it is.
+            return None
         return plain
 
     return Column(name, kind, title, fill)
 
 
 _AS: Mapping[Kind, Callable[[object], Value]] = {
-    Kind.TEXT: str,
+    Kind.TEXT: lambda found: str(found) or None,
     Kind.WHOLE: lambda found: int(float(str(found))),
     Kind.NUMBER: lambda found: float(str(found)),
     Kind.TRUTH: bool,

@@ -67,8 +67,15 @@ def test_what_is_not_known_is_none_and_never_zero() -> None:
     assert first["gpu_used_memory"] is None
     assert first["request_rate"] is None
     assert first["max_queue_delay_microseconds"] is None
-    odd = replace(SWEEP[0], metrics={**SWEEP[0].metrics, "perf_network": math.nan})
-    assert records(evidence(), (odd,), columns((odd,)))[0]["perf_network"] is None
+    odd = replace(
+        SWEEP[0],
+        metrics={**SWEEP[0].metrics, "perf_network": math.nan},
+        settings={"max_batch_size": "8,8", "intra_op_thread_count": None},
+    )
+    (record,) = records(evidence(), (odd,), columns((odd,)))
+    for name in ("perf_network", "max_batch_size", "intra_op_thread_count", "backend"):
+        assert record[name] is None
+    assert json.loads(str(record["settings"]))["max_batch_size"] == "8,8"
 
 
 def test_rows_know_their_part_in_the_ranking() -> None:
