@@ -18,7 +18,7 @@ QUICK = (
     "--measurement-interval", "60", "--max-windows", "3", "--stability-percentage", "100",
     "--run-config-search-mode", "quick", "--concurrency", "4", "--queue-delays", "-1",
     "--run-config-search-max-model-batch-size", "1", "--run-config-search-max-instance-count", "2",
-    "--search-time", "3", "--verify-pairs", "0",
+    "--search-time", "1", "--verify-pairs", "0", "--concurrency-sweep-disable",
 )  # fmt: skip
 #: few and short blocks: what is planted is far beyond what they scatter
 CHECK = (
