@@ -53,7 +53,7 @@ def size(
         memory=_memory(choice.rows),
         gpus=_gpus(served, wish, machine),
         in_flight=_in_flight(operating, served.loaded),
-        pending=_pending(operating, served.loaded),
+        pending=_pending(operating, served),
     )
 
 
@@ -145,10 +145,11 @@ def _in_flight(row: Row, loaded: Sequence[str]) -> Mapping[str, Sourced[float]]:
     return found
 
 
-def _pending(row: Row, loaded: Sequence[str]) -> Sourced[float] | None:
+def _pending(row: Row, served: Served) -> Sourced[float] | None:
+    """Say how many may wait in a pod, for whichever of its models."""
     waiting = 0.0
-    for own in _each(row, loaded).values():
-        rate, queue = _requests(own), own.metrics.get("perf_server_queue")
+    for model, own in _each(row, served.loaded).items():
+        rate, queue = _requests(own), _queue_ms(own, served.configs.get(model))
         if rate is None or queue is None:
             return None
         waiting += rate * queue / 1000.0
@@ -176,6 +177,20 @@ def _inside_ms(row: Row) -> float | None:
     if whole is None:
         return None
     return max(0.0, whole - row.metrics.get("perf_network", 0.0))
+
+
+def _queue_ms(row: Row, config: ModelConfig | None) -> float | None:
+    """Return how long a request waits in all, ms: its own time and that of the calls it makes.
+
+    An ensemble's requests wait nowhere but in its models.
+    """
+    own, requests = row.metrics.get("perf_server_queue"), row.server.get("requests")
+    behind: Mapping[str, Mapping[str, float]] = row.server.get("composing") or {}
+    if own is None or not behind or not requests:
+        return own
+    waited_ns = sum(each["requests"] * each["queue_ns"] for each in behind.values())
+    called = float(waited_ns) / float(requests) / 1e6
+    return called if config is not None and config.is_ensemble else own + called
 
 
 def _most(rows: Sequence[Row], tag: str) -> Row | None:

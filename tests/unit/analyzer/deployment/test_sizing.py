@@ -96,6 +96,21 @@ def test_requests_in_flight_are_rate_times_the_time_in_the_server() -> None:
     assert sized(by_eight)[1].in_flight["m"].value == pytest.approx(0.8 * 4 * 0.9 / 8)
 
 
+@pytest.mark.parametrize(("platform", "waited"), [("ensemble", 0.5), ("", 1.0 + 0.5)])
+def test_what_waits_in_the_models_behind_counts(platform: str, waited: float) -> None:
+    """At 100 requests/s each calls one model once and another twice, 1 ms and 2 ms in a queue."""
+    made = measured("default", 0, 5, 100.0)
+    behind = {
+        "a": {"requests": 200.0, "queue_ns": 1e6}, "b": {"requests": 400.0, "queue_ns": 2e6}
+    }  # fmt: skip
+    server = {"requests": 200.0, "queue_ns": 1e7, "composing": behind}
+    text = config(1).replace('backend: "onnxruntime"', f'platform: "{platform}"' * bool(platform))
+    metrics = {**made.metrics, "perf_server_queue": 10.0}
+    _, found = sized((replace(made, server=server, metrics=metrics),), text=text)
+    assert found.pending is not None
+    assert f"{waited:.2f} waited" in found.pending.source
+
+
 def test_what_was_not_measured_is_not_there() -> None:
     bare = tuple(
         replace(row, metrics={"perf_throughput": row.metrics["perf_throughput"]}) for row in rows()
