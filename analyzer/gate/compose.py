@@ -14,13 +14,14 @@ from typing import Any
 from rich.console import Console
 
 from analyzer.config import document
+from analyzer.errors import AnalyzerError, UsageError
 from analyzer.gate import acknowledge, detectable, guard, revision, runner, telling
 from analyzer.gate.acknowledge import Acknowledgement
 from analyzer.gate.checks import Check, Place, read, words
 from analyzer.gate.comparing import AA, ALONE, HISTORY, Compared, Sides
 from analyzer.gate.exit import again
 from analyzer.gate.exit import code as code_of
-from analyzer.gate.fingerprint import differences
+from analyzer.gate.fingerprint import differences, fingerprint
 from analyzer.gate.gates import spelled
 from analyzer.gate.kept import Kept
 from analyzer.gate.measuring import (
@@ -76,7 +77,14 @@ def check(options: Options, console: Console, benches: Benches = runner.of) -> i
         kept = stack.enter_context(
             Kept.open(options.work_dir, _question(every, options), resume=options.resume)
         )
-        return run.run(kept, stop)
+        try:
+            return run.run(kept, stop)
+        except UsageError:
+            raise
+        except AnalyzerError as error:
+            # A CI shows what is in its file of tests, whatever the log says.
+            telling.write_broken({each.name: each.model for each in checks}, error, options.outputs)
+            raise
 
 
 def _acknowledged(file: Path | None) -> tuple[Acknowledgement, ...]:
@@ -235,7 +243,9 @@ class _Run:
         """Describe what the baseline was measured on."""
         first = self._every[0]
         if first.how == HISTORY and first.past is not None:
-            newest = first.past.baseline or first.past.history[-1]
+            every = first.past.history
+            alike = [run for run in every if run.fingerprint == fingerprint(self._machine)]
+            newest = (alike or every)[-1]
             return {**newest.environment, "served": first.against}
         python = {} if first.baseline is None else {"python": first.baseline.python}
         return {**self._machine, "served": first.against, **python}

@@ -44,6 +44,8 @@ class Kept:
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         path = folder / f"{name}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
+        # Whoever commits everything that is there does not mean these.
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         if not resume and path.exists():
             path.replace(path.with_suffix(".previous.jsonl"))
         try:

@@ -116,3 +116,10 @@ def _line(told: Told, each: Finding) -> str:
     mark = "BORNE" if each.acknowledged else each.verdict.value.upper()
     what = f"{each.check} ({told.subject(each).load})  {each.metric}"
     return f"{mark}  {what}  {sides}  {change}  gate {spelled(each.gate)}"
+
+
+def write_broken(models: Mapping[str, str], error: AnalyzerError, outputs: Outputs) -> None:
+    """Write the JUnit file of a run that could not be measured, if one was asked for."""
+    if outputs.junit is not None:
+        outputs.junit.parent.mkdir(parents=True, exist_ok=True)
+        outputs.junit.write_text(junit.broken(models, error.message), encoding="utf-8")

@@ -7,6 +7,7 @@ failure, where doubt is to fail), and the figures are ``<properties>``.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 from analyzer.gate.gates import spelled
@@ -41,8 +42,7 @@ def text(told: Told) -> str:
         _case(suite, told, each)
     said = "\n".join((headline(told), *told.notes, *report.tainted, *report.reproduce))
     ET.SubElement(suite, "system-out").text = _clean(said)
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    return _spelled(root)
 
 
 def _case(suite: ET.Element, told: Told, each: Finding) -> None:
@@ -80,5 +80,25 @@ def _properties(of: ET.Element, every: dict[str, str]) -> None:
             ET.SubElement(within, "property", {"name": name, "value": _clean(said)})
 
 
+def _spelled(root: ET.Element) -> str:
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
 def _clean(said: str) -> str:
     return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", said)
+
+
+def broken(models: Mapping[str, str], why: str) -> str:
+    """Return the text of a run that could not be measured; ``models`` are by the check's name."""
+    counts = {"tests": str(len(models)), "failures": "0", "errors": str(len(models))}
+    root = ET.Element("testsuites", {"name": "analyze check", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": "analyze check", **counts})
+    for name, model in models.items():
+        case = ET.SubElement(
+            suite, "testcase", {"classname": _clean(f"perf.{model}"), "name": _clean(name)}
+        )
+        first = _clean(why.partition("\n")[0])
+        error = ET.SubElement(case, "error", {"type": "measurement", "message": first})
+        error.text = _clean(why)
+    return _spelled(root)

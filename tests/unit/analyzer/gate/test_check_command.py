@@ -161,8 +161,11 @@ def test_an_acknowledged_failure_passes_and_says_why(said: Said, tmp_path: Path)
 def test_what_was_measured_before_a_fault_is_not_measured_again(said: Said) -> None:
     settings = Settings(max_pairs=4)
     broken = ScriptedBench(lasts=5)
+    outputs = Outputs(junit=said.folder / "out" / "j.xml")
     with pytest.raises(AnalyzerError, match="SIGKILL"):
-        said.run(broken, settings=settings)
+        said.run(broken, settings=settings, outputs=outputs)
+    (error,) = ET.parse(outputs.junit or "").getroot().findall(".//testcase/error")
+    assert "SIGKILL" in (error.text or "")
     again = ScriptedBench()
     assert said.run(again, settings=settings, resume=True) == 0, said.text
     assert len(broken.measured) + len(again.measured) == 8
