@@ -119,11 +119,12 @@ def say_config(console: Console, lines: Sequence[Line]) -> None:
 
 
 def say_commands(console: Console, place: Workspace, model: str, *, local: bool) -> None:
-    """Print where the report is, and the command that serves the winner."""
+    """Print where the report is, and the commands that serve the winner and deploy it."""
     target = model if place.root == Path("results") / model else str(place.root)
     lines = [("Report", str(place.report))]
     if local:
         lines.append(("Serve it", shlex.join(["engine", "serve", "--chosen", target])))
+        lines.append(("Deploy", shlex.join(["analyze", "export", target])))
     for title, text in lines:
         console.print(
             Text.assemble((f"{title + ':':<10}", "bold"), (text, "cyan")),

@@ -86,6 +86,7 @@ def test_profile_ends_with_a_winner_its_gain_and_the_command_that_serves_it(
     assert "Best configuration: magika_config_" in said
     assert any(f"{word} the default" in said for word in ("than", "over", "with")), said
     assert "engine serve --chosen magika" in said
+    assert "analyze export magika" in said
     contents = journal.read(folder / "results" / "magika" / "journal.jsonl")
     assert not contents.damage
     assert all(row.metrics["perf_throughput"] > 0 for row in contents.rows if not row.failure)
