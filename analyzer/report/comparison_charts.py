@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.rank import Standing
@@ -67,9 +68,10 @@ def _changed(runs: Sequence[Run], tag: str) -> Chart | None:
     if len(runs) != 2 or len({run.evidence.model for run in runs}) > 1:  # noqa: PLR2004 - a pair
         return None
     before, after = (run.evidence for run in runs)
-    found = [
+    every = (
         (one, changed) for one in shared(before, after) if (changed := one.change(tag)) is not None
-    ][:_MOST_CHANGES]
+    )
+    found = list(islice(every, _MOST_CHANGES))
     if not found:
         return None
     names = [_label(before, one) for one, _ in found]

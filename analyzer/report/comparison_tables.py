@@ -83,9 +83,19 @@ def _transposed(
             cells.append(Cell(f"{text} ({_signed(one)})" if one else text, text))
         strips.append((Column(name, long=True), cells))
     if len(names) == _PAIR:
-        found = [by_tag[0].get(tag) for _, _, tag in lines]
-        strips.append((Column("Change", numeric=True), [_change(each) for each in found]))
-        strips.append((Column("95% interval", numeric=True), [_interval(each) for each in found]))
+        found = [(tag, by_tag[0].get(tag)) for _, _, tag in lines]
+        # Nothing is missing where there is nothing to measure.
+        nothing = Cell("")
+        strips += [
+            (
+                Column("Change", numeric=True),
+                [_change(each) if tag else nothing for tag, each in found],
+            ),
+            (
+                Column("95% interval", numeric=True),
+                [_interval(each) if tag else nothing for tag, each in found],
+            ),
+        ]
     return columns.table(strips, ["other"] * len(lines))
 
 

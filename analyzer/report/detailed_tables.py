@@ -36,15 +36,19 @@ def loads(rows: Sequence[Row], best: Row | None) -> Table:
     """Return every measurement, the slowest answers first, as Model Analyzer orders them."""
     ordered = sorted(rows, key=lambda row: (-row.metrics.get(P99, 0.0), row.number))
     first = None if best is None else best.number
-    numbers = [
-        Cell(str(row.number), row.number, ("best",) * (row.number == first) + _marks(row))
+    numbers = [Cell(str(row.number), row.number) for row in ordered]
+    taken = [
+        Cell(
+            columns.PHASES[row.trial.phase],
+            columns.PHASES[row.trial.phase],
+            ("best",) * (row.number == first) + _marks(row),
+        )
         for row in ordered
     ]
-    phases = [columns.PHASES[row.trial.phase] for row in ordered]
     strips: list[Strip] = [
         (Column("No.", numeric=True), numbers),
         columns.loads(ordered),
-        (Column("For"), [Cell(phase, phase) for phase in phases]),
+        (Column("For"), taken),
         *columns.metrics(ordered, [P99]),
         _interval(ordered, P99),
         *columns.metrics(ordered, [THROUGHPUT]),
@@ -55,7 +59,7 @@ def loads(rows: Sequence[Row], best: Row | None) -> Table:
             [Cell(f"{row.requests:,}", row.requests) for row in ordered],
         ),
     ]
-    return columns.table(strips, ["other"] * len(ordered))
+    return columns.table(strips, ["best" if row.number == first else "other" for row in ordered])
 
 
 def _marks(row: Row) -> tuple[str, ...]:

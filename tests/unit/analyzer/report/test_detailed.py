@@ -89,8 +89,9 @@ def test_every_measurement_is_a_line_the_slowest_answers_first() -> None:
     ]  # fmt: skip
     p99 = [line.cells[3].order for line in PAGE.loads.lines]
     assert p99 == sorted(p99, key=lambda value: -float(value or 0))
-    best = [line for line in PAGE.loads.lines if "best" in line.cells[0].marks]
+    best = [line for line in PAGE.loads.lines if "best" in line.cells[2].marks]
     assert len(best) == 1
+    assert [line for line in PAGE.loads.lines if line.role == "best"] == best
     assert len(PAGE.measurements) == len(PAGE.loads.lines)
 
 
