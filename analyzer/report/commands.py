@@ -97,22 +97,29 @@ class Commands:
     """Command lines, ready to paste.
 
     ``serve`` and ``apply`` are "" where there is nothing of ours to serve: nothing was measured,
-    or a server elsewhere was.
+    or a server elsewhere was. ``detail`` makes the page of the chosen configuration.
     """
 
     serve: str
     apply: str
     rerank: str
     reproduce: str
+    detail: str = ""
 
 
 def commands(
-    head: RunHead, goal: Goal, place: Place, usual: Mapping[str, Any], *, winner: bool
+    head: RunHead,
+    goal: Goal,
+    place: Place,
+    usual: Mapping[str, Any],
+    *,
+    winner: bool,
+    chosen: str = "",
 ) -> Commands:
     """Spell the commands for one run.
 
     ``usual`` maps an option to its default: what was left at its default is not spelled out.
-    ``winner`` says whether there is a configuration to serve.
+    ``winner`` says whether there is a configuration to serve; ``chosen`` is its name.
     """
     remote = str(head.options.get("server", _LOCAL))
     winner = winner and remote == _LOCAL
@@ -126,6 +133,7 @@ def commands(
         serve=shlex.join(serve) if winner and "measured_by" not in head.options else "",
         apply=shlex.join(apply) if winner and place.repository is None else "",
         rerank=shlex.join(["analyze", "report", target, "--objective", "perf_latency_p99"]),
+        detail=shlex.join(["analyze", "report", target, "-n", chosen]) if chosen else "",
         reproduce=shlex.join([
             *("analyze", "profile", *_subject(head)),
             *_export(head, place),

@@ -173,8 +173,10 @@ def _plane(runs: Sequence[Run]) -> Chart | None:
         latencies += [row.metrics[P99] for row in rows]
         traces.append(_points(run, rows, place))
         chosen = run.evidence.chosen
-        if chosen is not None and {P99, THROUGHPUT} <= chosen.best.metrics.keys():
-            star = _points(run, [chosen.best], place)
+        means = {tag: reached(run.evidence, tag) or 0.0 for tag in (P99, THROUGHPUT)}
+        if chosen is not None and all(means.values()):
+            typical = replace(chosen.best, metrics={**chosen.best.metrics, **means})
+            star = _points(run, [typical], place)
             star["name"] = f"{run.name}: chosen"
             star["marker"] |= {"symbol": "star", "size": 17, "opacity": 1.0}
             traces.append(star)
@@ -190,8 +192,8 @@ def _plane(runs: Sequence[Run]) -> Chart | None:
     return Chart(
         name="plane",
         title="Throughput against p99 latency",
-        note="Every measurement; up and to the left is better. A star is what the run chose, at "
-        "its best load." + (" Logarithmic scale." if scale is not None else ""),
+        note="Every measurement; up and to the left is better. A star is what the run chose, "
+        "the mean at its best load." + (" Logarithmic scale." if scale is not None else ""),
         figure={"data": traces, "layout": layout},
         wide=True,
     )

@@ -236,12 +236,12 @@ def _doubts(rows: Sequence[Row]) -> Iterator[str]:
     ):
         if not found:
             continue
-        numbers = wording.listed([f"no. {row.number}" for row in found[:_MOST_NAMED]])
-        more = f" and {len(found) - _MOST_NAMED} more" * (len(found) > _MOST_NAMED)
+        named = [f"no. {row.number}" for row in found[:_MOST_NAMED]]
+        more = [f"{len(found) - _MOST_NAMED} more"] * (len(found) > _MOST_NAMED)
         what = "less precise than asked for" if one == "is" else "remarks"
         yield (
             f"{len(found)} of {wording.count(len(measured), 'measurement')} "
-            f"{one if len(found) == 1 else several} {what}: {numbers}{more}."
+            f"{one if len(found) == 1 else several} {what}: {wording.listed([*named, *more])}."
         )
 
 

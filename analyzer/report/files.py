@@ -87,8 +87,9 @@ def write(  # noqa: PLR0913 - what is written, of what, where, and in which form
 def commands_of(evidence: Evidence, results: Path) -> Commands:
     """Spell the commands that belong to a run whose results lie in a folder."""
     place = _place(evidence, results)
-    winner = evidence.chosen is not None
-    return commands(evidence.head, evidence.goal, place, _usual(), winner=winner)
+    chosen = "" if evidence.chosen is None else evidence.chosen.variant
+    head, goal, usual = evidence.head, evidence.goal, _usual()
+    return commands(head, goal, place, usual, winner=bool(chosen), chosen=chosen)
 
 
 def write_tables(every: Sequence[Evidence], directory: Path, files: Files) -> tuple[Path, ...]:

@@ -34,7 +34,7 @@ measured is absent or null, never 0. Keys may be added within a schema; none goe
     unstable      how many measurements did not settle
     torn          how many lines of the journal could not be read
     machine, versions, options        as the journal's first line has them
-    commands      {serve, apply, rerank, reproduce}, "" where there is nothing to serve
+    commands      {serve, apply, rerank, reproduce, detail}, "" where there is nothing to serve
 
 A measurement is {number, variant, phase: search|curve|verify, repetition, why (it was taken; ""
 where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,

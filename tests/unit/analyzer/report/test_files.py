@@ -142,7 +142,13 @@ def test_the_summary_has_every_part_that_its_schema_names(tmp_path: Path) -> Non
     assert said["gain"]["low"] < said["gain"]["percent"] < said["gain"]["high"]
     assert said["gain"]["proven"] is True
     assert len(said["verification"]) == 8
-    assert set(said["commands"]) == {"serve", "apply", "rerank", "reproduce"}
+    assert set(said["commands"]) == {
+        "serve",
+        "apply",
+        "rerank",
+        "reproduce",
+        "detail",
+    }
 
 
 def test_every_measured_row_is_in_the_summary_once(tmp_path: Path) -> None:
