@@ -18,7 +18,7 @@ from analyzer.errors import AnalyzerError, UsageError
 from analyzer.gate import acknowledge, detectable, guard, revision, runner, telling
 from analyzer.gate.acknowledge import Acknowledgement
 from analyzer.gate.checks import Check, Place, read, words
-from analyzer.gate.comparing import AA, ALONE, HISTORY, Compared, Sides
+from analyzer.gate.comparing import AA, ALONE, HISTORY, SLO, Compared, Sides
 from analyzer.gate.exit import again
 from analyzer.gate.exit import code as code_of
 from analyzer.gate.fingerprint import differences, fingerprint
@@ -257,7 +257,9 @@ class _Run:
         told = Told(
             report=report,
             subjects={each.check.name: _subject(each, kept) for each in self._every},
-            baseline=_both([each.against for each in self._every]),
+            baseline=_both(
+                [each.against for each in self._every if each.how != SLO] or ["its promises"]
+            ),
             candidate=_both([each.candidate.label for each in self._every]),
             code=code,
             taken_at=self._taken_at.isoformat(timespec="seconds"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from analyzer.gate.gates import spelled
-from analyzer.gate.outputs.told import MARKS, Told, headline, interval, percent, value
+from analyzer.gate.outputs.told import MARKS, Told, described, headline, interval, percent, value
 from analyzer.gate.values import Finding
 
 _HEAD = ("", "check", "metric", "base", "new", "\N{GREEK CAPITAL LETTER DELTA} [interval]", "gate")
@@ -58,16 +57,9 @@ def _environment(told: Told) -> Iterator[str]:
     yield _row("---", "---", "---")
     for name in _SHOWN:
         if name in before or name in after:
-            yield _row(name, *(_cell(_plain(each, name)) for each in (before, after)))
+            yield _row(name, *(_cell(described(each, name)) for each in (before, after)))
     if told.report.commit:
         yield _row("commit", "", _cell(told.report.commit))
-
-
-def _plain(environment: Mapping[str, Any], name: str) -> str:
-    found = environment.get(name, "")
-    if isinstance(found, Mapping):
-        return ", ".join(f"{key} {one}" for key, one in found.items())
-    return str(found)
 
 
 def _folded(title: str, lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:

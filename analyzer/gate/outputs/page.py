@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from analyzer.gate.gates import spelled
-from analyzer.gate.outputs.told import MARKS, Told, headline, interval, percent, value
+from analyzer.gate.outputs.told import Told, described, headline, interval, percent, value
 from analyzer.gate.values import Finding, Kind
 
 _STYLE = """
@@ -24,6 +24,9 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; } .number { text-align: right; white-space: nowrap; }
 code, pre { font: 13px ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
+td.pass, td.fail, td.inconclusive { white-space: nowrap; }
+.whole code { white-space: nowrap; } .dot { display: inline-block; width: .6rem; height: .6rem;
+  border-radius: 50%; background: currentColor; margin-right: .4rem; }
 svg { width: 12rem; height: 1.6rem; display: block; }
 @media print { body { margin: 0; max-width: none; } }
 """
@@ -42,13 +45,13 @@ def _lines(told: Told) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escape(said)}</title><style>{_STYLE}</style></head><body>"
-    yield f'<h1 class="{report.verdict.value}">{MARKS[report.verdict]} {escape(said)}</h1>'
+    yield f'<h1 class="{report.verdict.value}">{escape(said)}</h1>'
     yield f"<p><code>{escape(told.candidate)}</code> against <code>{escape(told.baseline)}</code>"
     commit = f", commit {escape(report.commit)}" if report.commit else ""
     yield f'<br><span class="soft">{escape(told.taken_at)}{commit}</span></p>'
     yield '<div class="wide"><table><thead><tr><th></th><th>Check</th><th>Metric</th>'
     yield '<th class="number">Baseline</th><th class="number">Candidate</th>'
-    yield '<th class="number">Change</th><th>Interval and gate</th><th>Gate</th></tr></thead>'
+    yield '<th class="number">Change</th><th>Interval, gate</th></tr></thead>'
     yield "<tbody>"
     for each in report.findings:
         yield from _row(told, each)
@@ -66,16 +69,18 @@ def _row(told: Told, each: Finding) -> Iterator[str]:
     subject = told.subject(each)
     borne = f"<br>Acknowledged: {escape(each.acknowledged)}" if each.acknowledged else ""
     notes = "".join(f"<br>{escape(note)}" for note in each.notes)
-    yield f'<tr><td class="{each.verdict.value}">{MARKS[each.verdict]} {each.verdict.value}</td>'
+    word = each.verdict.value
+    yield f'<tr><td class="{word}"><span class="dot"></span>{word}</td>'
     yield f'<td>{escape(each.check)}<br><span class="soft">{escape(subject.model)}, '
     yield f"{escape(subject.load)}</span></td>"
-    yield f"<td><code>{escape(each.metric)}</code></td>"
+    yield f'<td class="whole"><code>{escape(each.metric)}</code><br>'
+    yield f'<code class="soft">{escape(spelled(each.gate))}</code></td>'
     yield f'<td class="number">{escape(value(each.baseline, each.unit))}</td>'
     yield f'<td class="number">{escape(value(each.candidate, each.unit))}</td>'
     yield f'<td class="number">{percent(each.change)}<br>'
     yield f'<span class="soft">{interval(each)}</span></td>'
-    yield f"<td>{_drawn(each)}</td><td><code>{escape(spelled(each.gate))}</code></td></tr>"
-    yield f'<tr><td></td><td colspan="7">{escape(each.reason)}{borne}'
+    yield f"<td>{_drawn(each)}</td></tr>"
+    yield f'<tr><td></td><td colspan="6">{escape(each.reason)}{borne}'
     yield f'<span class="soft">{notes}</span></td></tr>'
 
 
@@ -119,7 +124,7 @@ def _machine(told: Told) -> Iterator[str]:
     yield "</thead><tbody>"
     for name in sorted({*before, *after} - {"environment", "warnings", "hostname"}):
         cells = "".join(
-            f"<td><code>{escape(str(each.get(name, '')))}</code></td>" for each in (before, after)
+            f"<td><code>{escape(described(each, name))}</code></td>" for each in (before, after)
         )
         yield f"<tr><td>{escape(name)}</td>{cells}</tr>"
     yield "</tbody></table></div>"

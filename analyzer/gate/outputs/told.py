@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from analyzer.gate.values import Finding, Report, Verdict
 from analyzer.statistics.estimate import Estimate
@@ -110,6 +111,16 @@ def interval(finding: Finding) -> str:
         return ""
     low, high = finding.interval
     return f"[{percent(low)} to {percent(high)}]"
+
+
+def described(environment: Mapping[str, Any], name: str) -> str:
+    """Spell a part of a machine's description; "" where it is not known."""
+    found = environment.get(name, "")
+    if isinstance(found, Mapping):
+        return ", ".join(f"{key} {one}" for key, one in found.items())
+    if isinstance(found, list):
+        return "; ".join(described({"": one}, "") for one in found)
+    return str(found)
 
 
 def finite(share: float | None) -> float | None:
