@@ -23,6 +23,7 @@ from analyzer.report.evidence import Evidence
 from analyzer.report.method import Facts
 
 _PAIR = 2
+_NO_CHANGE = "0%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +140,15 @@ def _of_two(runs: Sequence[Run], changes: Sequence[Change]) -> tuple[str, str, s
         said = f"{aim} was not measured in both"
         return "nothing", "No result", f"Nothing to compare: {said}", _values(runs)
     amount = wording.percent(abs(found.percent))
+    way = "higher" if found.percent > 0 else "lower"
+    seen = f"{after.name} measured {amount} {way} {aim} than {before.name}"
+    if amount == _NO_CHANGE:
+        seen = f"{after.name} measured the same {aim} as {before.name}"
     if found.low is None or found.high is None:
-        way = "higher" if found.percent > 0 else "lower"
-        headline = f"{after.name} measured {amount} {way} {aim} than {before.name}"
-        return "unproven", "No interval", headline, f"{_values(runs)} {_sure(found)}"
+        return "unproven", "No interval", seen, f"{_values(runs)} {_sure(found)}"
     bounds = f"95% CI {wording.interval(found.low, found.high)}"
     if not found.proven:
-        headline = f"No difference between {before.name} and {after.name} is proven"
+        headline = seen if amount == _NO_CHANGE else f"{seen}, which is not proven"
         sentence = (
             f"The {aim} of {after.name} is {wording.percent(found.percent, signed=True)} against "
             f"{before.name} ({bounds}, which includes 0). {_values(runs)}"

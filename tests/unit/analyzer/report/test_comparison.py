@@ -50,10 +50,12 @@ def test_of_two_runs_of_a_model_a_proven_change_is_claimed_with_its_interval() -
 
 
 def test_what_is_not_proven_is_not_claimed() -> None:
-    same = two(rich_rows.sweep(seed=0, faster=1.0005))
-    assert same.headline == "No difference between old and new is proven"
+    same = two(rich_rows.sweep(seed=0, faster=1.002))
+    assert same.headline == "new measured 0.2% higher throughput than old, which is not proven"
+    assert same.badge == "No difference proven"
     assert "which includes 0" in same.sentence
     assert same.tone == "default"
+    assert two(SLOW).headline == "new measured the same throughput as old"
 
 
 def test_a_run_without_a_choice_says_so() -> None:
