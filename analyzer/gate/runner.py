@@ -200,8 +200,10 @@ class Runner:
         except UsageError:
             raise
         except AnalyzerError as error:
-            label = self._sides[side].label
-            raise AnalyzerError(f"the {side.value} ({label}): {error.message}") from error
+            of = f"the {side.value} ({self._sides[side].label})"
+            # The load client speaks of the flag of a profile.
+            said = error.message.replace("--max-seconds", "--block-seconds")
+            raise AnalyzerError(f"{of}: {said}") from error
 
 
 def of(compared: Compared, folder: Path) -> Runner:
