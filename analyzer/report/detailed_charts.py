@@ -18,7 +18,6 @@ from analyzer.report.drawing import (
     COLOURS,
     DASHES,
     GREEN,
-    HIDDEN,
     ORANGE,
     PART_COLOURS,
     PART_PATTERNS,
@@ -180,7 +179,7 @@ def _percentiles(numbers: Numbers) -> Chart | None:
         if shown:
             line = {"color": VERMILLION, "dash": "longdash"}
             trace = _percentile(shown, P99, line, "square-open")
-            traces.append({**trace, "name": f"{numbers.default.label} p99", "visible": HIDDEN})
+            traces.append({**trace, "name": f"{numbers.default.label} p99"})
     values = [value for trace in traces for value in trace["y"]]
     scale = log_scale(values, numbers.latency_bounds)
     layout = _by_load(numbers, axis("Latency (ms)", scale))
@@ -190,8 +189,7 @@ def _percentiles(numbers: Numbers) -> Chart | None:
         name="percentiles",
         title="Latency under each load",
         note="Means over the measurements at a load."
-        + (" Logarithmic scale." if scale is not None else "")
-        + (" A click on its name shows the default's p99." if numbers.default else ""),
+        + (" Logarithmic scale." if scale is not None else ""),
         figure={"data": traces, "layout": layout},
     )
 

@@ -35,8 +35,6 @@ PART_PATTERNS = (".", "/", "x", "", "\\")
 #: of things that are no more than several, by turns
 MANY = (BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE)
 DASH_CYCLE = ("solid", "dash", "dot", "dashdot")
-#: a trace that is not shown until its name in the legend is clicked
-HIDDEN = "legendonly"
 #: a logarithmic axis where the values span more than this
 _WIDE = 8.0
 
