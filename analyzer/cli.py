@@ -180,7 +180,7 @@ def record(
 
 @app.command(
     "replay",
-    epilog="Example: analyze replay --strategy quick --surface mobilenet.jsonl --seeds 20",
+    epilog="Example: analyze replay --strategy auto --surface mobilenet.jsonl --seeds 20",
     short_help="Run a search over a recorded surface, and say how much of the best it finds.",
 )
 def replayed(
@@ -190,7 +190,7 @@ def replayed(
     ],
     strategy: Annotated[
         str, typer.Option("--strategy", help="A search mode of `analyze profile`.")
-    ] = "quick",
+    ] = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of luck and strategy.", min=0)] = 0,
     seeds: Annotated[
         int, typer.Option("--seeds", help="So many searches, each with the next seed.", min=1)
@@ -210,7 +210,7 @@ def replayed(
     """Run a search with measurements looked up in place of taken, by what each took then.
 
     A launch answers from one of the repetitions that were recorded, by lot. What the search would
-    recommend is judged by the mean of all of them.
+    recommend is judged by what all of them, and the whole surface, say of it.
     """
     from analyzer import results  # noqa: PLC0415 - see above
     from analyzer.surface.replay import Search  # noqa: PLC0415 - see above

@@ -8,10 +8,11 @@ others are predicted, and compared: the relative errors of throughput and of the
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -21,7 +22,7 @@ from typing import Any
 
 from analyzer import v2client, variant
 from analyzer.load.driver import drive
-from analyzer.metrics import Observed, evaluate, plain
+from analyzer.metrics import Observed, evaluate, plain, server_times_of
 from analyzer.record.row import LoadSpec
 from analyzer.simulation.fitting import fit
 from analyzer.simulation.observation import Observation
@@ -256,9 +257,20 @@ def _plain(case: Case, one: Observation) -> dict[str, Any]:
     return {
         "case": asdict(case),
         "config": convert.dumps(one.config),
+        "load": asdict(one.load),
         "metrics": dict(one.metrics),
         "server": None if one.server is None else plain(one.server),
     }
+
+
+def _read(plain: Mapping[str, Any]) -> tuple[Case, Observation]:
+    """Read what ``_plain`` wrote."""
+    return Case(**plain["case"]), Observation(
+        config=convert.loads(plain["config"], "a case that was measured"),
+        load=LoadSpec(**plain["load"]),
+        metrics=plain["metrics"],
+        server=None if plain["server"] is None else server_times_of(plain["server"]),
+    )
 
 
 def main() -> None:
@@ -267,23 +279,42 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS, choices=examples.names())
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--again", type=Path, metavar="JSON", help="predict anew what was measured earlier"
+    )
     parser.add_argument("--quick", action="store_true", help="few, 2 s each; nothing is written")
     given = parser.parse_args()
     seconds, cases = (2.0, FEW) if given.quick else (given.seconds, JUDGED)
     here = dict(described())
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found, rows = [], {}
+    if given.again:
+        told = json.loads(given.again.read_text(encoding="utf-8"))
+        here, taken_at = told["machine"], told["taken_at"]
+        taken = {model: [_read(each) for each in rows] for model, rows in told["seen"].items()}
+        _tell(taken, here, taken_at, None if given.quick else given.again.parent)
+        return
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as name:
-        scratch = Path(name)
+        scratch, taken = Path(name), {}
         for model in given.models:
             examples.build(model, scratch / "models")
-            seen = list(observe(scratch / "models", scratch, model, (*PROBES, *cases), seconds))
-            found.append(judge(model, seen, int(here["cores"])))
-            rows[model] = [_plain(case, one) for case, one in seen]
+            taken[model] = list(
+                observe(scratch / "models", scratch, model, (*PROBES, *cases), seconds)
+            )
+            # Model by model: what was measured is not lost where the next is cut off.
+            _tell(taken, here, taken_at, None if given.quick else given.output)
+
+
+def _tell(
+    taken: Mapping[str, Sequence[tuple[Case, Observation]]], here: dict[str, str], taken_at: str,
+    folder: Path | None,
+) -> None:  # fmt: skip
+    """Judge what was measured, say how it is, and write it into ``folder``, if there is one."""
+    found = [judge(model, seen, int(here["cores"])) for model, seen in taken.items()]
     page = markdown(found, here, taken_at)
     sys.stdout.write(page)
-    if not given.quick:
-        keep(given.output, {"taken_at": taken_at, "machine": here, "seen": rows}, page, "predict")
+    if folder is not None:
+        rows = {model: [_plain(*each) for each in seen] for model, seen in taken.items()}
+        keep(folder, {"taken_at": taken_at, "machine": here, "seen": rows}, page, "predict")
 
 
 if __name__ == "__main__":

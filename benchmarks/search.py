@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product
@@ -30,13 +30,17 @@ from analyzer.surface import stored
 from analyzer.surface.judge import Judge
 from analyzer.surface.replay import ReplayBench, Replayed, Search, default_of, replay
 from analyzer.surface.stored import Surface
-from benchmarks import simulated
+from benchmarks import calm, simulated
 from benchmarks.__main__ import described
 from benchmarks.results import keep, table
 
 SURFACES = Path(__file__).parent / "surfaces"
 CACHE = Path(__file__).parent.parent / "results" / "simulated"
 EVERYTHING = "everything"
+#: kinds of surfaces
+SIMULATED, RECORDED, CALM = "simulated", "recorded", "calm"
+#: what is added to the name of a strategy whose finalists race
+RACED = " + race"
 #: these end by rules of their own; a budget would make them something else
 UNBOUNDED = ("brute", "quick", EVERYTHING)
 CONSTRAINTS = ("none", "p99 25 %", "p99 50 %", "p99 75 %", "memory")
@@ -51,12 +55,13 @@ class Task:
     """One strategy on one surface under one constraint, with every seed."""
 
     surface: Path
-    simulated: bool
+    kind: str
     strategy: str
     constraint: str
     seeds: int
     max_trials: int | None
     whole: bool
+    raced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,7 @@ class Case:
     constraint: str
     seed: int
     found: float
+    within: float
     held_out: float
     violation: float
     measurements: int
@@ -93,7 +99,8 @@ def goal_of(surface: Surface, constraint: str) -> Goal | None:
     if constraint == "none":
         return Goal()
     tag = MEMORY if constraint == "memory" else LATENCY
-    values = sorted(metrics[tag] for metrics in surface.truths.values() if tag in metrics)
+    known = surface.estimated((tag,)).values()
+    values = sorted(metrics[tag] for metrics in known if tag in metrics)
     if len(values) < 2:  # noqa: PLR2004 - quantiles need two
         return None
     percent = 50 if constraint == "memory" else int(constraint.split()[1])
@@ -101,13 +108,15 @@ def goal_of(surface: Surface, constraint: str) -> Goal | None:
 
 
 @cache
-def _surface(path: Path, *, made: bool) -> Surface:
-    return simulated.simulated(path.name, CACHE) if made else stored.read(path)
+def _surface(path: Path, *, kind: str) -> Surface:
+    if kind == SIMULATED:
+        return simulated.simulated(path.name, CACHE)
+    return calm.calm(path) if kind == CALM else stored.read(path)
 
 
 @cache
-def _judge(path: Path, constraint: str, *, made: bool) -> tuple[Goal, Judge] | None:
-    surface = _surface(path, made=made)
+def _judge(path: Path, constraint: str, *, kind: str) -> tuple[Goal, Judge] | None:
+    surface = _surface(path, kind=kind)
     goal = goal_of(surface, constraint)
     if goal is None:
         return None
@@ -117,24 +126,28 @@ def _judge(path: Path, constraint: str, *, made: bool) -> tuple[Goal, Judge] | N
 
 def run(task: Task) -> list[Case]:
     """Run a task's cases; none where the surface has nothing that keeps the constraint."""
-    surface = _surface(task.surface, made=task.simulated)
-    judging = _judge(task.surface, task.constraint, made=task.simulated)
+    surface = _surface(task.surface, kind=task.kind)
+    judging = _judge(task.surface, task.constraint, kind=task.kind)
     if judging is None:
         return []
     goal, judge = judging
     limit = None if task.strategy in UNBOUNDED else task.max_trials
-    search = Search(strategy=task.strategy, goal=goal, max_trials=limit, whole=task.whole)
+    search = Search(
+        strategy=task.strategy, goal=goal, max_trials=limit, whole=task.whole, raced=task.raced
+    )
     cases = []
     for seed in range(task.seeds):
         if task.strategy == EVERYTHING:
             done = everything(surface, seed)
         else:
             done = replay(surface, search, seed)
-        verdict = judge.judge(done.rows, done.repetitions)
-        searched = done.of(Phase.SEARCH)
+        verdict = judge.judge(done.rows, done.repetitions, cautious=not task.raced)
+        searched = done.rows if task.raced else done.of(Phase.SEARCH)
         cases.append(Case(
-            surface=surface.name, strategy=task.strategy, constraint=task.constraint, seed=seed,
-            found=verdict.found, held_out=verdict.held_out, violation=verdict.violation,
+            surface=surface.name, strategy=task.strategy + RACED * bool(task.raced),
+            constraint=task.constraint, seed=seed,
+            found=verdict.found, within=judge.within(searched), held_out=verdict.held_out,
+            violation=verdict.violation,
             measurements=len(searched),
             launches=sum(row.launch_seconds > 0 for row in searched),
             seconds=sum(row.seconds for row in searched),
@@ -183,13 +196,17 @@ def markdown(cases: Sequence[Case], about: Mapping[str, str], surfaces: Sequence
         table(("", ""), about.items()),
         (
             "A case is a surface, a constraint and a seed; all strategies see the same luck. "
-            "*Found* is the true score (the mean of all repetitions) of what a search would "
-            "recommend, divided by that of the best point that keeps the constraint; 0 where "
-            f"the constraint is broken by over {TOLERANCE:.0%}, which 98 % also allows "
-            "for; *98 % strict* allows for nothing. *Held out* is without the repetition that the "
-            "search has seen, and without the luck of the greatest mean: it may be above 1. "
-            "Measurements and minutes are those of the search with the default configuration's; "
-            "a profile's load curves and verification come on top. "
+            "*Found* is the true score of what a search would recommend (estimated from all "
+            "repetitions and the whole grid, `analyzer.surface.truth`), divided by that of the "
+            "best point that keeps the constraint; 0 where the constraint is broken by over "
+            f"{TOLERANCE:.0%}, which 98 % also allows for; *98 % strict* allows for nothing. "
+            "*Held out* is without the repetition that the search has seen, and without the luck "
+            "of the greatest mean: it may be above 1. *Among the measured*: the search has "
+            "measured a point as good, whatever it recommends. Measurements and minutes are those "
+            "of the search with the default configuration's; a profile's load curves and "
+            "verification come on top. Of a strategy with `+ race` the last measurements of the "
+            "same budget are a race: finalists and default by turns, each launched anew, and "
+            "whoever came out ahead is what it would recommend. "
             f"`{EVERYTHING}` measures each point once and takes the best of that: what the noise "
             "leaves to be found."
         ),
@@ -206,7 +223,8 @@ def markdown(cases: Sequence[Case], about: Mapping[str, str], surfaces: Sequence
 HEAD = (
     "strategy", "cases", "found, mean", "worst", "95 %", "98 %", "98 % strict",
     "held out, mean", "98 %",
-    "broken (over 5 %)", "measurements, mean (most)", "reloads", "minutes",
+    "98 % among the measured", "broken (over 5 %)", "measurements, mean (most)", "reloads",
+    "minutes",
     "thinking, CPU s a step",
 )  # fmt: skip
 
@@ -228,6 +246,7 @@ def _line(name: str, cases: Sequence[Case]) -> tuple[str, ...]:
         share(case.reached(WANTED) for case in cases),
         f"{fmean(case.held_out for case in cases):.3f}",
         share(case.held_out >= WANTED and case.violation <= TOLERANCE for case in cases),
+        share(case.within >= WANTED for case in cases),
         (
             f"{share(case.violation > 0 for case in cases)} "
             f"({share(case.violation > TOLERANCE for case in cases)})"
@@ -266,16 +285,28 @@ def _asked() -> argparse.Namespace:
         prog="scripts/search_benchmark", description="Compare search strategies on surfaces."
     )
     parser.add_argument("--simulated", action="store_true", help="eight simulated servers")
+    parser.add_argument(
+        "--calm", action="store_true",
+        help="recorded surfaces with the noise of a calm machine instead of their own",
+    )  # fmt: skip
     parser.add_argument("--set", choices=("tuning", "test"), help="those in benchmarks/surfaces")
     parser.add_argument("--surfaces", nargs="+", help="files, or names of --simulated or --set")
     parser.add_argument("--strategies", nargs="+", choices=(*known(), EVERYTHING))
     parser.add_argument("--constraints", nargs="+", default=CONSTRAINTS, choices=CONSTRAINTS)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--max-trials", type=int, default=30, help="budget of measurements")
+    parser.add_argument(
+        "--raced", type=int, default=0,
+        help="so many of the budget for a race of the finalists, in lines of their own",
+    )  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="with load curves and verification")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", type=Path, help="folder for JSON and Markdown (none: print)")
     return parser.parse_args()
+
+
+def _kind(given: argparse.Namespace) -> str:
+    return SIMULATED if given.simulated else CALM if given.calm else RECORDED
 
 
 def _paths(given: argparse.Namespace) -> list[Path]:
@@ -297,11 +328,14 @@ def main() -> None:
     strategies = given.strategies or [*usable(known()), EVERYTHING]
     tasks = [
         Task(
-            surface=path, simulated=given.simulated, strategy=strategy, constraint=constraint,
+            surface=path, kind=_kind(given), strategy=strategy, constraint=constraint,
             seeds=given.seeds, max_trials=given.max_trials, whole=given.whole,
         )
         for path, constraint, strategy in product(paths, given.constraints, strategies)
     ]  # fmt: skip
+    if given.raced:
+        tasks += [replace(each, raced=given.raced) for each in tasks
+                  if each.strategy not in UNBOUNDED]  # fmt: skip
     began, cases = time.monotonic(), list[Case]()
     with multiprocessing.get_context("fork").Pool(given.processes) as pool:
         if given.simulated:
@@ -312,8 +346,13 @@ def main() -> None:
             sys.stderr.write(f"\r{number} of {len(tasks)} tasks, {time.monotonic() - began:.0f} s ")
     sys.stderr.write("\n")
     order = {name: place for place, name in enumerate(strategies)}
-    cases.sort(key=lambda one: (order[one.strategy], one.surface, one.constraint, one.seed))
-    _tell(given, cases, [_surface(path, made=given.simulated) for path in paths])
+    cases.sort(
+        key=lambda one: (
+            order[one.strategy.removesuffix(RACED)], one.strategy, one.surface, one.constraint,
+            one.seed,
+        )
+    )  # fmt: skip
+    _tell(given, cases, [_surface(path, kind=_kind(given)) for path in paths])
 
 
 def _tell(given: argparse.Namespace, cases: Sequence[Case], surfaces: Sequence[Surface]) -> None:
@@ -326,6 +365,10 @@ def _tell(given: argparse.Namespace, cases: Sequence[Case], surfaces: Sequence[S
             f"{each.head.machine.get('cpu')}, {each.head.machine.get('cores')} cores"
             for each in surfaces
         })),
+        "noise": {
+            SIMULATED: "by the simulation", RECORDED: "as it was recorded",
+            CALM: "a calm machine's, around what the recording agrees on (`benchmarks.calm`)",
+        }[_kind(given)],
         "seeds": str(given.seeds),
         "budget": f"{given.max_trials} measurements; none for {', '.join(UNBOUNDED)}",
     }  # fmt: skip
@@ -333,6 +376,7 @@ def _tell(given: argparse.Namespace, cases: Sequence[Case], surfaces: Sequence[S
     sys.stdout.write(page)
     if given.output is not None:
         kind = "search" + (f"-{given.set}" if given.set else "-simulated" * given.simulated)
+        kind += "-calm" * given.calm
         told = {
             "taken_at": taken_at, "machine": here, "about": about,
             "cases": [asdict(case) for case in cases],

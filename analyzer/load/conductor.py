@@ -257,11 +257,19 @@ class Conductor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
-    """A reading of the server's counters, and when it was asked for."""
+class _Read:
+    """The server's counters, and when they were read: midway between question and answer."""
 
     at_ns: int
-    counters: Future[Counters | None]
+    counters: Counters | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A reading of the counters, and when it was asked for: on a busy machine it comes later."""
+
+    at_ns: int
+    read: Future[_Read]
 
 
 class _Server:
@@ -277,19 +285,18 @@ class _Server:
             )
             for model in models
         ]
-        self._counted: list[_Counted] = []
+        self._asked: list[_Asked] = []
 
     def read(self) -> None:
         """Begin to read them."""
-        counters = self._pool.submit(self._sum)
-        self._counted.append(_Counted(self._now(), counters))
+        self._asked.append(_Asked(self._now(), self._pool.submit(self._sum)))
 
     def read_within(self, start_ns: int, end_ns: int) -> None:
         """Read them once when ``start_ns`` has passed, and once just before ``end_ns``."""
         now = self._now()
         if not start_ns <= now < end_ns:
             return
-        latest = self._counted[-1].at_ns if self._counted else 0
+        latest = self._asked[-1].at_ns if self._asked else 0
         if latest < start_ns or latest < end_ns - LATE_NS <= now:
             self.read()
 
@@ -298,27 +305,28 @@ class _Server:
 
         Of several spans it is what lies between two readings in one.
         """
+        counted = [one.read.result() for one in self._asked]
         pairs = []
         for begin, end in spans_ns if len(spans_ns) > 1 else ():
-            inside = [one for one in self._counted if begin <= one.at_ns <= end]
+            inside = [one for one in counted if begin <= one.at_ns <= end]
             pairs += [(inside[0], inside[-1])] if len(inside) > 1 else []
         if not pairs:
             first, last = (
-                min(self._counted, key=lambda one: abs(one.at_ns - moment))
+                min(counted, key=lambda one: abs(one.at_ns - moment))
                 for moment in (spans_ns[0][0], spans_ns[-1][1])
             )
             pairs = [(first, last)]
-        begun, ended = (
-            _total(each.counters.result() for each in side) for side in zip(*pairs, strict=True)
-        )
+        begun, ended = (_total(each.counters for each in side) for side in zip(*pairs, strict=True))
         return server_times(begun, ended)
 
     def close(self) -> None:
         """Let go of the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _sum(self) -> Counters | None:
-        return _total(read() for read in self._readers)
+    def _sum(self) -> _Read:
+        asked = self._now()
+        counters = _total(read() for read in self._readers)
+        return _Read((asked + self._now()) // 2, counters)
 
 
 def _total(counters: Iterable[Counters | None]) -> Counters | None:

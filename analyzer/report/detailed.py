@@ -67,7 +67,6 @@ class Detailed:
     bullets: tuple[str, ...]
     tiles: tuple[Tile, ...]
     loads: Table
-    models: Table
     failures: Table
     numbers: Numbers
     measurements: tuple[Measurement, ...]
@@ -108,7 +107,6 @@ def make(evidence: Evidence, variant: str, *, serve: str, reproduce: str) -> Det
         bullets=tuple(_bullets(evidence, standing, rows)),
         tiles=tiles(evidence, standing),
         loads=detailed_tables.loads(measured, best),
-        models=detailed_tables.models(measured),
         failures=detailed_tables.failures(rows),
         numbers=_numbers(evidence, standing, variant, measured),
         measurements=tuple(_measurement(evidence, row) for row in measured),

@@ -37,18 +37,36 @@ from analyzer.space import (
 _COMBINATIONS = 6
 #: and no more than so many are probed: the rest is left to the search
 _MOST = 6
+#: requests in flight that a probe may bring in any case, for each core; and beyond these no more
+#: than such a server answers in so many seconds, one at a time
+_LEAST_LOAD, _MOST_WAIT = 8, 2.0
 #: what a precision computes in
 _BITS = {"INT8": 8, "FP16": 16, "BF16": 16, "FP32": 32}
 
 
-def centre(space: Space, embedding: Embedding, cores: int | None) -> Candidate:
+def centre(
+    space: Space, embedding: Embedding, cores: int | None, most_load: float = math.inf
+) -> Candidate:
     """Return rule 1's candidate."""
-    return _near(space, embedding, cores, {INSTANCE_COUNT: 4, MAX_BATCH_SIZE: 8, QUEUE_DELAY: 0})
+    wanted = {INSTANCE_COUNT: 4, MAX_BATCH_SIZE: 8, QUEUE_DELAY: 0}
+    return _near(space, embedding, cores, wanted, most_load)
 
 
-def wide(space: Space, embedding: Embedding, cores: int | None) -> Candidate:
+def wide(
+    space: Space, embedding: Embedding, cores: int | None, most_load: float = math.inf
+) -> Candidate:
     """Return rule 3's candidate."""
-    return _near(space, embedding, cores, {INSTANCE_COUNT: 1, MAX_BATCH_SIZE: 32, QUEUE_DELAY: 500})
+    wanted = {INSTANCE_COUNT: 1, MAX_BATCH_SIZE: 32, QUEUE_DELAY: 500}
+    return _near(space, embedding, cores, wanted, most_load)
+
+
+def bearable(rate: float | None, cores: int | None) -> float:
+    """Return the load that a probe brings at most, after a first rate of one request at a time.
+
+    More in flight only wait, and whoever measures waits with them: at 20/s, 256 requests take 13 s.
+    """
+    least = _LEAST_LOAD * max(1, cores or 1)
+    return math.inf if rate is None else max(least, _MOST_WAIT * rate)
 
 
 def categories(embedding: Embedding, best: Candidate) -> Iterator[Candidate]:
@@ -81,7 +99,7 @@ def categories(embedding: Embedding, best: Candidate) -> Iterator[Candidate]:
 
 
 def _near(
-    space: Space, embedding: Embedding, cores: int | None, wanted: dict[str, int]
+    space: Space, embedding: Embedding, cores: int | None, wanted: dict[str, int], most_load: float
 ) -> Candidate:
     """Return the candidate nearest to some values, with threads and load that go with them."""
     dimensions = {each.name: each for each in space.dimensions}
@@ -101,7 +119,7 @@ def _near(
         threads = joined(model, INTRA_OP_THREADS)
         if threads in found and cores:
             found[threads] = nearest(dimensions[threads], cores // count)
-    load = 2 * most // int(found.get(BATCH_SIZE, 1))
+    load = min(2.0 * most, most_load) // int(found.get(BATCH_SIZE, 1))
     if CONCURRENCY in found:
         found[CONCURRENCY] = nearest(dimensions[CONCURRENCY], load)
     if REQUEST_RATE in found:

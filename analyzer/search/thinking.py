@@ -63,6 +63,17 @@ class Thought:
         return max(float(each.worth.improvement[places].max()) for each in self.opinions)
 
     @property
+    def latency(self) -> Floats | None:
+        """Return mean latencies in s by Little's law, as the first opinion has the throughput.
+
+        None where throughputs are not what is learned, or the loop is open.
+        """
+        if THROUGHPUT not in self.sheet.tags or not self.sheet.closed:
+            return None
+        rate = self.opinions[0].belief.mean[THROUGHPUT]
+        return np.asarray(np.exp(np.minimum(self.in_flight - rate, 20.0)), np.float64)
+
+    @property
     def improvement(self) -> Floats:
         """The improvement that both together expect of each candidate that is left."""
         places = list(self.left)

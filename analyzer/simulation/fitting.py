@@ -8,7 +8,9 @@ Owns what is learned from what, in this order, each step with what the ones befo
 3. what surrounds computing: from the latency of the lightest load, which waits for nobody;
 4. how times vary: from the percentiles of that load;
 5. what only the whole shows: the simulator's throughput and batches are brought near to the
-   measured ones, by robust least squares of logarithms, within what the steps before make likely.
+   measured ones, by robust least squares of logarithms, within what the steps before make likely;
+6. how much of step 4's variation is left where requests wait (``steadied``): a machine's stalls
+   and wake-ups, which a request that is alone sees in full, are not every batch's.
 
 A server without statistics has no times by batch size: steps 1 and 2 then begin with a guess
 from throughputs, and step 5 may move far from it.
@@ -27,6 +29,7 @@ from analyzer.simulation.curves import Sample, curve_of
 from analyzer.simulation.observation import PERCENTILES, Observation
 from analyzer.simulation.predict import ROUNDS, simulate, why_unpredictable
 from analyzer.simulation.service import PLACES, Curve, ServiceModel, normalised
+from analyzer.simulation.steadied import steadied
 
 #: what is likely before anything was measured
 _SERIAL, _CROWDING = 0.15, 0.05
@@ -108,7 +111,8 @@ def fit(
     model = _surrounded(model, _lightest(usable))
     if refined is not None:
         usable = [one for one in usable if any(one is other for other in refined)]
-    return _refined(model, usable, effort or (_USUAL if told else _MORE), told=told)
+    effort = effort or (_USUAL if told else _MORE)
+    return steadied(_refined(model, usable, effort, told=told), usable, effort.rounds)
 
 
 def _times(one: Observation) -> Mapping[int, Sample]:

@@ -187,6 +187,8 @@ def _ended(
 ) -> str:
     """Say why no further round is begun; "" where one is."""
     begun = len({row.trial.repetition for row in told.of(Phase.VERIFY)})
+    if not plan.verify_pairs:
+        return "no rounds of it were asked for"
     if not running or whole >= plan.verify_pairs:
         return "all its rounds were taken" if running else "no finalist could be relied on"
     if not begun and pace.whole_over():

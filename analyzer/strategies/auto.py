@@ -30,7 +30,7 @@ from analyzer.search.features import Embedding
 from analyzer.search.gp import Floats
 from analyzer.search.pool import Closed, Pool
 from analyzer.search.prior import Simulated
-from analyzer.search.quantities import sheet
+from analyzer.search.quantities import THROUGHPUT, sheet
 from analyzer.search.reasons import because
 from analyzer.search.thinking import Thinker, Thought, best_of
 from analyzer.space import Candidate
@@ -46,6 +46,8 @@ _HOPELESS = 8
 _FEWEST = 12
 #: what launching costs beside measuring while nobody has seen it, and the most that it counts for
 _LAUNCH_SHARE, _MOST_SHARE = 0.5, 5.0
+#: latencies that a measurement takes beside its time: requests are drained at its end
+_WAITS = 1.0
 #: how much the cost counts: 0 not at all, 1 in proportion
 _COST_COUNTS = 0.5
 
@@ -132,6 +134,7 @@ class Auto:
 
     def _probe(self, outcomes: Sequence[Outcome], closed: Closed) -> _Question | None:
         space, cores, embedding = self._problem.space, self._problem.cores, self._embedding
+        most = probes.bearable(_first_rate(outcomes), cores)
         seen = {embedding.key(each.candidate) for each in outcomes}
 
         def fresh(candidate: Candidate) -> bool:
@@ -143,7 +146,7 @@ class Auto:
                 and embedding.key(candidate) not in seen
             )
 
-        if fresh(first := probes.centre(space, embedding, cores)):
+        if fresh(first := probes.centre(space, embedding, cores, most)):
             text = "several instances and middling batches under a load that fills them"
             return _Question(first, Why(f"a first probe: {text}"))
         best = best_of(outcomes)
@@ -155,7 +158,7 @@ class Auto:
                     said = ", ".join(f"{name} {each.get(name)}" for name in names)
                     text = "at the best so far: what it gains cannot be predicted"
                     return _Question(each, Why(f"a probe of {said}, {text}"))
-        if fresh(last := probes.wide(space, embedding, cores)):
+        if fresh(last := probes.wide(space, embedding, cores, most)):
             text = "larger batches and a delay, in one instance under more load"
             return _Question(last, Why(f"a probe of {text}"))
         return None
@@ -193,7 +196,7 @@ class Auto:
         return self._choose(outcomes, thought)
 
     def _choose(self, outcomes: Sequence[Outcome], thought: Thought) -> _Question:
-        costs = self._costs(outcomes, [thought.candidates[place] for place in thought.left])
+        costs = self._costs(outcomes, thought)
         place = thought.left[int(np.argmax(thought.improvement / costs**_COST_COUNTS))]
         candidate = thought.candidates[place]
         other_load = thought.best is not None and (
@@ -202,8 +205,12 @@ class Auto:
         why = because(thought, place, other_load=other_load)
         return _Question(candidate, why)
 
-    def _costs(self, outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> Floats:
-        """Return what measuring each takes, in the usual times of a measurement."""
+    def _costs(self, outcomes: Sequence[Outcome], thought: Thought) -> Floats:
+        """Return what measuring each that is left takes, in the usual times of a measurement.
+
+        What has to be launched takes longer; so does a load of which each request waits for longer
+        than a measurement is long.
+        """
         rows = [each.row for each in outcomes if each.row is not None]
         launches = [row.launch_seconds for row in rows if row.launch_seconds > 0]
         takes = [row.seconds - row.launch_seconds for row in rows if row.failure is None]
@@ -211,6 +218,16 @@ class Auto:
         if launches and takes:
             share = min(median(launches) / max(median(takes), 1e-3), _MOST_SHARE)
         up = self._pool.setting(outcomes[-1].candidate)
-        return np.array(
+        candidates = [thought.candidates[place] for place in thought.left]
+        costs = np.array(
             [1.0 if self._pool.setting(each) == up else 1.0 + share for each in candidates]
         )
+        if takes and (latency := thought.latency) is not None:
+            costs += np.minimum(_WAITS * latency[list(thought.left)] / median(takes), _MOST_SHARE)
+        return costs
+
+
+def _first_rate(outcomes: Sequence[Outcome]) -> float | None:
+    """Return the throughput of the first measurement that has one: of the default, as a rule."""
+    rates = (each.row.metrics.get(THROUGHPUT) for each in outcomes if each.row is not None)
+    return next((rate for rate in rates if rate), None)

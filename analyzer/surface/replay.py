@@ -112,14 +112,16 @@ class Replayed:
 class Search:
     """What is replayed: a strategy by name, under a budget of measurements (None: its own).
 
-    ``whole`` goes on to load curves and verification, as a profile does. The default
-    configuration's measurements count among the ``max_trials``.
+    ``whole`` goes on to load curves and verification, as a profile does. ``raced`` keeps so many
+    of the ``max_trials`` for the verification alone: finalists and default by turns, and the end
+    comes with the last measurement. The default configuration's count among the ``max_trials``.
     """
 
     strategy: str
     goal: Goal = field(default_factory=Goal)
     max_trials: int | None = None
     whole: bool = False
+    raced: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -133,7 +135,8 @@ def replay(surface: Surface, search: Search, seed: int) -> Replayed:
     repetitions: list[int | None] = []
     began = time.process_time()
     campaign, bench = _campaign(surface, search, seed), ReplayBench(surface, seed)
-    while (trial := campaign.ask()) is not None:
+    limit = search.max_trials if search.raced else None
+    while (trial := campaign.ask()) is not None and (limit is None or len(rows) < limit):
         row, repetition = bench.measure(trial)
         rows.append(row)
         repetitions.append(repetition)
@@ -152,7 +155,7 @@ def _campaign(surface: Surface, search: Search, seed: int) -> Campaign:
         goal=search.goal,
         base=surface.served.top,
         cores=surface.grid.cores,
-        max_trials=search.max_trials,
+        max_trials=_searched(search),
         options=search.options,
     )
     strategy = _Recorded(find(search.strategy)(problem), surface)
@@ -192,13 +195,20 @@ class _Recorded:
 def plan_of(surface: Surface, search: Search) -> Plan:
     """Lay out the campaign as a profile would, but that no clock ends it."""
     grid = surface.grid
-    options = ProfileOptions(model=surface.head.model, max_trials=search.max_trials)
+    options = ProfileOptions(model=surface.head.model, max_trials=_searched(search))
     usual = layout.plan(options, surface.space, grid.cores or 1, grid.means)
     timeless = replace(
         usual, cores=grid.cores, search_seconds=None, curve_seconds=None, verify_seconds=None,
         whole_seconds=None,
     )  # fmt: skip
-    return timeless if search.whole else replace(timeless, curve=(), verify_pairs=0)
+    if search.whole:
+        return timeless
+    return replace(timeless, curve=(), verify_pairs=search.raced)
+
+
+def _searched(search: Search) -> int | None:
+    """Return how many measurements are the search's own."""
+    return None if search.max_trials is None else search.max_trials - search.raced
 
 
 def default_of(surface: Surface) -> Candidate:

@@ -68,7 +68,7 @@ def show(asked: Replay, console: Console) -> int:
 
 def _point(surface: Surface, goal: Goal, judge: Judge) -> str:
     assert judge.best is not None
-    metrics = surface.truths[judge.best]
+    metrics = judge.truths[judge.best]
     setting, load = surface.grid.split(judge.best)
     words = changes(setting) or "the default configuration"
     return f"{words}, {load}: {_figures(goal, metrics)}"

@@ -23,6 +23,7 @@ from analyzer.record import journal as journals
 from analyzer.record.row import Row, RunHead, head_to_line, row_to_line
 from analyzer.space import Axis, Candidate, Dimension, Space
 from analyzer.surface.grid import DEFAULT, Grid
+from analyzer.surface.truth import Estimated, estimate
 from engine.modelconfig.schema import ModelConfig
 
 
@@ -155,6 +156,31 @@ class Surface:
         """The means of every point that can be measured."""
         found = ((point, self.metrics(point)) for point in self.rows)
         return {point: metrics for point, metrics in found if metrics is not None}
+
+    def estimated(self, tags: Sequence[str]) -> Mapping[Candidate, Mapping[str, float]]:
+        """Return the truths with these metrics estimated rather than averaged (``truth``)."""
+        found = {tag: self.estimates(tag).values for tag in tags}
+        return {
+            point: {**metrics, **{tag: each[point] for tag, each in found.items() if point in each}}
+            for point, metrics in self.truths.items()
+        }
+
+    def estimates(self, tag: str) -> Estimated:
+        """Estimate a metric of every point that can be measured and has one above 0."""
+        if tag not in self._estimates:
+            self._estimates[tag] = estimate({
+                point: {
+                    number: row.metrics[tag]
+                    for number, row in self.rows[point].items()
+                    if row.failure is None and row.metrics.get(tag, 0.0) > 0
+                }
+                for point in self.truths
+            })  # fmt: skip
+        return self._estimates[tag]
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimated]:
+        return {}
 
     def spread(self, tag: str = "perf_throughput") -> float | None:
         """Return how far repetitions of a point are apart: the mean coefficient of variation.

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 from analyzer.search import probes
 from analyzer.search.features import Embedding
-from analyzer.space import BACKEND, CONCURRENCY, PRECISION, Axis, Candidate, Dimension, Space
+from analyzer.space import (
+    BACKEND,
+    CONCURRENCY,
+    MAX_BATCH_SIZE,
+    PRECISION,
+    Axis,
+    Candidate,
+    Dimension,
+    Space,
+)
 
 SPACE = Space((
     Dimension(BACKEND, ("onnxruntime", "openvino")),
@@ -24,3 +35,20 @@ def test_of_the_categories_those_in_fewer_bits_come_first_and_of_them_the_neares
         ("openvino", "FP32"),
     ]
     assert {each.get(CONCURRENCY) for each in asked} == {8}
+
+
+def test_a_slow_server_is_not_asked_to_hold_more_than_can_be_waited_for() -> None:
+    loads = Space((
+        Dimension(MAX_BATCH_SIZE, (1, 8, 32)),
+        Dimension(CONCURRENCY, tuple(2**power for power in range(10)), Axis.LOAD),
+    ))  # fmt: skip
+    embedding = Embedding(loads)
+
+    def asked(rate: float | None) -> float:
+        return probes.wide(loads, embedding, 2, probes.bearable(rate, 2)).get(CONCURRENCY)
+
+    assert probes.bearable(None, 2) == math.inf
+    assert asked(None) == asked(1000.0) > 32
+    assert asked(20.0) == 32
+    # However slow: with less than this nothing of batches can be seen.
+    assert asked(0.1) == 16

@@ -23,7 +23,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cases(file: Path, strategy: str, constraint: str) -> list[Case]:
     return run(Task(
-        surface=file, simulated=False, strategy=strategy, constraint=constraint, seeds=3,
+        surface=file, kind="recorded", strategy=strategy, constraint=constraint, seeds=3,
         max_trials=8, whole=False,
     ))  # fmt: skip
 
@@ -68,3 +68,20 @@ def test_the_same_seeds_have_the_same_ends(file: Path) -> None:
 
 def test_what_can_be_used_here_is_among_what_there_is() -> None:
     assert {"brute", "quick", "random"} <= set(usable(known())) <= set(known())
+
+
+def test_of_a_race_the_budget_holds_the_repetitions_and_who_is_ahead_is_named(file: Path) -> None:
+    found = run(Task(
+        surface=file, kind="recorded", strategy="random", constraint="none", seeds=4,
+        max_trials=16, whole=False, raced=8,
+    ))  # fmt: skip
+    assert {case.strategy for case in found} == {"random + race"}
+    assert all(case.measurements == 16 and case.verification == 0 for case in found)
+    alone = run(Task(
+        surface=file, kind="recorded", strategy="random", constraint="none", seeds=4,
+        max_trials=8, whole=False,
+    ))  # fmt: skip
+    # The race repeats what the search has found: it adds nothing to what there is to choose from.
+    assert [case.within for case in found] == [case.within for case in alone]
+    assert all(case.found <= case.within + 1e-9 for case in found if not case.violation)
+    assert "random + race" in markdown(found, {"seeds": "4"}, [stored.read(file)])
