@@ -232,8 +232,9 @@ def started(endpoint: Endpoint) -> dict[str, float]:
     tree = Tree(endpoint.pid)
     tree.refresh()
     found: dict[str, float] = {}
-    if (memory := tree.memory()) is not None:
-        found["startup_memory"] = (memory.rss if memory.pss is None else memory.pss) / 1e6
+    # Pages in full: how shared ones are split depends on what else runs on the machine.
+    if (use := tree.use()) is not None:
+        found["startup_memory"] = use.rss_bytes / 1e6
     if (count := tree.bytes_read()) is not None:
         found["model_load_bytes"] = float(count)
     return found
