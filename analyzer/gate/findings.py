@@ -9,6 +9,7 @@ from analyzer.gate.evidence import Launch, estimated
 from analyzer.gate.quantiles import pooled
 from analyzer.gate.values import REQUESTS, Block, Finding, Gate, Kind, Settings, Side, Verdict
 from analyzer.ranking.interval import Interval
+from analyzer.statistics.estimate import Estimate
 from analyzer.statistics.order import certifying
 
 #: of intervals that every pair agreed on, and that have no ends by luck
@@ -39,27 +40,26 @@ class Judged:
     """How a case was judged: by which interval of the worsening, and how sure its ends are.
 
     Each end fails with ``error``; None where every pair said the same, or nothing could be compared
-    (``interval`` is None). ``spent`` is the probability of error spent so far.
+    (``interval`` is None), and ``why`` says why not. ``spent`` is the probability of error spent so
+    far.
     """
 
     verdict: Verdict
     interval: Interval | None
     error: float | None
     spent: float
+    why: str = ""
 
 
-def finding(case: Case, judged: Judged, why: str = "", *, through: bool = True) -> Finding:
-    """Put a judgement into words; ``why`` says why nothing could be compared, if so.
-
-    Of one that is ``through``, notes are made that take a while to compute.
-    """
+def finding(case: Case, judged: Judged, *, through: bool = True) -> Finding:
+    """Put a judgement into words; of one that is ``through`` with notes, which take a while."""
     of, interval = case.gate.quantity, judged.interval
     ends = None
     if interval is not None:
         low, high = sorted((of.change(interval.low), of.change(interval.high)))
         ends = low, high
     change = None if interval is None else of.change(interval.middle)
-    margin = case.gate.margin(case.settings)
+    margin = case.gate.margin(case.settings) if case.gate.kind is Kind.RELATIVE else 0.0
     return Finding(
         check=case.check,
         gate=case.gate,
@@ -72,8 +72,8 @@ def finding(case: Case, judged: Judged, why: str = "", *, through: bool = True) 
         alpha=judged.spent,
         pairs=case.pairs,
         verdict=judged.verdict,
-        reason=why or _reason(case, judged, change, ends),
-        notes=tuple(_notes(case, judged)) if through and not why else (),
+        reason=judged.why or _reason(case, judged, change, ends),
+        notes=tuple(_notes(case, judged)) if through and not judged.why else (),
     )
 
 
@@ -97,7 +97,7 @@ def _reason(
     match judged.verdict:
         case Verdict.PASS:
             return f"{seen}: all of it within {limit}"
-        case Verdict.FAIL if case.gate.margin(case.settings):
+        case Verdict.FAIL if case.gate.kind is Kind.RELATIVE:
             margin = abs(case.gate.quantity.change(case.gate.margin(case.settings)))
             return (
                 f"{seen}: all of it worse than the margin of {margin * 100:.3g}%, and it reaches "

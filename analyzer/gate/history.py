@@ -244,7 +244,8 @@ def _merged(
     while kept:
         bounds = [0, *kept, len(worse)]
         tested = [
-            (_tested(worse, *bounds[place : place + 3], of=of), place) for place in range(len(kept))
+            (_tested(worse, before, at, after, of), place)
+            for place, (before, at, after) in enumerate(zip(bounds, kept, bounds[2:], strict=False))
         ]
         (_, unlikely), weakest = max(tested, key=lambda each: each[0][1])
         if unlikely <= chance:

@@ -21,7 +21,6 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "batches_per_1000_requests": ("batches", "executions that a thousand requests took"),
     "model_load_bytes": ("bytes", "bytes that the server read until it was ready"),
     "startup_memory": ("MB", "the server's memory when it was ready, before any request"),
-    "instructions_per_request": ("instructions", "instructions that a request took"),
 }
 #: metrics that are compared exactly, with a tolerance: memory
 _EXACT = frozenset(

@@ -7,7 +7,7 @@ Rules:
 
 1. Looks come when a fifth, three tenths, half and seven tenths of the budget (pairs or time,
    whichever is further) are spent, from four launches on, and when all of it is.
-2. Each look may err as often as the budget that it adds allows: ``alpha`` times the square of what
+2. Each look may err as often as the budget that it adds allows: ``alpha`` times the cube of what
    is spent. So all looks together err no more often than ``alpha``, however they depend on each
    other (Bonferroni), and most is left for the last, which decides what is hard. Budgets are not
    spent by what was measured, so it may be cut short at any time: the last look takes all.
@@ -44,7 +44,7 @@ from analyzer.ranking.interval import Interval
 #: shares of the budget at which it is looked
 LOOKS = (0.2, 0.3, 0.5, 0.7, 1.0)
 #: of alpha, this power of the share of the budget is spent
-POWER = 2.0
+POWER = 3.0
 #: shares are quotients
 _ROUNDING = 1e-9
 
@@ -92,7 +92,7 @@ def decide(  # noqa: PLR0913 - what was asked, what was seen, and how it was mea
     ``others`` is how many gates there are besides, in other checks of the same run.
 
     Raises:
-        ValueError: a gate is a promise about a request rate, which ``slo`` judges, or there is none.
+        ValueError: a gate is a promise about a rate, which ``slo`` judges, or there is none.
     """
     if not gates or any(gate.kind is Kind.SLO for gate in gates):
         raise ValueError("blocks decide on one gate at least, and not on promises about a rate")
@@ -103,12 +103,14 @@ def decide(  # noqa: PLR0913 - what was asked, what was seen, and how it was mea
         for place, gate in enumerate(gates)
     }
     settled, pending = _verdicts(cases, every, looks(every, settings, ended=ended), others)
+    go_on = len(settled) < len(gates)
+    rulings = [
+        settled.get(place) or pending.get(place) or (case, _nothing(0.0))
+        for place, case in cases.items()
+    ]
     return Decision(
-        findings=tuple(
-            settled.get(place) or pending.get(place) or finding(case, _nothing(0.0), through=False)
-            for place, case in cases.items()
-        ),
-        go_on=len(settled) < len(gates),
+        findings=tuple(finding(case, judged, through=not go_on) for case, judged in rulings),
+        go_on=go_on,
         pairs=sum(len(launch.pairs) for launch in every),
     )
 
@@ -137,13 +139,17 @@ def looks(every: Sequence[Launch], settings: Settings, *, ended: bool = False) -
             return
 
 
+#: a case as it was when it was judged, and how
+Ruling = tuple[Case, Judged]
+
+
 def _verdicts(
     cases: Mapping[int, Case], every: Sequence[Launch], at: Iterator[Look], others: int
-) -> tuple[dict[int, Finding], dict[int, Finding]]:
+) -> tuple[dict[int, Ruling], dict[int, Ruling]]:
     """Go through the looks; return what is settled by its place, and what was seen of the rest."""
     settled = _exactly(cases, tuple(every[: proxy.FEWEST]))
     hypotheses = len(cases) - len(settled) + others
-    pending: dict[int, Finding] = {}
+    pending: dict[int, Ruling] = {}
     for look in at:
         left = {
             place: replace(case, launches=tuple(every[: look.launches]))
@@ -157,59 +163,59 @@ def _verdicts(
     return settled, pending
 
 
-def _exactly(cases: Mapping[int, Case], first: tuple[Launch, ...]) -> dict[int, Finding]:
+def _exactly(cases: Mapping[int, Case], first: tuple[Launch, ...]) -> dict[int, Ruling]:
     """Judge what the first launches agree on, and what cannot be compared (rules 4 and 5)."""
     if len(first) < proxy.FEWEST:
         return {}
-    found: dict[int, Finding] = {}
+    found: dict[int, Ruling] = {}
     for place, each in cases.items():
         case = replace(each, launches=first)
         seen = compared(case.gate, first)
         if seen.why:
-            found[place] = finding(case, _nothing(0.0), seen.why)
+            found[place] = case, _nothing(0.0, seen.why)
         elif case.gate.quantity.exact:
             verdict = proxy.unanimous(seen.worsenings, case.gate.tolerance)
             if verdict is not None:
                 low, *_, high = sorted(seen.worsenings)
-                judged = Judged(
-                    verdict=verdict, interval=Interval(high, low, high), error=None, spent=0.0
+                span = Interval(high, low, high)
+                found[place] = (
+                    case,
+                    Judged(verdict=verdict, interval=span, error=None, spent=0.0),
                 )
-                found[place] = finding(case, judged)
     return found
 
 
 def _judged(
     cases: Mapping[int, Case], look: Look, hypotheses: int
-) -> tuple[dict[int, Finding], dict[int, Finding], int]:
+) -> tuple[dict[int, Ruling], dict[int, Ruling], int]:
     """Judge all that is left at one look (rule 3).
 
     Return what is settled, what is not, and how many hypotheses are not refuted yet: what is worse
     than its margin leaves Holm's family, whether it fails or is within its gate.
     """
-    settled: dict[int, Finding] = {}
-    pending: dict[int, Finding] = {}
+    settled: dict[int, Ruling] = {}
+    pending: dict[int, Ruling] = {}
     chances: list[tuple[float, int, Evidence]] = []
     for place, case in cases.items():
         why, evidence = _evidence(case)
         if evidence is None:
             # Too few launches may still become enough; all else stays as it is.
             into = settled if why else pending
-            into[place] = finding(case, _nothing(look.spent), why)
+            into[place] = case, _nothing(look.spent, why)
             continue
-        margin = case.gate.margin(case.settings)
-        chances.append((evidence.chance(margin), place, evidence))
+        chances.append((evidence.chance(case.gate.margin(case.settings)), place, evidence))
     for _, place, evidence in sorted(chances, key=lambda each: each[:2]):
         case = cases[place]
         margin = case.gate.margin(case.settings)
-        error = look.error / hypotheses
+        error = look.error / max(1, hypotheses)
         interval = evidence.interval(error)
         verdict = judge(interval, margin=margin, tolerance=case.gate.tolerance)
-        judged = Judged(verdict=verdict, interval=interval, error=error, spent=look.spent)
-        through = look.last or verdict is not Verdict.INCONCLUSIVE
         into = pending if verdict is Verdict.INCONCLUSIVE else settled
-        into[place] = finding(case, judged, through=through)
-        if interval.low > margin:
-            hypotheses = max(1, hypotheses - 1)
+        into[place] = (
+            case,
+            Judged(verdict=verdict, interval=interval, error=error, spent=look.spent),
+        )
+        hypotheses -= interval.low > margin
     return settled, pending, hypotheses
 
 
@@ -219,15 +225,13 @@ def _evidence(case: Case) -> tuple[str, Evidence | None]:
     if seen.why:
         return seen.why, None
     if not all(map(isfinite, seen.worsenings)):
-        return (
-            f"{case.gate.quantity.tag} is 0 in some pair, so there is no relative change; give it "
-            "an absolute bound",
-            None,
-        )
+        of = case.gate.quantity.tag
+        why = f"{of} is 0 in some pair, so there is no relative change; give it an absolute bound"
+        return why, None
     if len(seen.worsenings) < FEWEST_PAIRS:
         return "", None
     return "", Evidence.of(seen.worsenings)
 
 
-def _nothing(spent: float) -> Judged:
-    return Judged(verdict=Verdict.INCONCLUSIVE, interval=None, error=None, spent=spent)
+def _nothing(spent: float, why: str = "") -> Judged:
+    return Judged(verdict=Verdict.INCONCLUSIVE, interval=None, error=None, spent=spent, why=why)

@@ -111,9 +111,9 @@ _MOST = 700.0
 class Gate:
     """How bad something may get: a relative ``change`` to the baseline, or an absolute ``bound``.
 
-    ``change`` points to the worse side (-0.05: throughput may fall by 5 %; 0: not at all), ``bound``
-    is in the quantity's unit. With a ``rate`` (requests a second) it is a promise about an open
-    loop; with a ``concurrency``, about so many in flight; without, about the check's own load.
+    ``change`` points to the worse side (-0.05: throughput may fall by 5 %; 0: not at all), and
+    ``bound`` is in the quantity's unit. With a ``rate`` (requests a second) it is a promise about
+    an open loop; with a ``concurrency``, about so many in flight; without, about the check's load.
 
     Raises:
         UsageError: it has neither or both, or a change towards the better side.
@@ -139,8 +139,8 @@ class Gate:
             )
         if self.change == 0 and not self.quantity.exact:
             raise UsageError(
-                f"{tag} varies, so a gate of 0% would pass only what is faster for sure; write what "
-                f"it may lose, such as {tag}:{-self.quantity.direction.value * 2:+d}%"
+                f"{tag} varies, so a gate of 0% would pass only what is better for sure; write "
+                f"what it may lose, such as {tag}:{-self.quantity.direction.value * 2:+d}%"
             )
         if self.bound is not None and not self.bound > 0:
             raise UsageError(f"a bound of {tag} is above 0, not {self.bound:g}")
@@ -163,10 +163,11 @@ class Gate:
         """Return the worsening that is no more than noise, which fails nothing.
 
         It is the settings', but at most two fifths of what the gate bears: between the two there
-        has to be room to tell them apart. Of bounds, memory and counters there is none.
+        has to be room to tell them apart. Bounds, memory and counters have no such room: what is
+        worse than the gate bears fails.
         """
         if self.kind is not Kind.RELATIVE:
-            return 0.0
+            return self.tolerance
         change = -self.quantity.direction.value * settings.margin
         return min(abs(self.quantity.of_change(change)), _ROOM * self.tolerance)
 

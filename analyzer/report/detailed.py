@@ -67,6 +67,7 @@ class Detailed:
     bullets: tuple[str, ...]
     tiles: tuple[Tile, ...]
     loads: Table
+    models: Table
     failures: Table
     numbers: Numbers
     measurements: tuple[Measurement, ...]
@@ -107,6 +108,7 @@ def make(evidence: Evidence, variant: str, *, serve: str, reproduce: str) -> Det
         bullets=tuple(_bullets(evidence, standing, rows)),
         tiles=tiles(evidence, standing),
         loads=detailed_tables.loads(measured, best),
+        models=detailed_tables.models(measured),
         failures=detailed_tables.failures(rows),
         numbers=_numbers(evidence, standing, variant, measured),
         measurements=tuple(_measurement(evidence, row) for row in measured),

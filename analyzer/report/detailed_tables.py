@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from analyzer import together
 from analyzer.metrics import BY_TAG
 from analyzer.record.doubt import mark
 from analyzer.record.row import Row
@@ -60,6 +61,23 @@ def loads(rows: Sequence[Row], best: Row | None) -> Table:
         ),
     ]
     return columns.table(strips, ["best" if row.number == first else "other" for row in ordered])
+
+
+def models(rows: Sequence[Row]) -> Table:
+    """Return what each of several models did that were loaded at the same time; false of others."""
+    pairs = [(row, own) for row in rows for own in together.rows(row)]
+    owns = [own for _, own in pairs]
+    strips: list[Strip] = [
+        (Column("No.", numeric=True), [Cell(str(row.number), row.number) for row, _ in pairs]),
+        (Column("Model"), [Cell(own.model, own.model) for own in owns]),
+        columns.loads(owns),
+        *columns.metrics(owns, [P99]),
+        _interval(owns, P99),
+        *columns.metrics(owns, [THROUGHPUT]),
+        _interval(owns, THROUGHPUT),
+        *columns.metrics(owns, [*_LATENCIES, *_PARTS]),
+    ]
+    return columns.table(strips, ["other"] * len(pairs))
 
 
 def _marks(row: Row) -> tuple[str, ...]:

@@ -152,6 +152,27 @@ def test_equal_digests_are_one_configuration_whatever_they_are_called() -> None:
     assert len(page(rows=renamed).loads.lines) == twin
 
 
+def test_of_models_loaded_at_the_same_time_each_has_its_own_figures() -> None:
+    whole = next(row for row in ROWS if row.variant == BEST)
+    own = {"load": {"concurrency": 2, "request_rate": 0.0, "batch_size": 1}, "requests": 50,
+           "server": {}, "histogram": ""}  # fmt: skip
+    figures = {"a::perf_throughput": 300.0, "b::perf_throughput": 100.0}
+    together = replace(
+        whole,
+        metrics={**whole.metrics, **figures},
+        settings={"models": {name: {"variant": f"{name}_config_0"} for name in ("a", "b")}},
+        of_models={"a": own, "b": own},
+    )
+    found = page(rows=(together,))
+    names = [line.cells[1].text for line in found.models.lines]
+    rates = [column.title for column in found.models.columns].index("Throughput")
+    assert names == ["a", "b"]
+    assert [line.cells[rates].order for line in found.models.lines] == [300.0, 100.0]
+    assert [one.command for one in found.measurements] == [""]
+    assert not Outline(render("detailed.html.j2", found)).faults
+    assert not PAGE.models
+
+
 def test_a_histogram_that_nobody_can_read_is_left_out() -> None:
     torn = tuple(replace(row, histogram="h0:torn") for row in ROWS)
     own = page(rows=torn)
