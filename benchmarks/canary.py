@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from analyzer.gate.values import REQUESTS, Block, Gate, Settings, Side, Verdict,
 from analyzer.simulation.predict import world_of
 from analyzer.simulation.service import Curve, ServiceModel, log_normal
 from analyzer.statistics.histogram import Histogram
+from benchmarks import real_gates
 from benchmarks.__main__ import RESULTS, described
 from benchmarks.results import keep, table
 from engine.modelconfig.schema import DynamicBatching, InstanceGroup, InstanceKind, ModelConfig
@@ -302,6 +304,9 @@ def main() -> None:
     """Gate all of it and write it down."""
     given = _arguments()
     machine = dict(described())
+    if given.real:
+        _real(given, machine)
+        return
     found = []
     for noise in NOISES:
         for slower in SLOWER:
@@ -310,17 +315,48 @@ def main() -> None:
     text = page(found, machine)
     sys.stdout.write(text)
     if not given.quick:
-        plain = {
-            "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine,
-            "canaries": [asdict(each) for each in found],
-        }
-        keep(given.output, plain, text, "canary")
+        write(given.output, machine, "canaries", [asdict(each) for each in found], text)
+
+
+def write(
+    folder: Path,
+    machine: Mapping[str, str],
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    text: str,
+) -> None:
+    """Write figures down, under the name of what they are."""
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+    plain = {"taken_at": taken_at, "machine": machine, name: rows}
+    keep(folder, plain, text, "canary" if name == "canaries" else "canary-real")
+
+
+def _real(given: argparse.Namespace, machine: Mapping[str, str]) -> None:
+    """Gate real servers so many times for each slowdown, by turns."""
+    found = [real_gates.gate(slower) for _ in range(given.real) for slower in SLOWER]
+    text = "\n\n".join(
+        (
+            f"# What the gate catches of real servers, {datetime.now(UTC):%Y-%m-%d}",
+            table(("", ""), machine.items()),
+            (
+                "`analyze check` by its usual gates and default budget; the backend `synthetic`, "
+                "two instances for up to four requests, 16 clients, slowed so that as much "
+                "throughput is missing at most (what surrounds it is as fast as before)."
+            ),
+            real_gates.page(found),
+        )
+    )
+    sys.stdout.write(text + "\n")
+    if not given.quick:
+        write(given.output, machine, "gates", [asdict(each) for each in found], text + "\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench canary", description=__doc__)
     parser.add_argument("--times", type=int, default=TIMES, help="gates of each slowdown")
+    parser.add_argument(
+        "--real", type=int, default=0, help="gates of real servers for each slowdown instead"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--quick", action="store_true", help="3 gates each; nothing is written")
     given = parser.parse_args()
