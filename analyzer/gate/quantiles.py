@@ -50,7 +50,7 @@ def harrell_davis(values: Floats, counts: Floats, share: float) -> float:
 def pooled(every: Sequence[Launch], percent: float) -> Interval | None:
     """Return the relative change of a percentile of all latencies, with a bootstrap's interval.
 
-    None where blocks have no histograms, or where there are fewer than four launches.
+    None where a side or its histograms are missing, or where there are fewer than four launches.
     """
     if len(every) < _FEWEST:
         return None

@@ -223,6 +223,8 @@ def test_all_requests_together_tell_a_percentile_besides() -> None:
     assert note.startswith("p99 of all requests together changed by +")
     change = float(note.split("+")[1].split("%")[0])
     assert change == pytest.approx(8, abs=1.5)
+    alone = [block for block in made if block.side is Side.CANDIDATE]
+    assert only(decide("c", [parse("p99<=500ms")], alone, RULES)).notes == ()
 
 
 def test_the_same_against_itself_tells_what_could_be_seen() -> None:
