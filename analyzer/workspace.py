@@ -156,7 +156,7 @@ def _write_model(folder: Path, source: Path, config: ModelConfig | None) -> None
         if entry.name != CONFIG or config is None:
             (folder / entry.name).symlink_to(entry)
     if config is not None:
-        _write(folder / CONFIG, convert.dumps(config))
+        write_whole(folder / CONFIG, convert.dumps(config))
 
 
 def write_chosen(
@@ -186,7 +186,7 @@ def replace_config(folder: Path, text: str, at_ns: int | None = None) -> Path:
     if at_ns is not None:
         os.utime(kept, ns=(at_ns, at_ns))
     try:
-        _write(target, text)
+        write_whole(target, text)
     except OSError:
         kept.unlink()
         raise
@@ -277,7 +277,20 @@ def _engine(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; its folder is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    plain = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        fresh.write_bytes(plain)
+        fresh.replace(path)
+    except OSError as error:
+        # What a full disk raises while writing names no file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        fresh.unlink(missing_ok=True)

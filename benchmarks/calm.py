@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from statistics import median_high
 
 from analyzer.record.row import Row
 from analyzer.space import Candidate
 from analyzer.statistics.estimate import Estimate
 from analyzer.surface import stored
 from analyzer.surface.stored import Surface
-from analyzer.surface.truth import estimate
 from benchmarks.simulated import LAUNCH_LUCK, LUCK, REPETITIONS, TAIL_LUCK
 
 #: what is taken for the noise where nothing was measured twice
@@ -35,7 +35,7 @@ _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_
 def calm(path: Path) -> Surface:
     """Read a surface, and make it what a calm machine would have recorded."""
     surface = stored.read(path)
-    smooth = {tag: _smooth(surface, tag) for tag in (_RATE, *_LATENCIES, _MEMORY)}
+    smooth = {tag: surface.estimates(tag, UNKNOWN).values for tag in (_RATE, *_LATENCIES, _MEMORY)}
     rows: dict[Candidate, dict[int, Row]] = {}
     for point in surface.truths:
         usual = _usual(surface.rows[point])
@@ -49,22 +49,10 @@ def calm(path: Path) -> Surface:
         # What failed there fails here.
         rows.setdefault(point, dict(taken))
     launches = {
-        setting: {number: _middle(known.values()) for number in range(REPETITIONS)}
+        setting: {number: median_high(known.values()) for number in range(REPETITIONS)}
         for setting, known in surface.launches.items()
     }
     return replace(surface, rows=rows, launches=launches)
-
-
-def _smooth(surface: Surface, tag: str) -> Mapping[Candidate, float]:
-    taken = {
-        point: {
-            number: row.metrics[tag]
-            for number, row in surface.rows[point].items()
-            if row.failure is None and row.metrics.get(tag, 0.0) > 0
-        }
-        for point in surface.truths
-    }
-    return estimate(taken, UNKNOWN).values
 
 
 def _usual(taken: Mapping[int, Row]) -> Row:
@@ -101,8 +89,3 @@ def _taken(usual: Row, truth: Mapping[str, float], launch: str, point: str) -> R
         for tag, width in widths.items() if tag in metrics
     }  # fmt: skip
     return replace(usual, metrics=metrics, estimates=estimates)
-
-
-def _middle(values: Iterable[float]) -> float:
-    found = sorted(values)
-    return found[len(found) // 2]

@@ -76,7 +76,7 @@ PROBES = (
 )
 
 
-def judged(concurrencies: Sequence[int]) -> tuple[Case, ...]:
+def predicted_cases(concurrencies: Sequence[int]) -> tuple[Case, ...]:
     """List what is predicted: six configurations under each load, and one more."""
     return (
         *(
@@ -300,7 +300,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few, 2 s each; nothing is written")
     given = parser.parse_args()
-    seconds, cases = (2.0, FEW) if given.quick else (given.seconds, judged(given.concurrencies))
+    seconds, cases = (
+        (2.0, FEW) if given.quick else (given.seconds, predicted_cases(given.concurrencies))
+    )
     here = dict(described())
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if given.again:

@@ -21,7 +21,7 @@ from analyzer.record import journal as journals
 from analyzer.report import comparison, comparison_text, pages
 from analyzer.report.comparison import Comparison, Run
 from analyzer.results import Wanted
-from analyzer.workspace import Workspace
+from analyzer.workspace import Workspace, write_whole
 
 HTML = "html"
 FORMS = (HTML, *comparison_text.FORMS)
@@ -73,7 +73,7 @@ def compare(asked: Asked, console: Console) -> int:
     if target is None:
         console.file.write(text)
         return 0
-    reports.write_whole(target, text)
+    write_whole(target, text)
     console.print(page.headline, highlight=False, markup=False)
     console.print(str(target), highlight=False, markup=False, soft_wrap=True)
     return 0

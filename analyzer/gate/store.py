@@ -22,6 +22,7 @@ from typing import Any
 from analyzer.errors import UsageError
 from analyzer.gate import baseline as forms
 from analyzer.gate.baseline import Baseline
+from analyzer.workspace import write_whole
 
 KIND, SCHEMA, OBJECTS = "servetune baselines", 1, "objects"
 #: the name that is looked for where none is given
@@ -81,7 +82,7 @@ class Store:
         address = measured.address
         target = self._folder / OBJECTS / _file(address)
         if not target.exists():
-            _write(target, forms.spelled(measured))
+            write_whole(target, forms.spelled(measured))
         history = [each for each in before.get("history", []) if each != address]
         current = before.get("baseline")
         plain = {
@@ -90,7 +91,7 @@ class Store:
             "baseline": address if promote or current is None else current,
             "history": [*history, address],
         }
-        _write(path, json.dumps(plain, indent=2) + "\n")
+        write_whole(path, json.dumps(plain, indent=2) + "\n")
         return target
 
     def _index(self, name: str) -> Path:
@@ -151,10 +152,3 @@ def _plain(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not a baseline: --save-baseline writes one")
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

@@ -9,7 +9,6 @@ from analyzer.report.files import (
     write,
     write_skipped,
     write_tables,
-    write_whole,
 )
 from analyzer.report.formats import USUAL, Files, Layout, formats_of
 
@@ -28,5 +27,4 @@ __all__ = [
     "write_detailed",
     "write_skipped",
     "write_tables",
-    "write_whole",
 ]

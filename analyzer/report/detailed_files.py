@@ -10,9 +10,10 @@ from pathlib import Path
 from analyzer.report import detailed, pdf
 from analyzer.report.commands import Commands
 from analyzer.report.evidence import Evidence, of
-from analyzer.report.files import commands_of, seen, write_whole
+from analyzer.report.files import commands_of, seen
 from analyzer.report.formats import HTML, PDF, USUAL, Files
 from analyzer.report.pages import detailed_html
+from analyzer.workspace import write_whole
 
 
 def write_detailed(

@@ -41,6 +41,7 @@ from analyzer.report.render import page_html
 from analyzer.report.summary import summary_json
 from analyzer.space import Candidate
 from analyzer.stages import Skipped
+from analyzer.workspace import write_whole
 
 REPORT, SUMMARY = "report.html", "summary.json"
 SKIPPED = "skipped.json"
@@ -223,22 +224,3 @@ def _usual() -> dict[str, object]:
     options = ProfileOptions(model="")
     owners = (options, options.limits, options.search)
     return {field.name: getattr(each, field.name) for each in owners for field in fields(each)}
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; its folder is made.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    plain = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        fresh.write_bytes(plain)
-        fresh.replace(path)
-    except OSError as error:
-        # What a full disk raises while writing names no file.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        fresh.unlink(missing_ok=True)

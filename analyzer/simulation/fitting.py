@@ -29,7 +29,7 @@ from analyzer.simulation.curves import Sample, curve_of
 from analyzer.simulation.observation import PERCENTILES, Observation
 from analyzer.simulation.predict import ROUNDS, simulate, why_unpredictable
 from analyzer.simulation.service import PLACES, Curve, ServiceModel, normalised
-from analyzer.simulation.steadied import steadied
+from analyzer.simulation.steadied import robust, steadied
 
 #: what is likely before anything was measured
 _SERIAL, _CROWDING = 0.15, 0.05
@@ -41,8 +41,6 @@ _TINY_NS = 200_000.0
 _BATCH_COUNTS = 0.5
 #: and so much a step away from what is likely, of the size that is usual
 _PRIOR_COUNTS = 0.002
-#: differences of logarithms beyond this are rather a disturbance: they count by size, not squared
-_DISTURBED = 0.15
 #: with so many requests a tail is half believed
 _TAIL_COUNTS = 200.0
 
@@ -266,11 +264,6 @@ def _apply(model: ServiceModel, guess: _Guess, overhead: float) -> ServiceModel:
     return moved.with_overhead(front, overhead - front)
 
 
-def _loss(difference: float) -> float:
-    """Give the square of what is small, and of what is large rather the size (pseudo-Huber)."""
-    return 2 * _DISTURBED**2 * (math.sqrt(1 + (difference / _DISTURBED) ** 2) - 1)
-
-
 def _refined(
     model: ServiceModel, observations: Sequence[Observation], effort: Effort, *, told: bool
 ) -> ServiceModel:
@@ -290,10 +283,10 @@ def _refined(
         total = _PRIOR_COUNTS * math.fsum(each * each for each in far)
         for one in observations:
             found = simulate(one.config, tried, one.load, requests=_LOOK, rounds=effort.rounds)
-            total += _loss(math.log(max(found.throughput, 1e-9) / one.throughput))
+            total += robust(math.log(max(found.throughput, 1e-9) / one.throughput))
             batch = one.metrics.get("server_batch_size")
             if batch and found.mean_batch:
-                total += _BATCH_COUNTS * _loss(math.log(found.mean_batch / batch))
+                total += _BATCH_COUNTS * robust(math.log(found.mean_batch / batch))
         return total
 
     best = _Guess(front=-1.0)

@@ -22,8 +22,8 @@ from analyzer.simulation.service import ServiceModel, normalised
 _TAIL, _MEAN = "perf_latency_p99", "perf_latency_avg"
 #: what is tried of the exponent, from as it was; and a step away from 1 costs so much
 _TRIED = (1.0, 0.75, 0.5, 0.25, 0.0, 1.25)
-_AWAY = 0.02
-#: differences of logarithms beyond this count by their size, not squared: one p99 may be luck
+_AWAY = 0.0009
+#: differences of logarithms beyond this are rather a disturbance: they count by size, not squared
 _DISTURBED = 0.15
 #: requests of a look: a p99 needs more of them than a throughput
 _LOOK = 600
@@ -40,6 +40,11 @@ def steadied(model: ServiceModel, observations: Sequence[Observation], rounds: i
         return model
     loss = partial(_loss, model, known, rounds)
     return varied(model, min(_TRIED, key=loss))
+
+
+def robust(difference: float) -> float:
+    """Give the square of what is small, and of what is large rather the size (pseudo-Huber)."""
+    return 2 * _DISTURBED**2 * (math.sqrt(1 + (difference / _DISTURBED) ** 2) - 1)
 
 
 def varied(model: ServiceModel, exponent: float) -> ServiceModel:
@@ -63,6 +68,5 @@ def _loss(model: ServiceModel, known: Sequence[Observation], rounds: int, expone
         said = simulate(one.config, tried, one.load, requests=_LOOK, rounds=rounds)
         wanted, found = _excess(one.metrics), _excess(said.metrics)
         if wanted is not None and found is not None:
-            far = (found - wanted) / _DISTURBED
-            total += math.sqrt(1.0 + far * far) - 1.0
+            total += robust(found - wanted)
     return total

@@ -24,6 +24,7 @@ from analyzer.record.row import Row, RunHead, head_to_line, row_to_line
 from analyzer.space import Axis, Candidate, Dimension, Space
 from analyzer.surface.grid import DEFAULT, Grid
 from analyzer.surface.truth import Estimated, estimate
+from analyzer.workspace import write_whole
 from engine.modelconfig.schema import ModelConfig
 
 
@@ -165,21 +166,24 @@ class Surface:
             for point, metrics in self.truths.items()
         }
 
-    def estimates(self, tag: str) -> Estimated:
-        """Estimate a metric of every point that can be measured and has one above 0."""
-        if tag not in self._estimates:
-            self._estimates[tag] = estimate({
+    def estimates(self, tag: str, assumed: float | None = None) -> Estimated:
+        """Estimate a metric of every point that can be measured and has one above 0.
+
+        ``assumed`` is the noise where nothing was measured twice (``truth.estimate``).
+        """
+        if (tag, assumed) not in self._estimates:
+            self._estimates[tag, assumed] = estimate({
                 point: {
                     number: row.metrics[tag]
                     for number, row in self.rows[point].items()
                     if row.failure is None and row.metrics.get(tag, 0.0) > 0
                 }
                 for point in self.truths
-            })  # fmt: skip
-        return self._estimates[tag]
+            }, assumed)  # fmt: skip
+        return self._estimates[tag, assumed]
 
     @cached_property
-    def _estimates(self) -> dict[str, Estimated]:
+    def _estimates(self) -> dict[tuple[str, float | None], Estimated]:
         return {}
 
     def spread(self, tag: str = "perf_throughput") -> float | None:
@@ -265,6 +269,4 @@ def pack(surface: Surface, path: Path) -> None:
     lines = [head_to_line(surface.head)]
     lines += [row_to_line(row) for row in sorted(rows, key=lambda row: row.number)]
     text = "".join(f"{line}\n" for line in lines).encode()
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(gzip.compress(text, mtime=0))
-    fresh.replace(path)
+    write_whole(path, gzip.compress(text, mtime=0))

@@ -1,5 +1,6 @@
 """``analyze apply --undo``: what was replaced together comes back together, the last first."""
 
+import os
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_where_there_was_none_there_is_none_again(tmp_path: Path) -> None:
 
 def test_all_models_are_written_or_none(tmp_path: Path) -> None:
     place = pipeline(tmp_path)
-    blocked = tmp_path / "models" / "a" / ".config.pbtxt.new"
+    blocked = tmp_path / "models" / "a" / f".config.pbtxt.{os.getpid()}.new"
     blocked.mkdir()
     with pytest.raises(OSError, match="directory"):
         apply(place, tmp_path)
