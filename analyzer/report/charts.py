@@ -1,4 +1,4 @@
-"""The summary's charts, as plotly figures in plain JSON form. Pure.
+"""The summary's charts, as figures in plain JSON form. Pure.
 
 Owns how its numbers are drawn: marks, what a pointer shows. Does not own the numbers (``series``),
 nor what all charts share, axes and colours (``drawing``).
@@ -248,13 +248,10 @@ def _curve(curve: Curve, tag: str) -> Figure | None:
 
 def _spread(steps: Sequence[Step], colour: str) -> Figure:
     return {
-        "type": "data",
-        "symmetric": False,
         "array": [step.high - step.throughput for step in steps],
         "arrayminus": [step.throughput - step.low for step in steps],
         "color": colour,
         "thickness": 1.5,
-        "width": 5,
     }
 
 
@@ -264,15 +261,12 @@ def _latency_spread(steps: Sequence[Step], colour: str) -> Figure:
     highs = [step.latency_high for step in steps]
     lows = [step.latency_low for step in steps]
     return {
-        "type": "data",
-        "symmetric": False,
         "array": [0.0 if high is None else high - value
                   for high, value in zip(highs, latencies, strict=True)],
         "arrayminus": [0.0 if low is None else value - low
                        for low, value in zip(lows, latencies, strict=True)],
         "color": colour,
         "thickness": 1.5,
-        "width": 5,
     }  # fmt: skip
 
 
@@ -287,7 +281,6 @@ def _breakdown(bars: Sequence[Bar]) -> Chart:
             "y": [bar.label for bar in shown],
             "x": [bar.values.get(tag, 0.0) for bar in shown],
             "text": [wording.number(bar.values.get(tag)) for bar in shown],
-            "textposition": "none",
             "hovertemplate": "%{text} ms",
             "marker": filled(colour, pattern),
         }
@@ -296,7 +289,6 @@ def _breakdown(bars: Sequence[Bar]) -> Chart:
     ]
     layout = _bars_layout(shown, "Average latency (ms)", legend=True)
     layout["barmode"] = "stack"
-    layout["legend"]["traceorder"] = "normal"
     layout["hovermode"] = "y unified"
     return Chart(
         name="breakdown",
@@ -321,7 +313,6 @@ def _use(bars: Sequence[Bar], tag: str) -> Chart:
         "x": values,
         "text": [wording.number(value, places) for value in values],
         "textposition": "outside",
-        "cliponaxis": False,
         "customdata": [hover(bar.hover) for bar in shown],
         "hovertemplate": f"%{{y}}: %{{text}} {metric.unit}<br>%{{customdata}}<extra></extra>",
         "marker": {"color": [COLOURS[bar.role] for bar in shown]},
@@ -343,6 +334,5 @@ def _bars_layout(bars: Sequence[Bar], title: str, *, legend: bool) -> Figure:
         y=names_axis(),
         height=_FRAME_PX + _BAR_PX * len(bars) + (40 if legend else 0),
     )
-    layout["showlegend"] = legend
     layout["bargap"] = 0.35
     return layout

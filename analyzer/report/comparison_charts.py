@@ -1,4 +1,4 @@
-"""The charts of a comparison, as plotly figures in plain JSON form. Pure.
+"""The charts of a comparison, as figures in plain JSON form. Pure.
 
 Owns how runs are drawn over each other: every run has a colour, a symbol and a dash of its own, so
 that nothing is told by colour only. Does not own what all charts share (``drawing``).
@@ -92,7 +92,7 @@ def _changed(runs: Sequence[Run], tag: str) -> Chart | None:
     ]  # fmt: skip
     layout = frame(
         x={**axis(f"Change of {wording.title(tag)} (%)", None), "rangemode": "normal"},
-        y={**names_axis(), "categoryorder": "array", "categoryarray": names},
+        y={**names_axis(), "categoryarray": names},
         height=_FRAME_PX + _ROW_PX * len(found),
     )
     layout["hovermode"] = "closest"
@@ -149,15 +149,12 @@ def _intervals(
         "marker": {"color": colour, "size": 10, "symbol": symbol,
                    "line": {"width": 1.5, "color": colour}},
         "error_x": {
-            "type": "data",
-            "symmetric": False,
             "array": [brief(max(0.0, end[1] - middle))
                       for end, middle in zip(ends, middles, strict=True)],
             "arrayminus": [brief(max(0.0, middle - end[0]))
                            for end, middle in zip(ends, middles, strict=True)],
             "color": colour,
             "thickness": 1.5,
-            "width": 5,
         },
     }  # fmt: skip
 
@@ -262,7 +259,7 @@ def _curve(runs: Sequence[Run], tag: str) -> Chart | None:
         y=axis(f"{wording.heading(tag)} ({BY_TAG[tag].unit})", scale),
         height=360,
     )
-    layout["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": list(order)}
+    layout["xaxis"] |= {"type": "category", "categoryarray": list(order)}
     del layout["xaxis"]["rangemode"]
     layout["hovermode"] = "x unified"
     return Chart(
@@ -298,7 +295,6 @@ def _breakdown(runs: Sequence[Run]) -> Chart | None:
             "y": [run for run, _ in shown],
             "x": [brief(values[tag]) for _, values in shown],
             "text": [wording.number(values[tag]) for _, values in shown],
-            "textposition": "none",
             "hovertemplate": "%{text} ms",
             "marker": filled(colour, pattern),
         }
@@ -314,7 +310,6 @@ def _breakdown(runs: Sequence[Run]) -> Chart | None:
     )
     layout["barmode"] = "stack"
     layout["bargap"] = 0.35
-    layout["legend"]["traceorder"] = "normal"
     layout["hovermode"] = "y unified"
     return Chart(
         name="breakdown",

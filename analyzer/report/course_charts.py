@@ -75,7 +75,6 @@ def _course(steps: Sequence[Step], tag: str) -> Chart:
             "overlaying": "y",
             "range": [0, 1],
             "visible": False,
-            "fixedrange": True,
         }
     hollow = any(step.value is not None and not step.keeps for step in steps)
     return Chart(

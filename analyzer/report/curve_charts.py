@@ -103,7 +103,6 @@ def uses(numbers: Numbers) -> Iterator[Chart]:
             y=axis(f"{wording.heading(tag)} ({metric.unit})", None),
             height=320,
         )
-        layout["showlegend"] = False
         layout["hovermode"] = "closest"
         yield Chart(
             name=f"use-{tag}",

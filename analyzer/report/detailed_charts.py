@@ -1,4 +1,4 @@
-"""The charts of one configuration's page, as plotly figures in plain JSON form. Pure.
+"""The charts of one configuration's page, as figures in plain JSON form. Pure.
 
 Owns their order, and how its loads are drawn: throughput and latency with intervals, and where the
 time goes. Does not own latencies by percentile and use by latency (``curve_charts``), what was used
@@ -85,7 +85,7 @@ def _by_load(numbers: Numbers, y: Figure, height: int = 360) -> Figure:
     every = [level for side in sides for level in side.levels]
     order = dict.fromkeys(level.label for level in sorted(every, key=lambda one: one.load.same))
     layout = frame(x=axis(axis_title(every), None), y=y, height=height)
-    layout["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": list(order)}
+    layout["xaxis"] |= {"type": "category", "categoryarray": list(order)}
     del layout["xaxis"]["rangemode"]
     return layout
 
@@ -142,15 +142,12 @@ def _measured(side: Side, tag: str) -> Iterator[Figure]:
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": colour, "size": 9, "symbol": SYMBOLS[side.role]},
         "error_y": {
-            "type": "data",
-            "symmetric": False,
             "array": [brief(max(0.0, end[1] - value))
                       for end, value in zip(ends, values, strict=True)],
             "arrayminus": [brief(max(0.0, value - end[0]))
                            for end, value in zip(ends, values, strict=True)],
             "color": colour,
             "thickness": 1.5,
-            "width": 5,
         },
     }  # fmt: skip
 
@@ -219,7 +216,6 @@ def _breakdown(numbers: Numbers) -> Chart | None:
             "x": [level.label for level in own],
             "y": [brief(level.mean(tag) or 0.0) for level in own],
             "text": [wording.number(level.mean(tag)) for level in own],
-            "textposition": "none",
             "hovertemplate": "%{text} ms",
             "marker": filled(colour, pattern),
         }
@@ -236,11 +232,9 @@ def _breakdown(numbers: Numbers) -> Chart | None:
         "overlaying": "y",
         "side": "right",
         "showgrid": False,
-        "tickmode": "auto",
     }
     layout["barmode"] = "stack"
     layout["bargap"] = 0.4
-    layout["legend"]["traceorder"] = "normal"
     layout["hovermode"] = "x unified"
     return Chart(
         name="breakdown",

@@ -1,10 +1,11 @@
 """What every chart shares: its frame, axes, colours, limits. Pure.
 
-Owns the look of a plotly figure in plain JSON form. Does not own what is drawn in it (``charts``
-of the summary, ``detailed_charts``, ``comparison_charts``). Colours are from Okabe and Ito's
-palette, told apart by the colour-blind, and chosen to stand on a white and on a dark page alike;
-nothing is told by colour only. Text and grid colours are the page's style sheet's, so that one
-drawing serves light, dark and print.
+Owns the look of a figure in plain JSON form. Its words are plotly's, as far as ``drawing.js.j2``
+among the templates draws them: a field that this does not know would be drawn as if it were not
+there. Does not own what is drawn in a figure (``charts`` of the summary, ``detailed_charts``,
+``comparison_charts``). Colours are from Okabe and Ito's palette, told apart by the colour-blind,
+and chosen to stand on a white and on a dark page alike; nothing is told by colour only. Text and
+grid colours are the page's style sheet's, so that one drawing serves light, dark and print.
 """
 
 from __future__ import annotations
@@ -76,46 +77,21 @@ class Chart:
 
 def frame(*, x: Figure, y: Figure, height: int) -> Figure:
     """Return the layout that every chart begins with; ``height`` in px."""
-    return {
-        "xaxis": x,
-        "yaxis": y,
-        "height": height,
-        "margin": {"l": 10, "r": 16, "t": 16, "b": 10, "pad": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
-        "hoverlabel": {"bgcolor": "#1B2430", "bordercolor": GREY, "align": "left"}
-        | {"font": {"color": "#FFFFFF", "size": 13}},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
-        "dragmode": False,
-    }
+    return {"xaxis": x, "yaxis": y, "height": height}
 
 
 def axis(title: str, scale: Figure | None) -> Figure:
     """Return an axis that begins at 0, or that of a ``scale`` of ``log_scale``."""
     return {
-        "title": {"text": title, "standoff": 12},
-        "automargin": True,
-        "tickformat": ",",
-        "zeroline": False,
-        "gridcolor": "rgba(138,143,152,0.25)",
-        "linecolor": GREY,
+        "title": {"text": title},
         "showline": True,
-        "fixedrange": True,
         **({"rangemode": "tozero"} if scale is None else scale),
     }
 
 
 def names_axis() -> Figure:
     """Return the axis of bars that lie, the first name on top."""
-    return {
-        "autorange": "reversed",
-        "automargin": True,
-        "fixedrange": True,
-        "type": "category",
-        "ticksuffix": "  ",
-    }
+    return {"autorange": "reversed", "type": "category"}
 
 
 def log_scale(values: Sequence[float], bounds: Sequence[tuple[float, str]]) -> Figure | None:
@@ -164,14 +140,13 @@ def brief(value: float) -> float:
 
 
 def hover(text: str) -> str:
-    """Turn lines into plotly's markup; what a name holds must not become markup."""
+    """Turn lines into a figure's markup; what a name holds must not become markup."""
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return plain.replace("\n", "<br>")
 
 
 def filled(colour: str, pattern: str) -> Figure:
-    """Return a bar's marker; ``pattern`` is plotly's sign for it, "" none."""
+    """Return a bar's marker; ``pattern`` is a sign for it (/, x, . or a backslash), "" none."""
     if not pattern:
         return {"color": colour}
-    drawn = {"shape": pattern, "fgcolor": "#FFFFFF", "fillmode": "overlay", "size": 7}
-    return {"color": colour, "pattern": {**drawn, "solidity": 0.25}}
+    return {"color": colour, "pattern": {"shape": pattern, "fgcolor": "#FFFFFF"}}

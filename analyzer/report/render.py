@@ -1,14 +1,12 @@
 """A page and its charts as one HTML file that needs nothing else.
 
-Owns where the templates are and what is inlined. plotly.js goes into the file once, deflated, so
-it opens offline and stays small; the file's own content policy forbids every request to anywhere.
+Owns where the templates are. What draws the charts is one of them (``drawing.js.j2``), so the file
+opens offline and stays small; its own content policy forbids every request to anywhere.
 Does not own what a page says (``view`` and its like) or how charts are drawn (``charts``).
 """
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -17,7 +15,6 @@ from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 from analyzer.report.charts import draw
 from analyzer.report.drawing import Chart
@@ -38,15 +35,8 @@ def page_html(page: Page) -> str:
 
 
 def render(template: str, page: object, charts: Sequence[Chart] = ()) -> str:
-    """Render a page by a template that extends ``base.html.j2``, which sees both.
-
-    plotly.js is in it only if something is drawn.
-    """
-    return (
-        _environment()
-        .get_template(template)
-        .render(page=page, charts=charts, plotly=_plotly() if charts else "")
-    )
+    """Render a page by a template that extends ``base.html.j2``, which sees both."""
+    return _environment().get_template(template).render(page=page, charts=charts)
 
 
 @cache
@@ -66,16 +56,6 @@ def _environment() -> Environment:
 def _source(name: str) -> str | None:
     template = templates() / name
     return template.read_text(encoding="utf-8") if template.is_file() else None
-
-
-@cache
-def _plotly() -> Markup:
-    """Return plotly.js behind its licence's notice, deflated (zlib) and in base64.
-
-    It is a third as long so, and none of it can end the script element that holds it.
-    """
-    packed = base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode("ascii")
-    return Markup(packed)  # noqa: S704 - not input
 
 
 def _strong(sentence: str, word: str) -> Markup:

@@ -115,7 +115,6 @@ def _panels(panels: Sequence[Channel]) -> Figure:
     layout["xaxis"] = {
         **axis("Seconds from where it counts", None),
         "rangemode": "normal",
-        "anchor": _axis_name("y", many - 1),
     }
     for place, channel in enumerate(panels):
         top = 1.0 - place * (height + _GAP)
@@ -159,7 +158,7 @@ def _batches(timelines: Sequence[Timeline], part: str, which: str) -> list[Chart
     layout = frame(
         x=axis("Batch size", None), y=axis("Share of the inferences (%)", None), height=360
     )
-    layout["xaxis"] |= {"type": "category", "categoryorder": "array"}
+    layout["xaxis"] |= {"type": "category"}
     layout["xaxis"]["categoryarray"] = [str(size) for size in sizes]
     del layout["xaxis"]["rangemode"]
     layout |= {"barmode": "group", "bargap": 0.2, "hovermode": "closest"}

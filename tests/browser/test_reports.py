@@ -54,7 +54,7 @@ def page(
 def test_every_chart_is_drawn_and_nothing_is_asked_of_the_network(page: Page) -> None:
     drawn = page.evaluate(
         "[...document.querySelectorAll('.chart')]"
-        ".map(one => one.querySelector('.main-svg') !== null)"
+        ".map(one => one.querySelector('.trace path, .trace rect') !== null)"
     )
     assert len(drawn) > 3
     assert all(drawn)
@@ -134,17 +134,36 @@ def test_a_filter_leaves_the_lines_that_hold_it(page: Page) -> None:
 
 
 def test_a_click_in_a_legend_hides_a_line_and_another_brings_it_back(page: Page) -> None:
-    visible = (
-        "document.querySelector('.legend').nextElementSibling.data"
-        ".filter(one => one.visible !== false && one.visible !== 'legendonly').length"
-    )
+    drawn = "document.querySelector('.legend').nextElementSibling.querySelectorAll('.trace').length"
     pressed = ".legend button[aria-pressed='true']"
     page.wait(f"document.querySelector({json.dumps(pressed)}) !== null")
-    before = page.evaluate(visible)
-    page.click(".legend button[aria-pressed='true']")
-    page.wait(f"({visible}) < {before}")
+    before = page.evaluate(drawn)
+    page.click(pressed)
+    page.wait(f"({drawn}) < {before}")
     page.click(".legend button[aria-pressed='false']")
-    page.wait(f"({visible}) === {before}")
+    page.wait(f"({drawn}) === {before}")
+
+
+def test_a_pointer_and_the_arrow_keys_show_the_numbers_behind_a_mark(page: Page) -> None:
+    tip = "document.querySelector('.chart .tip:not([hidden])')?.innerText ?? ''"
+    chart = page.evaluate(
+        "(() => { const chart = document.querySelector('.chart');"
+        "chart.scrollIntoView({block: 'center'}); chart.focus(); return chart.id; })()"
+    )
+    page.press("ArrowRight")
+    page.wait(f"({tip}) !== ''")
+    shown = page.evaluate(tip)
+    assert re.search(r"\d", shown), (chart, shown)
+    x, y = page.evaluate(
+        "(() => { const ring = document.querySelector('.pointed circle').getBoundingClientRect();"
+        "return [ring.x + ring.width / 2, ring.y + ring.height / 2]; })()"
+    )
+    page.press("Escape")
+    page.wait(f"({tip}) === ''")
+    page.move(x, y)
+    page.wait(f"({tip}) === {json.dumps(shown)}")
+    page.move(1, 1)
+    page.wait(f"({tip}) === ''")
 
 
 def test_details_open_and_show_how_a_configuration_differs(page: Page) -> None:
