@@ -130,18 +130,20 @@ def _tags(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _option(group: Sequence[Row], tags: Sequence[str], goal: Goal) -> Option:
     first = next((row for row in group if row.trial.phase is not Phase.VERIFY), group[0])
-    shared = set.intersection(*(set(row.metrics) for row in group))
+    bounded = {each.tag for each in goal.constraints}
+    shared = [tag for tag in bounded if all(tag in row.metrics for row in group)]
     means = {tag: fmean(row.metrics[tag] for row in group) for tag in shared}
     intervals = [[_interval(row, tag) for row in group] for tag in tags]
-    values = tuple(
-        Interval(
-            fmean(each.middle for each in found),
-            fmean(each.low for each in found),
-            fmean(each.high for each in found),
-        )
-        for found in intervals
-    )
+    values = tuple(found[0] if len(found) == 1 else _mean(found) for found in intervals)
     return Option(row=first, values=values, times=len(group), satisfies=goal.satisfied(means))
+
+
+def _mean(found: Sequence[Interval]) -> Interval:
+    return Interval(
+        fmean(each.middle for each in found),
+        fmean(each.low for each in found),
+        fmean(each.high for each in found),
+    )
 
 
 def _interval(row: Row, tag: str) -> Interval:

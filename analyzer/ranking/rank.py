@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from analyzer.metrics import BY_TAG, Direction
@@ -72,6 +72,23 @@ class Gain:
     def disproven(self) -> bool:
         """Whether repetitions have put the whole interval below 0."""
         return self.pairs > 0 and self.high is not None and self.high < 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What an order says: ``sound`` are the reliable of it, ``entered`` the contender's field."""
+
+    standings: tuple[Standing, ...]
+    sound: tuple[Standing, ...]
+    entered: tuple[Standing, ...]
+    contender: Standing | None
+    gain: Gain | None
+    recommended: Standing | None
+
+    @property
+    def default(self) -> Standing | None:
+        """The default configuration, if it was measured."""
+        return next((each for each in self.standings if each.is_default), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +176,10 @@ def contender(rows: Sequence[Row], goal: Goal) -> Standing | None:
     The first in rank; where several were verified, the one that came out ahead. None if there is
     no other, or if the default keeps the constraints and no other does.
     """
-    rows = [goal.seen(row) for row in rows]
-    entered = field(rows, goal)
+    return judge(rows, goal).contender
+
+
+def _first(rows: Sequence[Row], goal: Goal, entered: Sequence[Standing]) -> Standing | None:
     if not entered:
         return None
     first = race.ahead(rows, goal, [each.best for each in entered])
@@ -169,7 +188,10 @@ def contender(rows: Sequence[Row], goal: Goal) -> Standing | None:
 
 def reliable(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     """Leave out of the order whoever the verification showed not to come up as a rule."""
-    standings = rank(rows, goal)
+    return _reliable(rows, rank(rows, goal))
+
+
+def _reliable(rows: Sequence[Row], standings: Sequence[Standing]) -> tuple[Standing, ...]:
     default = next((each.best for each in standings if each.is_default), None)
     checks = _checks(rows)
     return tuple(
@@ -185,7 +207,10 @@ def field(rows: Sequence[Row], goal: Goal) -> tuple[Standing, ...]:
     Rivals are those that have been through rounds of the verification with it. Who failed there
     is passed over.
     """
-    standings = reliable(rows, goal)
+    return _field(rows, reliable(rows, goal))
+
+
+def _field(rows: Sequence[Row], standings: Sequence[Standing]) -> tuple[Standing, ...]:
     others = [each for each in standings if not each.is_default]
     default = next((each for each in standings if each.is_default), None)
     if not others or (default is not None and default.satisfies and not others[0].satisfies):
@@ -212,10 +237,26 @@ def recommended(rows: Sequence[Row], goal: Goal) -> Standing | None:
     own order is biased (it names whoever was luckiest), and a change without a proven gain is
     one to be spared: it may well cost elsewhere, in latency or in memory.
     """
+    return judge(rows, goal).recommended
+
+
+def judge(rows: Sequence[Row], goal: Goal) -> Judgement:
+    """Say all of that at once, from one order: who asks for several of them, of many rows."""
+    rows = [goal.seen(row) for row in rows]
     standings = rank(rows, goal)
-    default = next((each for each in standings if each.is_default), None)
-    best, proof = contender(rows, goal), gain(rows, goal)
-    sound = reliable(rows, goal) or standings
+    sound = _reliable(rows, standings)
+    entered = _field(rows, sound)
+    best = _first(rows, goal, entered)
+    found = Judgement(
+        standings=standings, sound=sound, entered=entered, contender=best, gain=None,
+        recommended=None,
+    )  # fmt: skip
+    proof = _gain(rows, goal, found, goal.objectives)
+    return replace(found, gain=proof, recommended=_recommended(found, proof))
+
+
+def _recommended(found: Judgement, proof: Gain | None) -> Standing | None:
+    default, best, sound = found.default, found.contender, found.sound or found.standings
     if default is None or best is None or proof is None or not proof.pairs:
         return next(iter(sound), None)
     if not (default.satisfies and best.satisfies):
@@ -257,11 +298,17 @@ def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None
     best row; else without an interval. None if there is no contender, or the default was never
     measured, or one of them lacks the metric.
     """
-    default = next((each for each in rank(rows, goal) if each.is_default), None)
-    best = contender(rows, goal)
+    if tag is None:
+        return judge(rows, goal).gain
+    return _gain(rows, goal, judge(rows, goal), ((BY_TAG[tag].tag, 1.0),))
+
+
+def _gain(
+    rows: Sequence[Row], goal: Goal, found: Judgement, weights: Sequence[tuple[str, float]]
+) -> Gain | None:
+    default, best = found.default, found.contender
     if default is None or best is None:
         return None
-    weights = goal.objectives if tag is None else ((BY_TAG[tag].tag, 1.0),)
     best_row, default_row = best.best, default.best
     # A metric of which less is better is told as its own ratio: 10 ms to 5 ms is 50 % better.
     less = len(weights) == 1 and BY_TAG[weights[0][0]].direction is Direction.LESS
@@ -270,7 +317,7 @@ def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None
         return None
     seen = [goal.seen(row) for row in rows if row.trial.phase is Phase.VERIFY]
     ratios = _verified(seen, best_row, default_row, weights)
-    rivals = [each.best for each in field(rows, goal) if each.digest != best.digest]
+    rivals = [each.best for each in found.entered if each.digest != best.digest]
     others = [_verified(seen, rival, default_row, weights) for rival in rivals]
     interval = paired_best(ratios, others)
     if interval is not None:

@@ -158,16 +158,17 @@ def gather(
             f"no measurement of {head.model} in run {head.run}; run `analyze profile` first"
         )
     rows = [goal.seen(row) for row in rows]
+    found = rank.judge(rows, goal)
     return Evidence(
         head=head,
         rows=tuple(rows),
         goal=goal,
         omitted=omitted,
         refuted=rank.refuted(rows, goal),
-        standings=rank.rank(rows, goal),
-        chosen=rank.recommended(rows, goal),
-        contender=rank.contender(rows, goal),
-        gain=rank.gain(rows, goal),
+        standings=found.standings,
+        chosen=found.recommended,
+        contender=found.contender,
+        gain=found.gain,
         front=rank.pareto(rows, P99, THROUGHPUT),
         frontier=frontier(rows, goal),
         goodput=verified(rows, goal),
