@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
@@ -315,48 +314,26 @@ def main() -> None:
     text = page(found, machine)
     sys.stdout.write(text)
     if not given.quick:
-        write(given.output, machine, "canaries", [asdict(each) for each in found], text)
-
-
-def write(
-    folder: Path,
-    machine: Mapping[str, str],
-    name: str,
-    rows: Sequence[Mapping[str, Any]],
-    text: str,
-) -> None:
-    """Write figures down, under the name of what they are."""
-    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
-    plain = {"taken_at": taken_at, "machine": machine, name: rows}
-    keep(folder, plain, text, "canary" if name == "canaries" else "canary-real")
+        taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+        every = [asdict(each) for each in found]
+        plain = {"taken_at": taken_at, "machine": machine, "canaries": every}
+        keep(given.output, plain, text, "canary")
 
 
 def _real(given: argparse.Namespace, machine: Mapping[str, str]) -> None:
     """Gate real servers so many times for each slowdown, by turns."""
-    found = [real_gates.gate(slower) for _ in range(given.real) for slower in SLOWER]
-    text = "\n\n".join(
-        (
-            f"# What the gate catches of real servers, {datetime.now(UTC):%Y-%m-%d}",
-            table(("", ""), machine.items()),
-            (
-                "`analyze check` by its usual gates and default budget; the backend `synthetic`, "
-                "two instances for up to four requests, 16 clients, slowed so that as much "
-                "throughput is missing at most (what surrounds it is as fast as before)."
-            ),
-            real_gates.page(found),
-        )
+    real_gates.run(
+        SLOWER, 1 if given.quick else given.real, None if given.quick else given.output, machine
     )
-    sys.stdout.write(text + "\n")
-    if not given.quick:
-        write(given.output, machine, "gates", [asdict(each) for each in found], text + "\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench canary", description=__doc__)
     parser.add_argument("--times", type=int, default=TIMES, help="gates of each slowdown")
     parser.add_argument(
-        "--real", type=int, default=0, help="gates of real servers for each slowdown instead"
-    )
+        "--real", type=int, default=0,
+        help="gates of real servers for each slowdown instead; goes on where it was ended",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--quick", action="store_true", help="3 gates each; nothing is written")
     given = parser.parse_args()

@@ -11,14 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.overload import MODEL, Setting, write_model
-from benchmarks.results import table
+from benchmarks.results import keep, kept, table
 
+#: of the files with what came of it
+KIND = "canary-real"
 CLIENTS = 16
 LATENCY_US = 20_000
 _CHECKS = """
@@ -77,19 +80,62 @@ def gate(slower: float) -> Real:
         if not report.is_file():
             raise RuntimeError(f"analyze check: exit {done.returncode}: {done.stderr[-500:]}")
         plain = json.loads(report.read_text(encoding="utf-8"))
-    kept = ("metric", "gate", "verdict", "change_pct", "ci_pct", "pairs")
+    told = ("metric", "gate", "verdict", "change_pct", "ci_pct", "pairs")
     return Real(
         slower=slower,
         exit_code=done.returncode,
         verdict=plain["verdict"],
         seconds=seconds,
         tainted=plain["tainted"],
-        findings=[{name: each[name] for name in kept} for each in plain["checks"]],
+        findings=[{name: each[name] for name in told} for each in plain["checks"]],
     )
 
 
-def page(found: Sequence[Real]) -> str:
-    """Lay them out for people."""
+def run(
+    slower: Sequence[float],
+    times: int,
+    folder: Path | None,
+    machine: Mapping[str, str],
+    measure: Callable[[float], Real] = gate,
+) -> list[Real]:
+    """Gate each slowdown so many times, by turns, and write after each gate what there is.
+
+    Gates that ``folder`` has of such a machine count, unless they are all there: then it begins
+    anew. With ``folder`` None nothing is written.
+    """
+    plain = None if folder is None else kept(folder, machine, KIND)
+    found = [Real(**each) for each in plain["gates"]] if plain is not None else []
+    plan = [each for _ in range(times) for each in slower]
+    for one in found:
+        if one.slower in plan:
+            plan.remove(one.slower)
+    if plain is None or not plan:
+        found, plan = [], [each for _ in range(times) for each in slower]
+        plain = {"taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine}
+    for each in plan:
+        found.append(measure(each))
+        if folder is not None:
+            keep(folder, {**plain, "gates": list(map(asdict, found))}, page(found, plain), KIND)
+    sys.stdout.write(page(found, plain))
+    return found
+
+
+def page(found: Sequence[Real], about: Mapping[str, Any]) -> str:
+    """Lay them out for people; ``about`` says when and on what they were taken."""
+    parts = (
+        f"# What the gate catches of real servers, {about['taken_at'][:10]}",
+        table(("", ""), about["machine"].items()),
+        (
+            "`analyze check` by its usual gates and default budget; the backend `synthetic`, "
+            "two instances for up to four requests, 16 clients, slowed so that as much "
+            "throughput is missing at most (what surrounds it is as fast as before)."
+        ),
+        _table(found),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(found: Sequence[Real]) -> str:
     return table(
         ("slowed by", "gate", "verdict", "change", "interval", "pairs", "exit code", "seconds"),
         (

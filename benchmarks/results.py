@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analyzer.workspace import write_whole
 from benchmarks.cost import Cost
 from benchmarks.served import Kept
 
@@ -34,16 +35,31 @@ def keep(folder: Path, plain: Mapping[str, Any], page: str, kind: str = "") -> N
 
     ``plain`` has every repetition, with ``taken_at`` and ``machine``; ``page`` is for people.
     """
-    machine = plain["machine"]
-    name = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']}-{machine['cores']}".lower()).strip("-")
-    stem = folder / "-".join(filter(None, (plain["taken_at"][:10], name, kind)))
+    name = "-".join(filter(None, (plain["taken_at"][:10], _named(plain["machine"]), kind)))
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in (
-        (stem.with_suffix(".json"), json.dumps(plain, indent=1) + "\n"),
-        (stem.with_suffix(".md"), page),
+        (folder / f"{name}.json", json.dumps(plain, indent=1) + "\n"),
+        (folder / f"{name}.md", page),
     ):
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
         sys.stdout.write(f"written: {file}\n")
+
+
+def kept(folder: Path, machine: Mapping[str, str], kind: str) -> Mapping[str, Any] | None:
+    """Return what ``keep`` wrote last of this kind, on such a machine; None where there is nothing.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    found = sorted(folder.glob(f"????-??-??-{_named(machine)}-{kind}.json"))
+    if not found:
+        return None
+    plain: Mapping[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
+    return plain
+
+
+def _named(machine: Mapping[str, str]) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']}-{machine['cores']}".lower()).strip("-")
 
 
 def markdown(results: Results) -> str:
