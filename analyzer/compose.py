@@ -58,7 +58,7 @@ from analyzer.surface.grid import Grid
 from analyzer.surface.recording import Record, Recording
 from analyzer.surface.screen import Screen
 from analyzer.surface.stored import base_of, with_grid
-from analyzer.terminal import closing_words, say_commands, say_config, say_skipped
+from analyzer.terminal import closing_words, gain_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
 from engine.modelconfig import complete, convert
 from engine.modelconfig.schema import ModelConfig
@@ -564,7 +564,8 @@ class _Profile:
             where = f"{place.journal}: row {winner.best.number}"
             served = winner.best.configs
             configs = {name: convert.loads(text, where) for name, text in served.items()}
-            workspace.write_chosen(place, sources, configs)
+            words = f"{winner.variant}: {gain_words(rows, self._goal, winner)}"
+            workspace.write_chosen(place, sources, configs, words)
         reports.write_skipped(place.root, contents.head.run, skipped)
         omitted = reports.Omissions(torn=len(contents.damage), skipped=skipped)
         written = reports.write(contents.head, rows, self._goal, place.root, omitted=omitted)

@@ -9,6 +9,7 @@ not own what the files say: the journal, the report and the configurations are o
         journal.jsonl              every measurement; the checkpoint
         report.html  summary.json  metrics-*.csv
         chosen/<model>/            the winner, ready for `engine serve --chosen <model>`
+        chosen.txt                 what it is, and how sure that is
         variants/<variant>/<model>/    what was served; all but config.pbtxt are links.
                                        The models behind it, or beside it, lie there as well
         default-answers.npz        what variants' answers are compared with
@@ -160,13 +161,20 @@ def _write_model(folder: Path, source: Path, config: ModelConfig | None) -> None
 
 
 def write_chosen(
-    workspace: Workspace, sources: Mapping[str, Path], configs: Mapping[str, ModelConfig | None]
+    workspace: Workspace,
+    sources: Mapping[str, Path],
+    configs: Mapping[str, ModelConfig | None],
+    words: str,
 ) -> Path:
-    """Put the winner, all its models, where ``engine serve --chosen`` looks for it."""
+    """Put the winner, all its models, where ``engine serve --chosen`` looks for it.
+
+    ``words`` say what it is and how sure that is; that command repeats them.
+    """
     fresh = workspace.root / ".chosen"
     write_variant(fresh, sources, configs)
     shutil.rmtree(workspace.chosen, ignore_errors=True)
     fresh.rename(workspace.chosen)
+    write_whole(workspace.chosen.with_suffix(".txt"), f"{words}\n")
     return workspace.chosen
 
 

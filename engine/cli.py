@@ -127,11 +127,14 @@ def _serve(ctx: typer.Context, given: dict[str, Any]) -> None:
 
 
 def _winner(chosen: str, repositories: list[Path] | None, results: Path) -> list[Path]:
-    from engine.repository.chosen import find_chosen  # noqa: PLC0415 - see above
+    from engine.repository.chosen import find_chosen, words_of  # noqa: PLC0415 - see above
 
     if repositories:
         raise InvalidArgument("--chosen and --model-repository exclude each other; pass one")
-    return [find_chosen(chosen, results)]
+    found = find_chosen(chosen, results)
+    if words := words_of(found):
+        typer.echo(f"chosen: {words}", err=True)
+    return [found]
 
 
 @app.command(epilog="Example: engine check model_repository --format json")

@@ -2,9 +2,11 @@
 
 Rules:
 
-1. It is the one that the profile recommends, if its verification proved it better than the default;
-   or if it keeps constraints that the default breaks, or the default could not be measured.
-2. Otherwise the default: a change without a proven gain is one to be spared.
+1. It is the one that the profile recommends, which ``analyze apply`` and ``engine serve --chosen``
+   take as well: the best that was found; but the default where a verification did not prove it
+   better.
+2. How sure that is, is said with it. It is proven if it was verified to be better than the default,
+   or keeps constraints that the default breaks.
 3. Who names a configuration has it, and is told what is known of it.
 """
 
@@ -51,11 +53,8 @@ def choose(rows: Sequence[Row], goal: Goal, wanted: str | None = None, where: st
     found = gain(rows, goal)
     if found is not None and found.proven and found.pairs:
         return _choice(winner, rows, f"{winner.variant}: {words}", proven=True)
-    claim = (
-        f"The default configuration: {winner.variant} came out ahead, but is not proven better. "
-        f"{words}"
-    )
-    return _choice(default, rows, claim, proven=False)
+    claim = f"{winner.variant}, the best that was found, is not verified to be better. {words}"
+    return _choice(winner, rows, claim, proven=False)
 
 
 def _named(wanted: str, standings: Sequence[Standing], where: str) -> Standing:

@@ -72,7 +72,7 @@ def export(
     """Write a folder with all that it takes to run the chosen configuration in production.
 
     The model repository, a Dockerfile, manifests for Kubernetes and for KServe, and a README with
-    the source of every number. Without a proven winner it is the default configuration. Writing it
+    the source of every number, and how sure it is that this is better than the default. Writing it
     again changes nothing, and never a file that is not its own.
     """
     # It takes two seconds to import, which `--help` does not wait for.

@@ -1,7 +1,8 @@
 """Where the winner of a profile lies: ``--chosen NAME`` or ``--chosen PATH``.
 
 ``analyze profile`` leaves the winning configuration, as a model repository of its own, in
-``<results>/<model>/chosen``. Owns: finding that folder. Does not own: what is in it.
+``<results>/<model>/chosen``. Owns: finding that folder, and what was said of it. Does not own: what
+is in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 from engine.errors import NotFound
 
 FOLDER = "chosen"
+#: beside it, what the winner is and how sure that is, in a line
+WORDS = f"{FOLDER}.txt"
 
 
 def find_chosen(wanted: str, results: Path) -> Path:
@@ -37,6 +40,12 @@ def find_chosen(wanted: str, results: Path) -> Path:
     if others := _others(results):
         message += f" (there are: {', '.join(others)})"
     raise NotFound(message)
+
+
+def words_of(chosen: Path) -> str:
+    """Return what the profile said of its winner; "" where it left nothing."""
+    path = chosen.parent / WORDS
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _holds_models(place: Path) -> bool:

@@ -89,6 +89,7 @@ def test_the_stage_that_holds_up_a_pipeline_gets_the_instances(
     chosen = convert.loads((place.chosen / "slow" / "config.pbtxt").read_text(), "chosen")
     assert chosen.instance_group[0].count == 4
     assert {path.name for path in place.chosen.iterdir()} == {"pipeline", "fast", "slow"}
+    assert "pipeline_config_0" in (place.root / "chosen.txt").read_text()
     before, slow = ((repository / name / "config.pbtxt").read_text() for name in ("fast", "slow"))
     try:
         assert results.apply(place, repository, console, yes=True) == 0
@@ -100,15 +101,15 @@ def test_the_stage_that_holds_up_a_pipeline_gets_the_instances(
         assert (repository / "slow" / "config.pbtxt").read_text() == slow
     finally:
         (repository / "slow" / "config.pbtxt").write_text(slow)
-    # Nothing was verified here, so what goes into production is the default, of all three.
+    # Nothing was verified here, which is said; what goes into production is what `apply` wrote.
     asked = Asked(model=str(place.root), export_path=tmp_path, wish=Wish())
     assert export(asked, console) == 0
     models = place.root / "export" / "models"
     assert {path.name for path in models.iterdir()} == {"pipeline", "fast", "slow"}
     exported = convert.loads((models / "slow" / "config.pbtxt").read_text(), "exported")
-    assert exported.instance_group[0].count == 1
+    assert exported.instance_group[0].count == 4
     readme = (place.root / "export" / "README.md").read_text()
-    assert "is not proven better" in readme
+    assert "is not verified to be better" in readme
     assert "in flight, pipeline" in readme
 
 

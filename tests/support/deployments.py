@@ -102,5 +102,5 @@ def profiled(
             (sources[name] / "labels.txt").write_text("cat\ndog\n")
     chosen = {name: convert.loads(text, name) for name, text in made[-1].configs.items()}
     if sources:
-        workspace.write_chosen(place, sources, chosen)
+        workspace.write_chosen(place, sources, chosen, "made up")
     return place

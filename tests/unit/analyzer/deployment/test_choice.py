@@ -6,7 +6,8 @@ from support.deployments import measured, rows
 from analyzer.deployment.choice import choose
 from analyzer.errors import NothingMeasured, UsageError
 from analyzer.ranking.goal import parse_goal
-from analyzer.record.row import Phase, Row
+from analyzer.ranking.rank import recommended
+from analyzer.record.row import Phase
 
 GOAL = parse_goal()
 
@@ -19,11 +20,19 @@ def test_a_winner_that_was_proven_goes() -> None:
     assert {row.trial.phase for row in chosen.rows} == {Phase.SEARCH, Phase.VERIFY}
 
 
-@pytest.mark.parametrize("made", [rows(0.9), rows(1.5, pairs=0)])
-def test_without_a_proof_the_default_goes_and_says_so(made: tuple[Row, ...]) -> None:
-    chosen = choose(made, GOAL)
+def test_where_the_verification_proved_nothing_the_default_goes_and_says_so() -> None:
+    chosen = choose(rows(0.9), GOAL)
     assert (chosen.variant, chosen.proven, chosen.is_default) == ("m_config_default", False, True)
     assert chosen.claim.startswith("The default configuration")
+
+
+def test_what_was_not_verified_goes_as_it_does_for_apply_and_says_so() -> None:
+    made = rows(1.5, pairs=0)
+    chosen, applied = choose(made, GOAL), recommended(made, GOAL)
+    assert applied is not None
+    assert chosen.variant == applied.variant == "m_config_0"
+    assert not chosen.proven
+    assert "the best that was found, is not verified to be better" in chosen.claim
 
 
 def test_what_alone_keeps_the_constraints_goes() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotFound
-from engine.repository.chosen import find_chosen
+from engine.repository.chosen import find_chosen, words_of
 
 
 def profile(results: Path, model: str) -> Path:
@@ -50,3 +50,10 @@ def test_a_plain_model_repository_is_no_chosen_one(tmp_path: Path) -> None:
     (tmp_path / "models" / "x" / "config.pbtxt").write_text("")
     with pytest.raises(NotFound, match="models: no chosen configuration there"):
         find_chosen(str(tmp_path / "models"), tmp_path / "results")
+
+
+def test_what_the_profile_said_of_its_winner_is_known(tmp_path: Path) -> None:
+    chosen = profile(tmp_path, "resnet50")
+    assert not words_of(chosen)
+    (tmp_path / "resnet50" / "chosen.txt").write_text("resnet50_config_4: 12 % better\n")
+    assert words_of(chosen) == "resnet50_config_4: 12 % better"
