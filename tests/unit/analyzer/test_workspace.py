@@ -54,7 +54,8 @@ def test_the_winner_lies_where_serving_looks_for_it(model: Path, tmp_path: Path)
         config = ModelConfig(name="m", max_batch_size=size)
         workspace.write_chosen(place, {"m": model}, {"m": config}, "m: the best")
     assert "max_batch_size: 2" in (place.chosen / "m" / "config.pbtxt").read_text()
-    assert [path.name for path in place.root.iterdir()] == ["chosen"]
+    assert {path.name for path in place.root.iterdir()} == {"chosen", "chosen.txt"}
+    assert (place.root / "chosen.txt").read_text() == "m: the best\n"
 
 
 ENSEMBLE = """name: "%s"
