@@ -52,6 +52,12 @@ def shell(command: str, cwd: Path, server: Server | None = None) -> str:
     return done.stdout
 
 
+def test_every_page_of_the_documentation_is_linked_once_in_the_list_of_pages() -> None:
+    pages = (ROOT / "README.md").read_text().split("## The pages", 1)[1].split("## More", 1)[0]
+    linked = re.findall(r"^- \[(docs/[\w-]+\.md)\]\(\1\): \S", pages, re.MULTILINE)
+    assert sorted(linked) == sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md"))
+
+
 def test_the_tour_can_be_walked_from_its_first_step_to_its_last(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     walked = []
