@@ -6,6 +6,7 @@ two plain lines. Does not own the words for a row (``terminal``) or what comes n
 
 from __future__ import annotations
 
+import math
 import textwrap
 import time
 from types import TracebackType
@@ -38,6 +39,8 @@ from analyzer.terminal import (
 RECENT = 8
 #: lines for the reason of the running measurement: always as many, so that nothing jumps
 _WHY_LINES = 2
+#: columns of a terminal from which on there is room for settings beside what was foreseen
+_ROOMY = 100
 _STAGES = (Stage.DEFAULT, Stage.SEARCH, Stage.CURVE, Stage.VERIFY)
 #: what is foreseen of a measurement, with its unit and the heading of its column
 _SHOWN = (("perf_throughput", "infer/sec"), ("perf_latency_p99", "p99 ms"))
@@ -165,16 +168,22 @@ class Display:
             left = title == "configuration"
             table.add_column(title, justify="left" if left else "right", no_wrap=True)
         foreseen = [any(_foreseen(row, tag) for row in self._recent) for tag, _ in _SHOWN]
-        for (_, title), known in zip(_SHOWN, foreseen, strict=True):
-            for each in (title, "foreseen")[: 1 + known]:
-                table.add_column(each, justify="right", no_wrap=True)
+        roomy = self._console.width >= _ROOMY or not any(foreseen)
+        sure = any(_half(row) for row in self._recent)
+        (rate, late) = [
+            (title, "foreseen")[: 1 + known]
+            for (_, title), known in zip(_SHOWN, foreseen, strict=True)
+        ]
+        for each in (rate[0], *("+-",) * sure, *rate[1:], *late):
+            table.add_column(each, justify="right", no_wrap=True)
         table.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
         for row in self._recent:
-            last = reason_of(row) or ", ".join(filter(None, (remark_of(row), settings_of(row))))
             cells = [str(row.number), self._short(row.variant), load_of(row)]
             for (tag, _), known, shown in zip(_SHOWN, foreseen, numbers(row), strict=True):
-                cells += [shown, _foreseen(row, tag)][: 1 + known]
-            table.add_row(*map(Text, [*cells, last]), style="red" if row.failure else None)
+                half = [_half(row)] if sure and tag == _SHOWN[0][0] else []
+                cells += [shown, *half, *[_foreseen(row, tag)] * known]
+            style = "red" if row.failure else None
+            table.add_row(*map(Text, [*cells, _told(row, settings=roomy)]), style=style)
         return table
 
     def _after(self, row: Row) -> str:
@@ -190,6 +199,20 @@ class Display:
 
 def _reason(trial: Trial) -> str:
     return "" if trial.why is None else trial.why.text
+
+
+def _told(row: Row, *, settings: bool) -> str:
+    """Say of a row what no column says: why it failed, or what it was for and what was served."""
+    said = (remark_of(row, precision=not _half(row)), settings_of(row) if settings else "")
+    return reason_of(row) or ", ".join(filter(None, said))
+
+
+def _half(row: Row) -> str:
+    """Return half of the throughput's 95 % interval, in per cent; "" where it is not known."""
+    found = row.estimates.get(_SHOWN[0][0])
+    if row.failure is not None or found is None or math.isinf(found.relative):
+        return ""
+    return f"{100 * found.relative:.0f}%"
 
 
 def _foreseen(row: Row, tag: str) -> str:

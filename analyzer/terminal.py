@@ -23,7 +23,7 @@ from analyzer.ranking.goal import Goal
 from analyzer.ranking.goodput import verified
 from analyzer.ranking.rank import Standing, contender, failures, gain
 from analyzer.ranking.repeats import identity
-from analyzer.record.doubt import doubt
+from analyzer.record.doubt import doubt, mark
 from analyzer.record.row import Phase, Row
 from analyzer.report import answers, wording
 from analyzer.space import (
@@ -271,10 +271,14 @@ def numbers(row: Row) -> tuple[str, str]:
     return figure(row.metrics.get(tags[0])), figure(row.metrics.get(tags[1]))
 
 
-def remark_of(row: Row) -> str:
-    """Say what a row was taken for, and whether to trust it."""
+def remark_of(row: Row, *, precision: bool = True) -> str:
+    """Say what a row was taken for, and whether to trust it.
+
+    Without ``precision`` nothing is said of intervals that are wider than asked for.
+    """
     near = answers.short(row.accuracy)
-    said = (_PHASES[row.trial.phase], f"answers {near}" if near else "", doubt(row))
+    doubted = doubt(row) if precision or not mark(row).startswith("±") else ""
+    said = (_PHASES[row.trial.phase], f"answers {near}" if near else "", doubted)
     return ", ".join(filter(None, said))
 
 

@@ -14,6 +14,7 @@ from analyzer.ranking.rank import rank
 from analyzer.record.row import Failure, Phase, Row, Trial, Why
 from analyzer.space import Candidate, Space
 from analyzer.stages import Campaign, Plan
+from analyzer.statistics.estimate import Estimate
 from analyzer.terminal import gain_words
 
 SWEEP = made.resnet50()
@@ -125,6 +126,23 @@ def test_the_reason_of_the_running_measurement_always_takes_two_lines(width: int
         assert any("because" in each and "to learn what" in each for each in lines)
         heights.add(len(lines))
     assert len(heights) == 1
+
+
+def test_how_sure_a_throughput_is_stands_in_a_column_and_settings_where_there_is_room() -> None:
+    known = Estimate(value=100.0, low=88.0, high=112.0, n=50)
+    rows = [
+        replace(row, estimates={"perf_throughput": known}, stable=False,
+                load=replace(row.load, rule="precision", throughput_precision=0.05))
+        for row in EXPLAINED
+    ]  # fmt: skip
+    for width, settings in ((80, False), (140, True)):
+        lines = shown(tuple(rows), width)
+        head = next(each for each in lines if "foreseen" in each)
+        assert head.split()[3:6] == ["infer/sec", "+-", "foreseen"]
+        told = [each for each in lines if " 12% " in each]
+        assert len(told) == len(rows)
+        assert not any("wider than" in each for each in told)
+        assert all(("instance" in each) is settings for each in told)
 
 
 def test_without_a_terminal_a_line_says_why_and_what_is_left() -> None:
