@@ -1,6 +1,21 @@
-"""``python -m analyzer``: the same as ``analyze``."""
+"""``python -m analyzer`` and the command ``analyze``, which have a process to themselves.
 
-from analyzer.cli import main
+Begins and ends as the engine does (``engine.__main__``).
+"""
+
+import atexit
+import gc
+
+
+def run() -> None:
+    """Run the command with the process's own arguments; leaves with its exit code."""
+    gc.disable()
+    atexit.register(gc.freeze)
+    from analyzer.cli import main  # noqa: PLC0415 - imports are what this is about
+
+    gc.enable()
+    main()
+
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -8,6 +8,7 @@ usage, 130 interrupted. What is imported for one command only is imported there,
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import logging
 import shlex
@@ -121,6 +122,8 @@ def _serve(ctx: typer.Context, given: dict[str, Any]) -> None:
         if chosen is not None:
             given["model_repository"] = _winner(chosen, given["model_repository"], results)
         options = from_flags(given, rest.problems)
+    # Importing leaves no garbage; compose.serve sets aside what it brought, and looks again.
+    gc.disable()
     from engine import compose  # noqa: PLC0415 - see above
 
     raise typer.Exit(compose.serve(options, (*rest.notes, *near_misses(options))))

@@ -3,7 +3,8 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,31 @@ def sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+@dataclass(frozen=True)
+class Outline:
+    """What the rules ask of a module: what it says of itself, and what it has."""
+
+    docstring: str | None
+    classes: tuple[str, ...]
+    functions: tuple[tuple[str, int, int], ...]  # name, line, length
 
 
-def length(node: ast.stmt) -> int:
-    return (node.end_lineno or node.lineno) - node.lineno + 1
+@cache  # parsing all of them takes seconds, and three tests ask
+def outlines() -> dict[Path, Outline]:
+    return {path: outline(ast.parse(path.read_text())) for path in sources("engine", "analyzer")}
+
+
+def outline(module: ast.Module) -> Outline:
+    nodes = list(ast.walk(module))
+    return Outline(
+        ast.get_docstring(module),
+        tuple(node.name for node in nodes if isinstance(node, ast.ClassDef)),
+        tuple(
+            (node.name, node.lineno, (node.end_lineno or node.lineno) - node.lineno + 1)
+            for node in nodes
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ),
+    )
 
 
 def test_modules_stay_below_their_ceiling() -> None:
@@ -44,10 +62,10 @@ def test_modules_stay_below_their_ceiling() -> None:
 
 def test_functions_stay_below_fifty_lines() -> None:
     long = [
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length(node)}"
-        for path in sources("engine", "analyzer")
-        for node in functions(path)
-        if length(node) > 50
+        f"{path.relative_to(ROOT)}:{line} {name}: {length}"
+        for path, module in outlines().items()
+        for name, line, length in module.functions
+        if length > 50
         # A command's options are its signature: their count is the product's, not the code's.
         and path.name != "cli.py"
     ]
@@ -57,11 +75,8 @@ def test_functions_stay_below_fifty_lines() -> None:
 def test_modules_and_classes_own_something_that_has_a_name() -> None:
     named = [
         f"{path.relative_to(ROOT)}: {name}"
-        for path in sources("engine", "analyzer")
-        for name in [
-            path.stem,
-            *(n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef)),
-        ]
+        for path, module in outlines().items()
+        for name in (path.stem, *module.classes)
         if FORBIDDEN_WORDS & {word.lower() for word in re.findall(r"[A-Z]?[a-z]+", name)}
         and name not in ALLOWED_NAMES
     ]
@@ -82,9 +97,7 @@ def test_tests_use_real_classes_and_wait_on_conditions(pattern: str) -> None:
 
 def test_every_module_says_what_it_owns() -> None:
     silent = [
-        str(path.relative_to(ROOT))
-        for path in sources("engine", "analyzer")
-        if not ast.get_docstring(ast.parse(path.read_text()))
+        str(path.relative_to(ROOT)) for path, module in outlines().items() if not module.docstring
     ]
     assert not silent
 

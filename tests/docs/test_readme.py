@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import commands
 from support.serving import Server, serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,10 +20,11 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TOUR, re.MULTILINE | re.DOTALL)
 # Enough to go every step of the way; the figures are not what is tested here.
 FAST = "--measurement-interval 60 --stability-percentage 100 --verify-pairs 2 --search-time 2"
 
+OURS = {"analyze": commands.analyze, "engine": commands.engine}
 SHORT = " --max-seconds 0.3"
 
 
-def commands(language: str = "") -> Iterator[str]:
+def tour(language: str = "") -> Iterator[str]:
     for found, text in BLOCKS:
         if found == language:
             whole = text if language else re.sub(r"\n(?=  )", " ", text)
@@ -31,11 +32,9 @@ def commands(language: str = "") -> Iterator[str]:
 
 
 def shell(command: str, cwd: Path, server: Server | None = None) -> str:
-    words = shlex.split(command)
-    if words[0] in {"engine", "analyze"}:
-        module = {"engine": "engine", "analyze": "analyzer"}[words[0]]
-        words = [sys.executable, "-m", module, *words[1:]]
-        if words[3] == "profile":
+    program, *words = shlex.split(command)
+    if program in OURS:
+        if words[0] == "profile":
             words += shlex.split(FAST)
         elif server is not None:
             words += ["-u", "localhost:8000"]
@@ -44,10 +43,13 @@ def shell(command: str, cwd: Path, server: Server | None = None) -> str:
             word.replace("localhost:8000", server.http).replace("localhost:8002", server.metrics)
             for word in words
         ]
+    if program in OURS:
+        said = OURS[program](*words, cwd=cwd)
+        assert said.code == 0, f"{command}\n{said.text}"
+        return said.out
     done = subprocess.run(
-        words, cwd=cwd, capture_output=True, text=True, check=False, timeout=200,
-        env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+        [program, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=200
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -62,7 +64,7 @@ def test_the_tour_can_be_walked_from_its_first_step_to_its_last(tmp_path: Path) 
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     walked = []
     steps = [
-        command for command in commands()
+        command for command in tour()
         if not command.startswith(("curl", "analyze perf", "analyze make-input"))
     ]  # fmt: skip
     for command in steps:
@@ -96,18 +98,18 @@ def test_the_requests_of_the_tour_are_answered(tmp_path: Path) -> None:
     shell("engine examples build add_sub identity --output models", tmp_path)
     with serving("--model-repository", str(tmp_path / "models"), folder=tmp_path) as server:
         answers = [
-            shell(command, tmp_path, server) for command in commands() if command.startswith("curl")
+            shell(command, tmp_path, server) for command in tour() if command.startswith("curl")
         ]
         assert len(answers) == 3
         assert '"name":"add_sub"' in answers[0]
         assert '"OUTPUT0"' in answers[1]
         assert "nv_inference_request_success" in answers[2]
-        for command in commands():
+        for command in tour():
             if command.startswith(("analyze perf", "analyze make-input")):
                 quick = "" if "make-input" in command or "count" in command else SHORT
                 shell(command + quick, tmp_path, server)
         assert (tmp_path / "add_sub.csv").read_text().startswith("Concurrency,Inferences/Second,")
-        (snippet,) = commands("python")
+        (snippet,) = tour("python")
         done = subprocess.run(
             [sys.executable, "-c", snippet.replace("localhost:8000", server.http)],
             capture_output=True, text=True, check=False, timeout=60,
@@ -131,9 +133,6 @@ def test_the_first_two_commands_can_be_printed_by_themselves() -> None:
     ["profile", "config", "report", "results", "compare", "apply", "perf", "make-input"],
 )
 def test_every_command_ends_its_help_with_an_example(command: str) -> None:
-    for module, name in (("analyzer", command),):
-        printed = subprocess.run(
-            [sys.executable, "-m", module, name, "--help"],
-            capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "100"},
-        ).stdout  # fmt: skip
-        assert f"Example: analyze {name}" in printed
+    said = commands.analyze(command, "--help", cwd=ROOT)
+    assert said.code == 0
+    assert f"Example: analyze {command}" in said.out

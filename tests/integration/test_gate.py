@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import tritonclient.http as httpclient
-from support import synthetic_repository
+from support import commands, synthetic_repository
 from support.serving import serving
 
 QUICK = (
@@ -29,12 +26,9 @@ CHECK = (
 
 
 def analyze(folder: Path, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "analyzer", *arguments], cwd=folder, capture_output=True, text=True,
-        check=False, timeout=240, env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = commands.analyze(*arguments, cwd=folder)
+    assert done.code == code, done.text
+    return done.text
 
 
 def test_a_profile_is_applied_served_and_guarded(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import psutil
 import pytest
 import tritonclient.http as httpclient
 from onnx import TensorProto, helper
+from support import commands
 from support.serving import serving, until
 
 from analyzer.record import journal
@@ -34,22 +34,10 @@ QUICK = (
 )  # fmt: skip
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "analyzer", *arguments]
-
-
 def analyze(*arguments: str, code: int = 0, cwd: Path) -> str:
-    done = subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = commands.analyze(*arguments, cwd=cwd)
+    assert done.code == code, done.text
+    return done.text
 
 
 def trained_repository(folder: Path) -> Path:
@@ -187,28 +175,39 @@ def rows_of(path: Path) -> Sequence[str]:
     return path.read_text().splitlines()[1:] if path.exists() else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_mid_sweep_it_goes_on_without_repeating_a_measurement(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    arguments = ("profile", "--model", "add_sub", *QUICK, "--concurrency-sweep-disable")
-    path = tmp_path / "results" / "add_sub" / "journal.jsonl"
-    # However slow the machine is, the first run has more to do when it is stopped.
-    endless = command(*arguments, "--search-time", "600")
-    arguments = (*arguments, "--search-time", "2")
-    with (tmp_path / "log").open("wb") as log:
-        first = subprocess.Popen(endless, cwd=tmp_path, stdout=log, stderr=log)
-        until(
-            lambda: len(rows_of(path)) >= 3 or first.poll() is not None,
-            f"three rows; {(tmp_path / 'log').read_text()}",
+def stopped(number: signal.Signals, arguments: Sequence[str], folder: Path, rows: int) -> str:
+    """Profile in a process, stop it when so many more rows are there, and say what it printed."""
+    path, log = folder / "results" / "add_sub" / "journal.jsonl", folder / "log"
+    wanted = len(rows_of(path)) + rows
+    with log.open("wb") as sink:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "analyzer", *arguments], cwd=folder, stdout=sink, stderr=sink
         )
-        spawned = children(psutil.Process(first.pid))
-        first.send_signal(number)
-        code = first.wait(60)
+        until(
+            lambda: len(rows_of(path)) >= wanted or running.poll() is not None,
+            f"{wanted} rows; {log.read_text()}",
+        )
+        spawned = children(psutil.Process(running.pid))
+        running.send_signal(number)
+        code = running.wait(60)
     assert code == (130 if number is signal.SIGINT else -signal.SIGKILL)
     until(lambda: not any(map(psutil.Process.is_running, spawned)), "nothing left running")
+    assert len(rows_of(path)) >= wanted
+    return log.read_text()
+
+
+def test_stopped_in_mid_sweep_it_goes_on_without_repeating_a_measurement(tmp_path: Path) -> None:
+    arguments = ("profile", "--model", "add_sub", *QUICK, "--concurrency-sweep-disable")
+    path = tmp_path / "results" / "add_sub" / "journal.jsonl"
+    # However slow the machine is, there is more to do when it is stopped.
+    endless = (*arguments, "--search-time", "600")
+    stopped(signal.SIGKILL, endless, tmp_path, 3)
+    killed = rows_of(path)
+    said = stopped(signal.SIGINT, endless, tmp_path, 2)
+    assert f"Resuming: {len(killed)} measurements" in said
     kept = rows_of(path)
-    assert len(kept) >= 3
+    assert list(kept[: len(killed)]) == list(killed)
+    arguments = (*arguments, "--search-time", "2")
     said = analyze(*arguments, cwd=tmp_path)
     assert f"Resuming: {len(kept)} measurements" in said
     assert list(rows_of(path))[: len(kept)] == list(kept)

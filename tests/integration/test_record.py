@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from support import commands
 
 from analyzer.surface import stored
 
@@ -16,12 +15,9 @@ FLAGS = (
 
 
 def analyze(cwd: Path, *more: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "analyzer", *FLAGS, "--output", "add_sub.jsonl", *more],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=dict(os.environ),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    done = commands.analyze(*FLAGS, "--output", "add_sub.jsonl", *more, cwd=cwd)
+    assert done.code == 0, done.text
+    return done.out
 
 
 def test_a_recording_that_is_stopped_goes_on_and_ends_with_a_surface(tmp_path: Path) -> None:
