@@ -35,6 +35,7 @@ from analyzer.gate.measuring import (
     stored,
 )
 from analyzer.gate.options import Options
+from analyzer.gate.outputs.noise import Noise
 from analyzer.gate.outputs.told import Subject, Told
 from analyzer.gate.sides import Origin, Source
 from analyzer.gate.store import USUAL, Store
@@ -159,7 +160,7 @@ class _Run:
                 )
                 return INTERRUPTED
             if self._options.aa:
-                return self._noise(came)
+                return self._noise(came, kept)
             attempt = _Attempt(came, self._report(came))
             if number or not again(attempt.report, self._options.settings):
                 break
@@ -297,18 +298,29 @@ class _Run:
                 said.append(f"the baseline {name} is now {path}")
         return tuple(said)
 
-    def _noise(self, came: Mapping[str, tuple[Compared, Came]]) -> int:
+    def _noise(self, came: Mapping[str, tuple[Compared, Came]], kept: Kept) -> int:
         """Say what gates can see here."""
-        settings = self._options.settings
+        found = {}
         for name, (each, one) in came.items():
-            gates = [gate for _, found in groups(each.check, self._options.mode) for gate in found]
-            found = detectable.detectable(gates, one.twins, settings, per_launch=one.per_launch)
-            telling.say_noise(self._console, name, found)
-            if not found:
-                self._say(f"{name}: none of its gates is on what varies, or too few pairs")
+            gates = [gate for _, every in groups(each.check, self._options.mode) for gate in every]
+            found[name] = detectable.detectable(
+                gates, one.twins, self._options.settings, per_launch=one.per_launch
+            )
         blocks = [block for _, one in came.values() for block in one.blocks]
-        for why in guard.tainted(self._machine, blocks, self._options.accepted):
-            self._say(f"Disturbed: {why}")
+        seen = Noise(
+            found=found,
+            subjects={each.check.name: _subject(each, kept) for each in self._every},
+            served=_both([each.candidate.label for each in self._every]),
+            tainted=guard.tainted(self._machine, blocks, self._options.accepted),
+            environment=self._machine,
+            taken_at=self._taken_at.isoformat(timespec="seconds"),
+            version=__version__,
+            commit=self._commit(),
+            command=self._options.command,
+        )
+        telling.say_noise(self._console, seen)
+        for path in telling.write_noise(seen, self._options.outputs):
+            self._say(str(path))
         return 0
 
     def _say(self, text: str) -> None:

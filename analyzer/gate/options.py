@@ -37,6 +37,10 @@ class Outputs:
     action_benchmark: Path | None = None
 
 
+#: the forms that what ``--aa`` finds has: it judges nothing
+_OF_NOISE = ("json", "report_md")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Everything ``analyze check`` needs.
@@ -106,8 +110,8 @@ def options_of(given: Mapping[str, Any], arguments: Sequence[str] = ()) -> Optio
         raise UsageError(
             f"--accept: there is no {', '.join(unknown)}; there are: {', '.join(ACCEPTABLE)}"
         )
-    if given["aa"] and (given["baseline"] or given["save_baseline"]):
-        raise UsageError("--aa measures one side against itself: no --baseline, no --save-baseline")
+    if given["aa"]:
+        _no_judging(given)
     update = given["update_baseline_if"]
     return Options(
         asked=asked,
@@ -131,6 +135,22 @@ def options_of(given: Mapping[str, Any], arguments: Sequence[str] = ()) -> Optio
         dry_run=given["dry_run"],
         command=shlex.join(["analyze", *arguments]) if arguments else "analyze check",
     )
+
+
+def _no_judging(given: Mapping[str, Any]) -> None:
+    """Refuse what ``--aa`` has no use for.
+
+    Raises:
+        UsageError: something was given.
+    """
+    if given["baseline"] or given["save_baseline"]:
+        raise UsageError("--aa measures one side against itself: no --baseline, no --save-baseline")
+    judged = [name for name in Outputs.__slots__ if given[name] and name not in _OF_NOISE]
+    if judged:
+        flags = ", ".join(f"--{each.replace('_', '-')}" for each in judged)
+        raise UsageError(
+            f"{flags}: --aa judges nothing; what it finds goes to --json and --report-md"
+        )
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:

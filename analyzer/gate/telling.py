@@ -6,17 +6,17 @@ Owns the lines on the terminal and the writing. The files' texts are ``outputs``
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from analyzer.errors import AnalyzerError
-from analyzer.gate.detectable import Detectable
 from analyzer.gate.gates import spelled
 from analyzer.gate.options import Outputs
-from analyzer.gate.outputs import as_json, dashboards, junit, markdown, page, sarif, workflow
+from analyzer.gate.outputs import as_json, dashboards, junit, markdown, noise, page, sarif, workflow
+from analyzer.gate.outputs.noise import Noise
 from analyzer.gate.outputs.told import Told, headline, interval, percent, value
 from analyzer.gate.values import Finding, Verdict
 
@@ -45,22 +45,29 @@ def say(console: Console, told: Told) -> None:
     )  # fmt: skip
 
 
-def say_noise(console: Console, check: str, found: Sequence[Detectable]) -> None:
+def say_noise(console: Console, seen: Noise) -> None:
     """Print what gates can see on this machine."""
-    for each in found:
-        judged = "enough" if each.enough else "too much"
-        console.print(
-            f"{check}  {each.gate.quantity.tag}  gate {spelled(each.gate)}: sees changes from "
-            f"{each.effect:.1%} on, and it takes {each.needed:.1%}: {judged} (one launch differs "
-            f"from the next by {each.noise:.1%}; {each.launches} launches)",
-            style="green" if each.enough else "yellow", highlight=False, markup=False,
-        )  # fmt: skip
-        if not each.enough:
+    for check, found in seen.found.items():
+        load = seen.subjects[check].load
+        if not found:
             console.print(
-                "      quieten the machine, measure longer (--block-seconds, --max-pairs), or "
-                "widen the gate",
-                style="dim", highlight=False, markup=False,
+                f"{check} ({load})  none of its gates is on what varies, or too few pairs",
+                style="yellow", highlight=False, markup=False,
             )  # fmt: skip
+        for each in found:
+            mark, colour = ("ENOUGH", "green") if each.enough else ("TOO COARSE", "yellow")
+            what = f"{check} ({load})  {each.gate.quantity.tag}  gate {spelled(each.gate)}"
+            console.print(f"{mark}  {what}", style=colour, highlight=False, markup=False)
+            console.print(f"      {noise.sentence(each)}", highlight=False, markup=False)
+    for why in seen.tainted:
+        console.print(f"Disturbed: {why}", style="yellow", highlight=False, markup=False)
+    good = bool(seen.every) and all(each.enough for each in seen.every)
+    console.print(
+        noise.headline(seen), style=f"bold {'green' if good else 'yellow'}",
+        highlight=False, markup=False,
+    )  # fmt: skip
+    if not good:
+        console.print(noise.ADVICE, highlight=False, markup=False)
 
 
 def annotate(console: Console, told: Told, asked: str) -> None:
@@ -76,8 +83,22 @@ def write(told: Told, outputs: Outputs) -> tuple[Path, ...]:
     Raises:
         AnalyzerError: one cannot be written; the others are.
     """
+    return _written(_texts(told, outputs))
+
+
+def write_noise(seen: Noise, outputs: Outputs) -> tuple[Path, ...]:
+    """Write what ``--aa`` found to the files that were asked for, and return them.
+
+    Raises:
+        AnalyzerError: one cannot be written; the others are.
+    """
+    forms = ((outputs.json, noise.text), (outputs.report_md, noise.markdown))
+    return _written((path, partial(form, seen)) for path, form in forms if path is not None)
+
+
+def _written(texts: Iterable[tuple[Path, Callable[[], str]]]) -> tuple[Path, ...]:
     written, wrong = [], []
-    for path, text in _texts(told, outputs):
+    for path, text in texts:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if str(path) == os.environ.get(_SUMMARY):

@@ -84,3 +84,9 @@ def test_names_of_flags_are_whole_on_every_terminal(command: str, name: str, col
     assert name in found.output
     assert "…" not in found.output
     assert max(map(len, found.output.splitlines())) <= columns
+
+
+def test_a_check_against_itself_writes_no_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "check", "--aa", "--model", "m", "--junit", "a.xml", "--bmf", "b")
+    assert code == 2
+    assert "--junit, --bmf: --aa judges nothing; what it finds goes to --json and" in err

@@ -259,13 +259,25 @@ def test_a_gate_at_another_concurrency_is_measured_there(said: Said) -> None:
     assert {load.concurrency for load in bench.loads} == {4, 16}
 
 
-def test_aa_says_what_can_be_seen_here(said: Said) -> None:
+def test_aa_says_what_can_be_seen_here_and_writes_it(said: Said) -> None:
+    files = Outputs(json=said.folder / "aa.json", report_md=said.folder / "aa.md")
+    assert files.json is not None
+    assert files.report_md is not None
     bench = ScriptedBench(noise=0.002)
-    assert said.run(bench, aa=True, baseline="") == 0
-    assert "sees changes from" in said.text
-    assert "enough" in said.text
-    assert said.run(ScriptedBench(noise=0.2), aa=True, baseline="") == 0
-    assert "too much" in said.text
+    assert said.run(bench, aa=True, baseline="", outputs=files) == 0
+    assert "ENOUGH  closed (4 in flight)  perf_throughput  gate perf_throughput:-5%" in said.text
+    assert "or more is seen in 90 % of all checks; the gate needs 3.2 %" in said.text
+    assert "This machine can guard 2 gates" in said.text
+    found = json.loads(files.json.read_text())
+    assert found["kind"] == "noise"
+    (check,) = found["checks"]
+    assert [each["metric"] for each in check["gates"]] == ["perf_throughput", "perf_latency_p99"]
+    assert all(each["smallest_pct"] < each["needed_pct"] for each in check["gates"])
+    assert said.run(ScriptedBench(noise=0.2), aa=True, baseline="", outputs=files) == 0
+    assert "TOO COARSE" in said.text
+    table = files.report_md.read_text()
+    assert "This machine can guard 0 of 2 gates" in table
+    assert "Quieten the machine" in table
 
 
 def test_a_dry_run_measures_nothing_and_says_how_long_it_would_take(said: Said) -> None:
