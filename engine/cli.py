@@ -20,10 +20,6 @@ from pathlib import Path
 from typing import Annotated, Any, assert_never
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from engine import __version__, flags
 from engine.errors import EngineError, InvalidArgument
@@ -337,6 +333,11 @@ def _print(rows: Sequence[Mapping[str, object]], form: Format) -> None:
                 table.writeheader()
                 table.writerows(rows)
         case Format.TABLE:
+            from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - see above
+            from rich.console import Console  # noqa: PLC0415 - see above
+            from rich.markup import escape  # noqa: PLC0415 - see above
+            from rich.table import Column, Table  # noqa: PLC0415 - see above
+
             # A name cut short cannot be typed: the other columns give way.
             first, *others = (column.replace("_", " ").capitalize() for column in rows[0])
             shown = Table(Column(first, no_wrap=True), *others, box=SIMPLE_HEAD)

@@ -17,15 +17,13 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TextIO
 
 import uvloop
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from engine import cache
 from engine.clock import Clock, SystemClock
@@ -327,25 +325,34 @@ def _announce(options: ServeOptions, registry: Registry, *, reasons: bool) -> No
     runtimes = {(one.name, str(one.version)): one.runtime for one in registry.models()}
     lines = overview(registry.index(), served, runtimes)
     if options.log_info:
-        draw(lines, Console(stderr=True))
+        draw(lines, sys.stderr)
     for line in lines:
         if reasons and line.reason:
             logger.warning("Unavailable: %s", line.explanation)
 
 
-def draw(lines: Sequence[Line], console: Console) -> None:
-    """Show what is served: as a table on a terminal, else as plain aligned text."""
+def draw(lines: Sequence[Line], out: TextIO, width: int | None = None) -> None:
+    """Show what is served: as a table on a terminal, of its width if None, else as aligned text."""
     if not lines:
-        console.print("no models")
-    elif console.is_terminal:
-        table = Table(*(Column(name, no_wrap=True) for name in COLUMNS))
-        for line in lines:
-            table.add_row(*map(escape, line.cells), style="red" if line.reason else None)
-        console.print(table)
+        out.write("no models\n")
+    elif out.isatty():
+        _table(lines, out, width)
     else:
         rows = [COLUMNS, *(line.cells for line in lines)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            console.file.write("  ".join(cells).rstrip() + "\n")
-        console.file.flush()
+            out.write("  ".join(cells).rstrip() + "\n")
+    out.flush()
+
+
+def _table(lines: Sequence[Line], out: TextIO, width: int | None) -> None:
+    # Only a terminal needs rich, and a server that another program starts has none.
+    from rich.console import Console  # noqa: PLC0415 - as said above
+    from rich.markup import escape  # noqa: PLC0415 - as said above
+    from rich.table import Column, Table  # noqa: PLC0415 - as said above
+
+    table = Table(*(Column(name, no_wrap=True) for name in COLUMNS))
+    for line in lines:
+        table.add_row(*map(escape, line.cells), style="red" if line.reason else None)
+    Console(file=out, width=width).print(table)

@@ -1,5 +1,6 @@
 """Settings of every test: hypothesis judges what a function does, not how fast it is today."""
 
+import gc
 import os
 import sys
 
@@ -12,3 +13,14 @@ settings.load_profile("servetune")
 # whole product anew: half a second of CPU.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+# What is collected stays to the end, and is more than what any test makes: no search for garbage
+# has to walk through it, of which there would be thousands.
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()

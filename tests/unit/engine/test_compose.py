@@ -5,7 +5,6 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from engine.compose import check_repository, draw, tell_ports
 from engine.errors import Internal, InvalidArgument, NotFound
@@ -17,14 +16,18 @@ LINES = (
 )
 
 
-def drawn(*, terminal: bool, lines: tuple[Line, ...] = LINES) -> list[str]:
-    file = StringIO()
-    draw(lines, Console(file=file, force_terminal=terminal, width=120, color_system=None))
-    return file.getvalue().splitlines()
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drawn(out: StringIO, lines: tuple[Line, ...] = LINES) -> list[str]:
+    draw(lines, out, 120)
+    return out.getvalue().splitlines()
 
 
 def test_without_a_terminal_the_table_is_plain_and_aligned() -> None:
-    head, first, second = drawn(terminal=False)
+    head, first, second = drawn(StringIO())
     assert head.split() == [
         "Model", "Version", "State", "Backend", "Instances", "Max", "batch", "Runs", "on",
     ]  # fmt: skip
@@ -33,12 +36,12 @@ def test_without_a_terminal_the_table_is_plain_and_aligned() -> None:
 
 
 def test_on_a_terminal_the_table_shows_the_same_cells() -> None:
-    text = "\n".join(drawn(terminal=True))
+    text = "\n".join(drawn(Terminal()))
     assert all(cell in text for line in LINES for cell in line.cells)
 
 
 def test_an_empty_repository_is_said_to_be_empty() -> None:
-    assert drawn(terminal=False, lines=()) == ["no models"]
+    assert drawn(StringIO(), ()) == ["no models"]
 
 
 def test_a_repository_that_is_none_is_told_for_what_it_is(tmp_path: Path) -> None:
