@@ -6,17 +6,20 @@ outcomes, a fresh one goes on as the old one would have; asking twice is asking 
 same seed gives the same questions.
 
 ``Scripted`` keeps the last three of them for whoever writes a strategy as a generator.
+
+Where several measurements run at a time, a strategy may be asked for more than one question before
+it hears an answer (``Abreast``, ``ahead``). One that cannot is asked for one after the other.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from analyzer.errors import UsageError
 from analyzer.ranking.goal import Goal
@@ -32,8 +35,8 @@ class Problem:
 
     ``base`` is the complete default configuration and ``cores`` the machine's usable ones; None
     where nobody knows them, and a strategy has to do without. ``max_trials`` is how many
-    measurements there may be (None: as many as it likes). ``options`` are those of the strategy's
-    own, by Model Analyzer's names.
+    measurements there may be (None: as many as it likes), and ``abreast`` how many of them run at a
+    time. ``options`` are those of the strategy's own, by Model Analyzer's names.
     """
 
     space: Space
@@ -42,6 +45,7 @@ class Problem:
     base: ModelConfig | None = None
     cores: int | None = None
     max_trials: int | None = None
+    abreast: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -70,12 +74,40 @@ class Asked:
     """A candidate with the reason for asking for it."""
 
     candidate: Candidate
-    why: Why
+    why: Why | None
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """A question that a script does not wait for: it asks for the outcome later, or never."""
+
+    asked: Asked
+
+
+@runtime_checkable
+class Abreast(Strategy, Protocol):
+    """A strategy that can ask for more than one candidate at a time."""
+
+    def ahead(self, pending: Sequence[Candidate]) -> Asked | None:
+        """Name what to measure besides ``pending``, which were asked for and not answered yet.
+
+        None where that depends on what comes of them, or there is nothing more. Changes nothing,
+        and is ``ask`` where nothing is pending.
+        """
+        ...
+
+
+def ahead(strategy: Strategy, pending: Sequence[Candidate]) -> Asked | None:
+    """Ask a strategy for one more while others are pending; None where it has to wait, or ends."""
+    if not pending:
+        candidate = strategy.ask()
+        return None if candidate is None else Asked(candidate, strategy.why())
+    return strategy.ahead(pending) if isinstance(strategy, Abreast) else None
 
 
 #: a search as a generator: it yields candidates, is sent the outcome of each, and returns why it
-#: ended, or ""
-Script = Generator[Candidate | Asked, Outcome, str]
+#: ended, or ""; of what it yields as ``Early`` it is sent nothing
+Script = Generator[Candidate | Asked | Early, Outcome, str]
 
 
 class Scripted:
@@ -89,39 +121,102 @@ class Scripted:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._told: dict[Candidate, Outcome] = {}
-        self._next: Candidate | None = None
-        self._why: Why | None = None
+        #: what was asked for and not answered, the oldest first, and why
+        self._open: dict[Candidate, Why | None] = {}
+        self._waits: Candidate | None = None
         self._ended = ""
         self._run(None)
 
     def ask(self) -> Candidate | None:
-        """Name what the script waits for, or None when it has ended."""
-        return self._next
+        """Name what the script asked for first of all that is not answered, or None."""
+        return next(iter(self._open), None)
+
+    def ahead(self, pending: Sequence[Candidate]) -> Asked | None:
+        """Name the next that the script asked for; None where it waits for those pending."""
+        return next((Asked(*one) for one in self._open.items() if one[0] not in pending), None)
 
     def why(self) -> Why | None:
         """Give the script's own reason."""
-        return self._why
+        return next(iter(self._open.values()), None)
 
     def ended(self) -> str:
         """Give what the script returned."""
-        return self._ended
+        return "" if self._open else self._ended
 
     def tell(self, outcome: Outcome) -> None:
         """Keep the outcome, and run the script on if it was waiting for it."""
         self._told.setdefault(outcome.candidate, outcome)
-        while self._next is not None and self._next in self._told:
-            self._run(self._told[self._next])
+        self._open.pop(outcome.candidate, None)
+        while self._waits is not None and self._waits in self._told:
+            self._run(self._told[self._waits])
 
     def _run(self, known: Outcome | None) -> None:
         try:
             asked = next(self._script) if known is None else self._script.send(known)
+            while isinstance(asked, Early):
+                self._asks(asked.asked)
+                asked = next(self._script)
         except StopIteration as end:
-            self._next, self._why, self._ended = None, None, end.value
+            self._waits, self._ended = None, end.value
             return
-        if isinstance(asked, Asked):
-            self._next, self._why = asked.candidate, asked.why
-        else:
-            self._next, self._why = asked, None
+        asked = asked if isinstance(asked, Asked) else Asked(asked, None)
+        self._waits = asked.candidate
+        self._asks(asked)
+
+    def _asks(self, asked: Asked) -> None:
+        if asked.candidate not in self._told:
+            self._open.setdefault(asked.candidate, asked.why)
+
+
+class Branched:
+    """A strategy out of scripts that know nothing of one another: each may be asked at any time.
+
+    One after the other asks the first that has not ended, so the order is that of the scripts. A
+    candidate must be no more than one script's. ``ended`` is what is said when all have.
+    """
+
+    def __init__(self, scripts: Iterable[Script], ended: str) -> None:
+        self._unread = iter(scripts)
+        self._live: list[Scripted] = []
+        self._told: dict[Candidate, Outcome] = {}
+        self._ended = ended
+
+    def ask(self) -> Candidate | None:
+        """Name what the first script that has not ended waits for."""
+        asked = self.ahead(())
+        return None if asked is None else asked.candidate
+
+    def ahead(self, pending: Sequence[Candidate]) -> Asked | None:
+        """Name what the first script asks for that does not wait for one of those pending."""
+        every = (branch.ahead(pending) for branch in self._branches())
+        return next((asked for asked in every if asked is not None), None)
+
+    def why(self) -> Why | None:
+        """Give that script's own reason."""
+        asked = self.ahead(())
+        return None if asked is None else asked.why
+
+    def ended(self) -> str:
+        """Say how it ended, once it has."""
+        return "" if next(self._branches(), None) else self._ended
+
+    def tell(self, outcome: Outcome) -> None:
+        """Tell those scripts that have begun; the others hear of it when they do."""
+        self._told.setdefault(outcome.candidate, outcome)
+        for branch in self._live:
+            branch.tell(outcome)
+        self._live = [branch for branch in self._live if branch.ask() is not None]
+
+    def _branches(self) -> Iterator[Scripted]:
+        """Yield the scripts that ask for something, and begin the next as far as it is needed."""
+        yield from self._live
+        for script in self._unread:
+            branch = Scripted(script)
+            for outcome in self._told.values():
+                branch.tell(outcome)
+            if branch.ask() is not None:
+                self._live.append(branch)
+                yield branch
 
 
 Make = Callable[[Problem], Strategy]

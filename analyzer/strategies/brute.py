@@ -13,55 +13,73 @@ Rules:
    all of them are measured, unless ``early_exit_enable`` is set.
 4. A point that failed is no evidence: it ends neither, unless four in a row did. (Model Analyzer
    ends at the first error.)
+5. What no exit connects may be measured at the same time: the batch sizes of one setting follow one
+   another where they end by rule 2, the loads always do, so that each is one server's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from itertools import product
 
 from analyzer.loads import main_load
 from analyzer.record.outcome import Outcome, better
 from analyzer.space import MAX_BATCH_SIZE, Axis, Candidate, Dimension
-from analyzer.strategy import Problem, Script, Scripted
+from analyzer.strategy import Branched, Problem, Script
 from analyzer.sweep import pays
 
 _TRIES = 4
 
 
-def make(problem: Problem) -> Scripted:
+def make(problem: Problem) -> Branched:
     """Make the strategy. It has no randomness: the seed changes nothing."""
-    return Scripted(_search(problem))
-
-
-def _search(problem: Problem) -> Script:
     given = problem.options
     early = bool(given.get("early_exit_enable"))
     exits = early or not (given.get("concurrency") or given.get("request_rate"))
     grows = early or not given.get("model_config_parameters")
+    ended = "everything that was listed was measured"
+    if exits or grows:
+        ended = "every setting was tried, as far as larger loads and batch sizes paid"
+    return Branched(_scripts(problem, exits=exits, grows=grows), ended)
+
+
+def _scripts(problem: Problem, *, exits: bool, grows: bool) -> Iterator[Script]:
     dimensions = problem.space.dimensions
     loads = [each for each in dimensions if each.axis is Axis.LOAD]
     innermost = main_load(problem.space) or (loads[-1] if loads else None)
-    other_loads = [each for each in loads if each is not innermost]
+    inner = _Loads(innermost, [each for each in loads if each is not innermost], exits=exits)
     batches = [each for each in dimensions if each.name == MAX_BATCH_SIZE]
     others = [each for each in dimensions if each not in (*loads, *batches)]
     for setting in _every(others, Candidate(())):
-        best: Outcome | None = None
+        if grows:
+            yield _growing(_every(batches, setting), inner)
+            continue
         for sized in _every(batches, setting):
-            best_here: Outcome | None = None
-            for load in _every(other_loads, sized):
-                best_here = better(best_here, (yield from _along(innermost, load, exits=exits)))
-            if (
-                grows
-                and best_here is not None
-                and best is not None
-                and (better(best, best_here) is best)
-            ):
-                break
-            best = better(best, best_here)
-    if exits or grows:
-        return "every setting was tried, as far as larger loads and batch sizes paid"
-    return "everything that was listed was measured"
+            yield _growing(iter([sized]), inner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loads:
+    """The loads of a setting: the one that ends by rule 1 where ``exits`` says so, and others."""
+
+    innermost: Dimension | None
+    others: list[Dimension]
+    exits: bool = field(kw_only=True)
+
+
+def _growing(sizes: Iterator[Candidate], loads: _Loads) -> Script:
+    """Measure a setting with each batch size, until one is no better than those before."""
+    best: Outcome | None = None
+    for sized in sizes:
+        best_here: Outcome | None = None
+        for load in _every(loads.others, sized):
+            found = yield from _along(loads.innermost, load, exits=loads.exits)
+            best_here = better(best_here, found)
+        if best_here is not None and best is not None and better(best, best_here) is best:
+            break
+        best = better(best, best_here)
+    return ""
 
 
 def _along(

@@ -27,7 +27,8 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Generator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -44,7 +45,7 @@ from analyzer.space import (
     Dimension,
     Value,
 )
-from analyzer.strategy import Asked, Problem, Script, Scripted
+from analyzer.strategy import Asked, Early, Problem, Script, Scripted
 
 try:
     import optuna
@@ -68,7 +69,7 @@ def make(problem: Problem) -> Scripted:
     # Optuna reports every trial as its own program would.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = str(problem.options.get("optuna_sampler", SAMPLERS[0]))
-    return Scripted(_search(problem, name, _sampler(name, problem.seed)))
+    return Scripted(_search(problem, name, _sampler(name, problem.seed, problem.abreast)))
 
 
 def _search(problem: Problem, name: str, sampler: optuna.samplers.BaseSampler) -> Script:
@@ -77,28 +78,46 @@ def _search(problem: Problem, name: str, sampler: optuna.samplers.BaseSampler) -
     least, most = bounds(problem.options, math.prod(len(each.values) for each in searched))
     patience = problem.options.get("optuna_early_exit_threshold", 10)
     seen: dict[Candidate, Outcome] = {}
+    running: deque[tuple[optuna.Trial, Candidate]] = deque()
     best: Outcome | None = None
-    since = 0
+    known = since = 0
     ended = f"{most} trials, the most there may be, were made"
-    for number in range(1, most + 1):
-        trial = study.ask()
-        values = {each.name: _suggested(trial, each) for each in searched}
-        if formula is not None:
-            values[formula.name] = _by_formula(formula, values)
-        candidate = Candidate.of(**values)
-        if candidate not in seen:
-            text = f"trial {number} of at most {most}, proposed by Optuna's sampler {name}"
-            seen[candidate] = yield Asked(candidate, Why(text))
-        outcome = seen[candidate]
+    for number in range(1, most + problem.abreast):
+        if number <= most:
+            trial = study.ask()
+            values = {each.name: _suggested(trial, each) for each in searched}
+            if formula is not None:
+                values[formula.name] = _by_formula(formula, values)
+            candidate = Candidate.of(**values)
+            if candidate not in seen:
+                text = f"trial {number} of at most {most}, proposed by Optuna's sampler {name}"
+                yield Early(Asked(candidate, Why(text)))
+            running.append((trial, candidate))
+        if not running or number < problem.abreast:
+            continue
+        trial, candidate = running.popleft()
+        outcome = yield from _heard(candidate, seen)
         study.tell(trial, _told(trial, outcome, seen, constrained=name in _CONSTRAINED))
+        known += 1
         since = since + 1 if better(best, outcome) is best else 0
         best = better(best, outcome)
-        if number >= least and since >= patience:
+        if known >= least and since >= patience:
             ended = f"the last {since} trials were no better than the best"
             break
+    for _, candidate in running:
+        yield from _heard(candidate, seen)
     rates = any(each.name == REQUEST_RATE for each in problem.space.dimensions)
     count = 0 if rates else (yield from loads.swept(problem, seen))
     return loads.said(ended, count)
+
+
+def _heard(
+    candidate: Candidate, seen: dict[Candidate, Outcome]
+) -> Generator[Candidate, Outcome, Outcome]:
+    """Wait for a candidate's outcome, unless it was proposed and measured before."""
+    if candidate not in seen:
+        seen[candidate] = yield candidate
+    return seen[candidate]
 
 
 def bounds(options: Mapping[str, Any], size: int) -> tuple[int, int]:
@@ -114,15 +133,16 @@ def bounds(options: Mapping[str, Any], size: int) -> tuple[int, int]:
     return max(least), max(1, min(most))
 
 
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(name: str, seed: int, abreast: int) -> optuna.samplers.BaseSampler:
     if absent := [each for each in _NEEDS.get(name, ()) if find_spec(each) is None]:
         message = f"optuna_sampler: {name} needs more packages: pip install {' '.join(absent)}"
         raise UsageError(message)
     samplers = optuna.samplers
     match name:
         case "tpe":
-            # As Model Analyzer has it, whatever later versions of Optuna do by default.
-            return samplers.TPESampler(seed=seed, multivariate=False, constant_liar=False)
+            # As Model Analyzer has it, whatever later versions of Optuna do by default; but trials
+            # whose outcome is not known yet count as bad ones, or the next would be the same.
+            return samplers.TPESampler(seed=seed, multivariate=False, constant_liar=abreast > 1)
         case "gp":
             return samplers.GPSampler(seed=seed)
         case "cmaes":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from analyzer.space import Candidate, Space, Value
-from analyzer.strategy import Problem, Script, Scripted
+from analyzer.strategy import Asked, Early, Problem, Script, Scripted
 
 #: so many measurements where nobody says how many
 TRIALS = 30
@@ -25,7 +25,8 @@ def _search(problem: Problem) -> Script:
     limit = TRIALS if problem.max_trials is None else problem.max_trials
     drawn = min(limit, len(room))
     for place in dice.sample(range(len(room)), drawn):
-        yield _at(room, place)
+        # What comes of one changes nothing about the others.
+        yield Early(Asked(_at(room, place), None))
     return f"{drawn} of {len(room)} candidates were drawn"
 
 

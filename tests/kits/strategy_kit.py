@@ -27,7 +27,7 @@ from analyzer.space import (
     Space,
     Value,
 )
-from analyzer.strategy import Problem, Strategy, find
+from analyzer.strategy import Problem, Strategy, ahead, find
 
 World = Callable[[Candidate], Outcome]
 
@@ -77,6 +77,23 @@ def made(name: str, space: Space, seed: int = 0) -> Strategy:
 
 def _trace(strategy: Strategy, measure: World) -> list[Outcome]:
     return list(run(strategy, measure, limit=3000))
+
+
+def several(strategy: Strategy, measure: World, width: int = 3) -> list[Outcome]:
+    """Run a search with so many questions open at a time, answered in the order of asking."""
+    pending: list[Candidate] = []
+    outcomes: list[Outcome] = []
+    while len(outcomes) < 3000:
+        asked = ahead(strategy, pending) if len(pending) < width else None
+        assert asked is None or asked == ahead(strategy, pending)
+        if asked is not None:
+            pending.append(asked.candidate)
+            continue
+        if not pending:
+            return outcomes
+        outcomes.append(measure(pending.pop(0)))
+        strategy.tell(outcomes[-1])
+    raise AssertionError("more than 3000 questions")
 
 
 class StrategyKit:
@@ -141,6 +158,19 @@ class StrategyKit:
         asked = {each.candidate for each in _trace(strategy, measure)}
         assert not asked & set(given_away)
         assert all(candidate in space for candidate in asked)
+
+    @settings(max_examples=8, deadline=None)
+    @given(spaces(), st.integers(0, 99), st.integers(0, 5))
+    def test_asked_for_several_at_a_time_it_keeps_to_the_same_laws(
+        self, name: str, space: Space, luck: int, seed: int
+    ) -> None:
+        measure = world(luck)
+        first, second = (several(made(name, space, seed), measure) for _ in range(2))
+        asked = [each.candidate for each in first]
+        assert first == second
+        assert all(candidate in space for candidate in asked)
+        assert len(asked) == len(set(asked))
+        assert asked
 
     @settings(max_examples=10, deadline=None)
     @given(spaces())
