@@ -13,6 +13,9 @@ Rules:
    are used up: ``max_trials``, else 30.
    In a pipeline the station that holds up the others is helped first (``search.bottleneck``).
 4. It is a function of what it was told, in that order: what it remembers besides only saves time.
+5. Asked for more while measurements are pending, it thinks as if each had come out as it foresees
+   it (``search.unanswered``): so the next is worth most besides them. Before anything succeeded it
+   waits for them.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import numpy as np
 
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Why
-from analyzer.search import bottleneck, probes
+from analyzer.search import bottleneck, probes, unanswered
 from analyzer.search.features import Embedding
 from analyzer.search.gp import Floats
 from analyzer.search.pool import Closed, Pool
@@ -34,7 +37,7 @@ from analyzer.search.quantities import THROUGHPUT, sheet
 from analyzer.search.reasons import because
 from analyzer.search.thinking import Thinker, Thought, best_of
 from analyzer.space import Candidate
-from analyzer.strategy import Problem
+from analyzer.strategy import Asked, Problem
 
 #: measurements without a budget of the user's
 USUAL_TRIALS = 30
@@ -80,10 +83,31 @@ class Auto:
         self._told: set[Candidate] = set()
         #: what was decided after so many outcomes, the last time somebody asked
         self._decided: tuple[int, _Question] | None = None
+        self._decided_ahead: tuple[int, tuple[Candidate, ...], _Question] | None = None
 
     def ask(self) -> Candidate | None:
         """Name the next candidate, or None when the search is over."""
         return self._question().candidate
+
+    def ahead(self, pending: Sequence[Candidate]) -> Asked | None:
+        """Name the next besides those pending; None where there is none, or too little is known."""
+        key = len(self._outcomes), tuple(pending)
+        if self._decided_ahead is None or self._decided_ahead[:2] != key:
+            self._decided_ahead = *key, self._besides(pending)
+        question = self._decided_ahead[2]
+        return None if question.candidate is None else Asked(question.candidate, question.why)
+
+    def _besides(self, pending: Sequence[Candidate]) -> _Question:
+        if not pending:
+            return self._question()
+        told = self._outcomes
+        if not any(each.score is not None for each in told):
+            return _Question(None)
+        learned = sheet(self._problem.goal, told)
+        supposed = unanswered.supposed(pending, told, learned, self._thinker.think(told, learned))
+        # What came last stays last: it is what is up on the server that is free now.
+        found = self._decide([*told[:-1], *supposed, told[-1]])
+        return found if found.candidate not in pending else _Question(None)
 
     def tell(self, outcome: Outcome) -> None:
         """Learn an outcome; of two for one candidate the first counts."""
@@ -135,12 +159,13 @@ class Auto:
     def _probe(self, outcomes: Sequence[Outcome], closed: Closed) -> _Question | None:
         space, cores, embedding = self._problem.space, self._problem.cores, self._embedding
         most = probes.bearable(_first_rate(outcomes), cores)
-        seen = {embedding.key(each.candidate) for each in outcomes}
+        told = {each.candidate for each in outcomes}
+        seen = {embedding.key(each) for each in told}
 
         def fresh(candidate: Candidate) -> bool:
             return (
                 candidate in space
-                and candidate not in self._told
+                and candidate not in told
                 and candidate not in closed
                 and self._pool.has(candidate)
                 and embedding.key(candidate) not in seen
