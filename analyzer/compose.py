@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from rich.console import Console
 
 from analyzer import (
     gauge,
+    lanes,
     layout,
+    placement,
     preview,
     provision,
     results,
@@ -33,15 +36,14 @@ from analyzer.assembly import Assembly
 from analyzer.config import load, meaning, show
 from analyzer.config.schema import LaunchMode, ProfileOptions
 from analyzer.display import Display
-from analyzer.errors import AnalyzerError, LoadError, NothingMeasured, UsageError
+from analyzer.errors import AnalyzerError, NothingMeasured, UsageError
 from analyzer.interruption import INTERRUPTED, interruption
 from analyzer.launcher import Endpoint, Launcher
 from analyzer.launchers import local, remote
 from analyzer.load.driver import DriverSettings
-from analyzer.load.inputs.source import Asked, prepare
 from analyzer.load.payload import KINDS
 from analyzer.load.window import WindowSample
-from analyzer.measure import attainable, scrape
+from analyzer.measure import attainable, scrape, side_by_side
 from analyzer.measure.machine import describe
 from analyzer.measure.observe import Watch, idle_gpus
 from analyzer.measure.scrape import PageWatch
@@ -60,9 +62,8 @@ from analyzer.surface.screen import Screen
 from analyzer.surface.stored import base_of, with_grid
 from analyzer.terminal import closing_words, gain_words, say_commands, say_config, say_skipped
 from analyzer.workspace import Workspace
-from engine.modelconfig import complete, convert
+from engine.modelconfig import convert
 from engine.modelconfig.schema import ModelConfig
-from engine.v2.call import ModelDescription
 
 
 def resolve(
@@ -157,6 +158,7 @@ class _Profile:
         self._console = console
         self._place = Workspace(options.export_path / options.model)
         self._up: Up | None = None
+        self._places: tuple[placement.Place, ...] = ()
 
     def run(self) -> int:
         """Measure, choose, report; return the exit code."""
@@ -204,7 +206,7 @@ class _Profile:
             began = time.monotonic()
             base = self._base(rows, launcher, sources)
             start = None if rows or not sources else time.monotonic() - began
-        self._check_inputs(base)
+        provision.check_inputs(self._options, base)
         options = self._options
         laid = self._laid(base, machine)
         room, plan = laid.space, laid.plan
@@ -241,7 +243,7 @@ class _Profile:
                 if found is None
                 else provision.placed(options, found)
             )
-            self._check_inputs(base)
+            provision.check_inputs(self._options, base)
             laid = self._laid(base, machine)
             grid = Grid(laid.space, laid.plan.cores, laid.plan.means)
             head = with_grid(self._head(sources, machine), grid, base, options.seed)
@@ -282,7 +284,16 @@ class _Profile:
                 self._say_unmeasured(f"{each}: holds by itself, this machine shows no GPU")
         self._goal = goal
         attainable.refuse(goal.wanted, machine, remote=remote)
+        if self._options.gpus_side_by_side:
+            self._place_measurements(machine)
         return machine
+
+    def _place_measurements(self, machine: Mapping[str, Any]) -> None:
+        """Find the GPUs to measure on side by side; from here on a configuration has one."""
+        options = self._options
+        found = side_by_side.place(options.gpus_side_by_side, options.gpus, int(machine["cores"]))
+        self._say_unmeasured(found.said)
+        self._options, self._places = provision.on_one_gpu(options, found), found.places
 
     def _rows_of(self, head: RunHead) -> tuple[Row, ...]:
         """Return what was measured before under these options; () where it would begin anew."""
@@ -312,7 +323,7 @@ class _Profile:
         rows = journal.rows
         self._say_resumed(journal)
         base = self._base(rows, launcher, sources)
-        self._check_inputs(base)
+        provision.check_inputs(self._options, base)
         self._say_unknown(base)
         laid = self._laid(base, journal.head.machine)
         campaign = self._campaign(laid)
@@ -320,12 +331,26 @@ class _Profile:
             campaign.tell(row)
         rows_each = self._options.limits.batch_size
         with Display(self._console, campaign, self._options.model, rows_each) as display:
-            gauge = self._gauge(display.window)
+            meeting, guard = lanes.Meeting(), self._guard(base, laid, journal)
             bench = Bench(
-                base=base, launcher=launcher, gauge=gauge, load=self._load(base), rows=rows,
-                guard=self._guard(base, laid, journal), up=None if base.altered else self._up,
+                base=base, launcher=launcher, gauge=self._gauge(display.window),
+                load=self._load(base), rows=rows, up=None if base.altered else self._up,
+                guard=lanes.Shared(guard) if guard and laid.plan.abreast > 1 else guard,
+                gpu=self._places[0].gpu if self._places else "", ready=meeting.come,
             )  # fmt: skip
-            run(campaign, bench, journal, stop, display)
+            if laid.plan.abreast <= 1:
+                run(campaign, bench, journal, stop, display)
+                return campaign
+            with ExitStack() as stack:
+
+                def beside(gpu: str) -> Bench:
+                    own = stack.enter_context(closing(self._launcher(sources, gpu)))
+                    return bench.beside(own, self._gauge(display.window, gpu), gpu)
+
+                several = lanes.several(self._places, bench, beside, side_by_side.lost)
+                heard = lanes.Heard(display, meeting, self._say_unmeasured)
+                lanes.profile(campaign, several, journal, stop, heard)
+        self._say_unmeasured(campaign.said_of_gpus())
         return campaign
 
     def _sources(self) -> Mapping[str, Path]:
@@ -400,17 +425,20 @@ class _Profile:
                 highlight=False,
             )
 
-    def _launcher(self, sources: Mapping[str, Path]) -> Launcher:
+    def _launcher(self, sources: Mapping[str, Path], gpu: str = "") -> Launcher:
+        """Make what starts servers; those on another ``gpu`` than the first have folders there."""
         options, place = self._options, self._place
         if not sources:
             return remote.make(options.http_endpoint, options.grpc_endpoint)
+        if gpu:
+            options = replace(options, gpus=(gpu,))
 
         def repository_of(configs: Mapping[str, ModelConfig | None], name: str) -> Path:
-            return workspace.write_variant(place.variants / name, sources, configs)
+            return workspace.write_variant(place.variants / gpu / name, sources, configs)
 
         return local.make(
             repository_of,
-            log_dir=place.logs,
+            log_dir=place.logs / gpu,
             server_flags=options.server_flags,
             environment=meaning.environment(options),
             startup_timeout_s=options.startup_timeout_s,
@@ -468,32 +496,13 @@ class _Profile:
                 style="yellow", highlight=False, markup=False,
             )  # fmt: skip
 
-    def _check_inputs(self, whole: Assembly) -> None:
-        """Check that what requests are to carry fits the model, before anything is measured.
-
-        Raises:
-            UsageError: an input is not the model's, or a shape or a file does not fit it.
-        """
-        for options in self._options.members:
-            self._check_input(options, whole.configs[options.model])
-
-            provision.check_streaming(options, whole)
-
-    @staticmethod
-    def _check_input(options: ProfileOptions, base: ModelConfig) -> None:
-        described = ModelDescription(
-            options.model, (), base.platform, complete.input_specs(base),
-            complete.output_specs(base),
-        )  # fmt: skip
-        asked = Asked(sources=options.input_data, shapes=options.shapes)
-        try:
-            prepare(described, base, asked)
-        except LoadError as error:
-            raise UsageError(f"--shape: {error.message}") from error
-
     def _campaign(self, laid: layout.Layout) -> Campaign:
-        search = strategy.find(self._options.search_mode)(laid.problem)
-        return Campaign(search, self._goal, laid.plan)
+        make = strategy.find(self._options.search_mode)
+
+        def beside(width: int) -> strategy.Strategy:
+            return make(replace(laid.problem, abreast=width))
+
+        return Campaign(make(laid.problem), self._goal, laid.plan, beside)
 
     def _laid(self, base: Assembly, machine: Mapping[str, Any]) -> layout.Layout:
         options = self._options
@@ -503,9 +512,10 @@ class _Profile:
             name: workspace.version_files(folder, base.configs[name].version_policy)
             for name, folder in self._sources().items()
         }
-        return layout.lay_out(
+        laid = layout.lay_out(
             options, self._goal, base, machine, settings=not as_it_is, files=files
         )
+        return replace(laid, plan=replace(laid.plan, abreast=max(1, len(self._places))))
 
     def _controls_models(self) -> bool:
         """Whether the remote server loads and unloads models when told to."""
@@ -522,8 +532,10 @@ class _Profile:
         )
         return False
 
-    def _watch(self, endpoint: Endpoint) -> Watch | PageWatch:
+    def _watch(self, endpoint: Endpoint, gpu: str = "") -> Watch | PageWatch:
         """Watch the server's processes and machine; one elsewhere by its metrics page."""
+        if gpu:
+            return Watch(endpoint.pid, nvml=side_by_side.look_at(gpu))
         if endpoint.pid is not None:
             return Watch(endpoint.pid)
         seconds = self._options.monitoring_seconds
@@ -532,13 +544,15 @@ class _Profile:
     def _metrics_url(self) -> str:
         return self._options.metrics_url or scrape.default_url(self._options.http_endpoint)
 
-    def _gauge(self, heard: Callable[[WindowSample], None]) -> Gauge | Gauges:
+    def _gauge(self, heard: Callable[[WindowSample], None], gpu: str = "") -> Gauge | Gauges:
         """Make what measures: one model, or all that are loaded at the same time."""
+        first = self._places[0].gpu if self._places else ""
+        watch = partial(self._watch, gpu=gpu or first)
         settings = {each.model: _driver(each) for each in self._options.members}
         if self._options.together:
-            return gauge.together(self._watch, settings, heard)
+            return gauge.together(watch, settings, heard)
         model = self._options.model
-        return gauge.make(model, self._watch, settings[model], heard)
+        return gauge.make(model, watch, settings[model], heard)
 
     def _load(self, whole: Assembly) -> LoadSpec | Mapping[str, LoadSpec]:
         """Say how the model is loaded, or each of several."""

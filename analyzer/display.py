@@ -54,7 +54,9 @@ class Display:
         self._model = model
         self._campaign = campaign
         self._recent: list[Row] = []
-        self._running: tuple[Trial, str] | None = None
+        #: what is measured now, the latest last, and its variant's name
+        self._running: dict[Trial, str] = {}
+        self._ended = False
         self._begun = time.monotonic()
         self._windows = ""
         self._counted = 0
@@ -87,7 +89,8 @@ class Display:
         self._counted = 0
         self._progress = self._campaign.progress()
         self._begun = time.monotonic()
-        self._running = (trial, variant_name)
+        self._running = {**({} if self._ended else self._running), trial: variant_name}
+        self._ended = False
 
     def window(self, sample: WindowSample) -> None:
         """Show a window of the running measurement."""
@@ -97,6 +100,9 @@ class Display:
 
     def finished(self, row: Row) -> None:
         """Show a finished measurement."""
+        others = {one: name for one, name in self._running.items() if one != row.trial}
+        # The only one stays in view until the next begins, so that nothing jumps.
+        self._running, self._ended = others or self._running, not others
         self._recent = [*self._recent, row][-RECENT:]
         self._progress = self._campaign.progress()
         if self._live is None:
@@ -109,9 +115,10 @@ class Display:
         now = Table.grid(padding=(0, 2, 0, 0))
         now.add_column(no_wrap=True)
         now.add_column()
-        if self._running is not None and progress.stage is not Stage.DONE:
-            now.add_row(Text("measuring", style="bold yellow"), self._now(*self._running))
-            now.add_row(Text("because", style="yellow"), self._because(self._running[0]))
+        if self._running and progress.stage is not Stage.DONE:
+            trial, name = list(self._running.items())[-1]
+            now.add_row(Text("measuring", style="bold yellow"), self._now(trial, name))
+            now.add_row(Text("because", style="yellow"), self._because(trial))
         if progress.best is not None:
             best = f"{self._short(progress.best.variant)}  {figures(progress.best.best)}\n"
             settings = Text(best, no_wrap=True, overflow="ellipsis")
@@ -126,8 +133,9 @@ class Display:
     def _headline(self, progress: Progress) -> Text:
         head = Text.assemble(("Profiling ", "bold"), (self._model, "bold cyan"), "  ")
         stages = Text()
-        # Few profiles search for a rate: the stage is named where one does.
-        named = (*_STAGES, Stage.GOODPUT) if progress.stage is Stage.GOODPUT else _STAGES
+        # Few profiles search for a rate, or have several GPUs: the stage is named where one does.
+        seldom = progress.stage in {Stage.GOODPUT, Stage.ABREAST}
+        named = sorted({*_STAGES, progress.stage}, key=list(Stage).index) if seldom else _STAGES
         for each in named:
             style = "bold reverse" if each is progress.stage else "dim"
             stages.append(f" {each.value} ", style=style)
@@ -142,6 +150,8 @@ class Display:
         """Say what is measured in two lines, whatever it is: the display does not jump."""
         elapsed = time.monotonic() - self._begun
         doing = self._windows or "starting, warming up"
+        if beside := len(self._running) - 1:
+            doing += f"; {beside} more on other GPUs"
         return Text.assemble(
             f"{self._short(variant_name)}, {wording.asked(trial.candidate)}",
             (f"  {elapsed:4.1f} s  {doing}\n", "dim"),

@@ -6,6 +6,7 @@
     ├── UsageError                 the command line or a file asks for something impossible
     ├── LaunchError                no server came up, or it answers wrongly
     │   └── ServerLost             a server that is not ours is not there any more
+    ├── GpuLost                    a GPU answers nothing any more
     ├── LoadError                  the load client failed
     ├── JournalError               results that cannot be read or written
     └── NothingMeasured            no row to report on
@@ -34,6 +35,10 @@ class LaunchError(AnalyzerError):
 
 class ServerLost(LaunchError):
     """A server that is not ours does not answer: no candidate's fault, and nothing to measure."""
+
+
+class GpuLost(AnalyzerError):
+    """A GPU does not answer any more: no candidate's fault."""
 
 
 class LoadError(AnalyzerError):

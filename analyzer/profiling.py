@@ -7,7 +7,9 @@ own what to try (``stages``), how to bring a server up (``launchers``) or how to
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -121,6 +123,8 @@ class Bench:
         as_found: bool = True,
         guard: Guard | None = None,
         up: Up | None = None,
+        gpu: str = "",
+        ready: Callable[[Trial], None] = lambda _: None,
     ) -> None:
         """Prepare to measure variants of ``base`` under loads made from ``load``.
 
@@ -129,7 +133,8 @@ class Bench:
         ``as_found``: ``base`` is the model as its repository has it. ``rows`` are those measured
         before: names of variants and numbers go on from them. ``guard`` judges whether a variant's
         answers are the default's; None: nobody does. ``up`` is where the default is served already,
-        and what that took is the first row's.
+        and what that took is the first row's. ``gpu`` is the only one that servers see, "" where
+        they see all. ``ready`` is called when a server is up, and loading begins when it returns.
         """
         self._guard = guard
         self._assembly = Assembly.of(base)
@@ -138,14 +143,16 @@ class Bench:
         self._load = load
         self._name = self._assembly.name
         self._default_digest = assembly.digest(self._assembly.configs)
-        self._names = _Names({self._name: self._default_digest})
         self._defaults = {
             name: variant.digest(config) for name, config in self._assembly.configs.items()
         }
+        self._names = _Names({self._name: self._default_digest})
         self._parts = _Names(self._defaults)
         self._as_found = as_found
         self._number = 0
-        self._served = None if up is None else (self._default_digest, up.endpoint)
+        self._gpu = gpu
+        self._ready = ready
+        self._served = None if up is None else ((self._default_digest, False), up.endpoint)
         self._owed = 0.0 if up is None else up.seconds
         self._started = False
         for row in rows:
@@ -155,13 +162,35 @@ class Bench:
                 self._parts.learn(name, variant.digest_of(text), named)
             self._number = max(self._number, row.number + 1)
 
+    def beside(self, launcher: Launcher, gauge: Gauge | Gauges, gpu: str) -> Bench:
+        """Make one that measures the same on another GPU. Both name variants alike."""
+        other = copy.copy(self)
+        other._move(launcher, gauge, gpu)  # noqa: SLF001 - it is one of us
+        return other
+
+    def _move(self, launcher: Launcher, gauge: Gauge | Gauges, gpu: str) -> None:
+        self._launcher, self._gauge, self._gpu = launcher, gauge, gpu
+        self._served, self._owed = None, 0.0
+
+    def serves(self, trial: Trial) -> bool:
+        """Whether a trial's variant is up, as that trial would have it."""
+        digest = assembly.digest(assembly.make(trial.candidate, self._assembly))
+        return self._served is not None and self._served[0] == (digest, trial.beside > 1)
+
+    def rest(self) -> None:
+        """Stop what is served; the next measurement starts it again."""
+        self._served = None
+        self._launcher.close()
+
     def name(self, trial: Trial) -> str:
         """Name the variant that a trial is about; equal configurations have one name."""
         digest = assembly.digest(assembly.make(trial.candidate, self._assembly))
         return self._names.of(self._name, digest)
 
-    def measure(self, trial: Trial) -> Row:
+    def measure(self, trial: Trial, number: int | None = None) -> Row:
         """Serve, load and observe; whatever goes wrong is in the row's ``failure``.
+
+        Rows have numbers of their own where none is given.
 
         Raises:
             ServerLost: there is no server to measure: that says nothing about the variant.
@@ -171,7 +200,7 @@ class Bench:
         others = {name: configs[name] for name in self._assembly.others}
         names = {name: self._parts.of(name, variant.digest(one)) for name, one in others.items()}
         row = Row(
-            number=self._number,
+            number=self._number if number is None else number,
             taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
             model=self._name,
@@ -184,8 +213,9 @@ class Bench:
             ),
             config=convert.dumps(configs[self._name]) if self._name in configs else "",
             composing={name: convert.dumps(one) for name, one in others.items()},
+            gpu=self._gpu,
         )
-        self._number += 1
+        self._number = max(self._number, row.number) + 1
         row = self._fill(row, configs)
         owed, self._owed = self._owed, 0.0
         if _overloaded(row):
@@ -208,6 +238,7 @@ class Bench:
             if row.accuracy is not None and row.accuracy.fault:
                 return self._failed(row, stage, row.accuracy.fault)
             stage = "load"
+            self._ready(row.trial)
             measured = self._gauged(endpoint, row)
         except ServerLost:
             raise
@@ -233,10 +264,12 @@ class Bench:
         """Reuse the running server if it has this variant; what proves something takes a new one.
 
         A new process each time makes what differs from start to start (memory layout, thread
-        placement) part of the spread that the interval shows.
+        placement) part of the spread that the interval shows. What is measured beside others has
+        fewer cores, so its server is another.
         """
         fresh = not row.trial.phase.ranks
-        self._started = self._served is None or self._served[0] != row.digest or fresh
+        wanted = row.digest, row.trial.beside > 1
+        self._started = self._served is None or self._served[0] != wanted or fresh
         if self._served is not None and not self._started:
             return self._served[1]
         self._served = None
@@ -247,7 +280,7 @@ class Bench:
         first = self._assembly.loaded[0]
         beside = {name: config for name, config in asked.items() if name != first}
         endpoint = self._launcher.serve(first, asked[first], variant=row.variant, beside=beside)
-        self._served = (row.digest, endpoint)
+        self._served = (wanted, endpoint)
         return endpoint
 
     def _known(self, row: Row, configs: Mapping[str, ModelConfig]) -> Accuracy | None:
@@ -387,6 +420,7 @@ class _Names:
     """
 
     def __init__(self, defaults: Mapping[str, str]) -> None:
+        self._lock = threading.Lock()
         self._known = {
             model: {digest: f"{model}_config_default"} for model, digest in defaults.items()
         }
@@ -398,8 +432,9 @@ class _Names:
     def of(self, model: str, digest: str) -> str:
         """Name a variant."""
         known = self._known[model]
-        # The first name is the default's, so the others count from 0.
-        return known.setdefault(digest, f"{model}_config_{len(known) - 1}")
+        with self._lock:
+            # The first name is the default's, so the others count from 0.
+            return known.setdefault(digest, f"{model}_config_{len(known) - 1}")
 
 
 def profile(

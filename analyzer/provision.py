@@ -14,9 +14,13 @@ from pathlib import Path
 from analyzer import variant, workspace
 from analyzer.assembly import BESIDE, Assembly
 from analyzer.config.schema import ProfileOptions
-from analyzer.errors import UsageError
+from analyzer.errors import LoadError, UsageError
+from analyzer.load.inputs.source import Asked, prepare
+from analyzer.placement import Placement
+from engine.modelconfig import complete
 from engine.modelconfig.composition import is_decoupled
 from engine.modelconfig.schema import ModelConfig
+from engine.v2.call import ModelDescription
 
 
 def joint(every: Sequence[ProfileOptions]) -> ProfileOptions:
@@ -96,6 +100,35 @@ def check_streaming(options: ProfileOptions, whole: Assembly) -> None:
             f"{options.model} is decoupled: it answers a request any number of times, which takes "
             "a gRPC stream: pass --client-protocol grpc"
         )
+
+
+def check_inputs(options: ProfileOptions, whole: Assembly) -> None:
+    """Check that what requests are to carry fits the models, before anything is measured.
+
+    Raises:
+        UsageError: an input is not the model's, or a shape or a file does not fit it.
+    """
+    for each in options.members:
+        base = whole.configs[each.model]
+        described = ModelDescription(
+            each.model, (), base.platform, complete.input_specs(base), complete.output_specs(base)
+        )
+        try:
+            prepare(described, base, Asked(sources=each.input_data, shapes=each.shapes))
+        except LoadError as error:
+            raise UsageError(f"--shape: {error.message}") from error
+        check_streaming(each, whole)
+
+
+def on_one_gpu(options: ProfileOptions, found: Placement) -> ProfileOptions:
+    """Give every configuration the first of the GPUs that were found; nothing where none was."""
+    if not found.places:
+        return options
+
+    def own(each: ProfileOptions) -> ProfileOptions:
+        return replace(each, gpus=(found.places[0].gpu,), one_gpu=found.kind)
+
+    return replace(own(options), together=tuple(map(own, options.together)))
 
 
 def placed(options: ProfileOptions, whole: Assembly) -> Assembly:

@@ -43,6 +43,7 @@ REASONS = 5
 _WIDE = 1000
 _PHASES = {
     Phase.SEARCH: "",
+    Phase.ABREAST: "side by side?",
     Phase.CURVE: "load curve",
     Phase.VERIFY: "verification",
     Phase.GOODPUT: "goodput",

@@ -24,6 +24,12 @@ _SHARED = {
         "either all of them are loaded at a rate, or none is",
     ),
 }
+#: what can be said of servers that this command starts, and not of one that runs already
+_OF_OUR_SERVERS = (
+    "triton_server_flags", "triton_server_environment", "gpus", "gpus_side_by_side"
+)  # fmt: skip
+#: the variable that says which GPUs a program sees
+_HIDES = "CUDA_VISIBLE_DEVICES"
 #: what makes the loop closed, and what open
 CLOSED = (
     "concurrency", "run_config_search_min_concurrency", "run_config_search_max_concurrency"
@@ -185,10 +191,20 @@ def _needs(settings: Settings) -> Iterator[tuple[str, str]]:
     top = settings.get("num_top_model_configs")
     if top is not None and top.value and "constraints" not in settings:
         yield top.source, "num_top_model_configs: needs constraints for all models"
+    given = settings.get("triton_server_environment")
+    abreast = settings.get("gpus_side_by_side")
+    if abreast is not None and abreast.value and given is not None and _HIDES in given.value:
+        yield (
+            abreast.source,
+            (
+                f"gpus_side_by_side: chooses each server's GPU, which {_HIDES} in "
+                f"triton_server_environment ({given.source}) does as well; name the GPUs by gpus"
+            ),
+        )
     remote = settings.get("triton_launch_mode")
     if remote is None or remote.value.value != "remote":
         return
-    for name in ("triton_server_flags", "triton_server_environment", "gpus"):
+    for name in _OF_OUR_SERVERS:
         setting: Setting | None = settings.get(name)
         if setting is not None and setting.value:
             yield (

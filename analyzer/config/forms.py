@@ -25,6 +25,7 @@ from analyzer.config.values import (
     switch,
     tag,
     text,
+    whole,
 )
 
 
@@ -68,6 +69,22 @@ def gpus(value: object) -> tuple[str, ...]:
 def gpu_texts(found: tuple[str, ...]) -> object:
     """Spell GPUs as a file has them."""
     return list(found) or "all"
+
+
+def side_by_side(value: object) -> int:
+    """Take ``off``, as 0, ``auto``, as -1, or how many GPUs at most."""
+    # YAML has off as false.
+    if value is False or value in {"off", "auto"}:
+        return -1 if value == "auto" else 0
+    try:
+        return int(whole()(value))
+    except ValueError as error:
+        raise ValueError(f"expected off, auto, or a number of GPUs, found {value!r}") from error
+
+
+def side_by_side_text(found: int) -> object:
+    """Spell that as a file has it."""
+    return {0: "off", -1: "auto"}.get(found, found)
 
 
 def composing(value: object) -> tuple[Composing, ...]:

@@ -216,6 +216,10 @@ KEYS: tuple[Key, ...] = (
         text="Leave a remote server's model as it is: vary the load alone."),
     Key("gpus", forms.gpus, "gpus", SERVER, show=forms.gpu_texts,
         text="GPUs the server may use: all, or UUIDs. (default: all)"),
+    Key("gpus_side_by_side", forms.side_by_side, "gpus_side_by_side", SERVER,
+        show=forms.side_by_side_text,
+        text="Measure on so many equal GPUs at the same time, each configuration on one: off, auto "
+        "(as many as are free), or a number. (default: off)"),
     Key(
         "triton_server_environment", values.pairs, "environment", SERVER, show=dict, yaml_only=True
     ),

@@ -49,6 +49,7 @@ def command(options: ProfileOptions) -> dict[str, Any]:
         "grpc_endpoint": options.grpc_endpoint,
         "metrics_url": options.metrics_url,
         **_file(options),
+        **_side_by_side(options),
         **_searched(options),
         "together": [each.model for each in options.together],
         "bls_composing": [each.name for each in options.bls_composing],
@@ -62,6 +63,12 @@ def _file(options: ProfileOptions) -> dict[str, Any]:
     if options.config_file is None:
         return {}
     return {"config_file": str(options.config_file), "listed": options.listed}
+
+
+def _side_by_side(options: ProfileOptions) -> dict[str, Any]:
+    """Return on how many GPUs at a time it was to be measured, where that was asked for."""
+    count = options.gpus_side_by_side
+    return {"gpus_side_by_side": "auto" if count < 0 else count} if count else {}
 
 
 def _searched(options: ProfileOptions) -> dict[str, Any]:
@@ -82,7 +89,9 @@ def _server(options: ProfileOptions) -> dict[str, Any]:
         "cpu_only": options.cpu_only,
         "cpu_only_composing": list(options.cpu_only_composing),
         "server_flags": list(options.server_flags),
-        "environment": environment(options),
+        # Of equal GPUs any may be the one: rows of all of them are comparable.
+        "environment": dict(options.environment) if options.one_gpu else environment(options),
+        "one_gpu": options.one_gpu,
         "load": {name: _plain(value) for name, value in options.load.items()},
     }
     return {name: value for name, value in asked.items() if value}

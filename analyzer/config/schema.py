@@ -71,7 +71,11 @@ class ProfileOptions:
     leaves settings out of the search otherwise. ``curves_disabled`` leaves out the load curves,
     ``reload_disabled`` whatever has a remote server load models. ``load`` has fields of
     ``LoadSpec`` by name. ``gpus`` are the GPUs the server may use (none: all), ``environment``
-    its variables. ``bls_composing`` are the models that the profiled one calls in its own code,
+    its variables. ``gpus_side_by_side`` is on how many of them, one for each configuration, may be
+    measured at the same time (0: configurations have all of them, -1: as many as there are), and
+    ``one_gpu`` the kind of GPU where each has one, whichever that is.
+
+    ``bls_composing`` are the models that the profiled one calls in its own code,
     ``ensemble_composing`` what is said of an ensemble's, and ``cpu_only_composing`` those of either
     that stay off the GPUs. ``concurrently``: all models are served and loaded at the same time, and
     ``weighting`` is how much this one counts among them; what is profiled then has the options of
@@ -118,6 +122,8 @@ class ProfileOptions:
     server_flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()
+    gpus_side_by_side: int = 0
+    one_gpu: str = ""
     cpu_only: bool = False
     parameters: tuple[Dimension, ...] = ()
     search_disabled: bool = False

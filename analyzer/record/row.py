@@ -24,9 +24,10 @@ SCHEMA = 1
 
 
 class Phase(Enum):
-    """What a measurement was taken for."""
+    """What a measurement was taken for; ABREAST: to see whether several at a time disturb it."""
 
     SEARCH = "search"
+    ABREAST = "abreast"
     CURVE = "curve"
     VERIFY = "verify"
     GOODPUT = "goodput"
@@ -35,6 +36,11 @@ class Phase(Enum):
     def ranks(self) -> bool:
         """Whether its measurements say which variant is best, and do not only prove it."""
         return self in {Phase.SEARCH, Phase.CURVE}
+
+    @property
+    def describes(self) -> bool:
+        """Whether its measurements show what a variant is like, at a load that was chosen."""
+        return self in {Phase.SEARCH, Phase.CURVE, Phase.VERIFY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,19 @@ class Trial:
     ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``); with ``haste`` it is
     measured so many times shorter and less precisely. Trials are equal whatever these say. With a
     ``promise`` it is the search for the highest rate that keeps it, beginning at the candidate's.
+    ``beside`` is how many may be measured at the same time, itself among them, and ``pending`` how
+    many of those asked for before it were not answered when it was.
     """
 
     candidate: Candidate
     phase: Phase = Phase.SEARCH
     repetition: int = 0
+    beside: int = 1
     why: Why | None = field(default=None, compare=False)
     promise: Promise | None = field(default=None, compare=False)
     bar: float = field(default=0.0, compare=False)
     haste: float = field(default=1.0, compare=False)
+    pending: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +193,8 @@ class Row:
 
     ``goodput`` is what a search for the highest rate came to (``load.goodput.Found.plain`` has the
     form); the metrics are then those of the run at that rate.
+
+    ``gpu`` is the UUID of the only GPU that the server saw; "" where it saw all that it may use.
     """
 
     number: int
@@ -213,6 +225,7 @@ class Row:
     accuracy: Accuracy | None = None
     composing: Mapping[str, str] = field(default_factory=dict)
     of_models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gpu: str = ""
 
     @property
     def configs(self) -> Mapping[str, str]:
@@ -254,6 +267,8 @@ def row_to_line(row: Row) -> str:
         "phase": row.trial.phase.value,
         "repetition": row.trial.repetition,
     }
+    if row.trial.beside > 1:
+        plain["trial"] |= {"beside": row.trial.beside, "pending": row.trial.pending}
     if (why := row.trial.why) is not None:
         plain["trial"]["why"] = {"text": why.text, "predicted": dict(why.predicted)}
     plain["load"] = {name: getattr(row.load, name) for name in LoadSpec.__slots__}
@@ -304,6 +319,8 @@ def line_to_row(line: str) -> Row:
                 candidate=Candidate.of(**trial["candidate"]),
                 phase=Phase(trial["phase"]),
                 repetition=trial["repetition"],
+                beside=trial.get("beside", 1),
+                pending=trial.get("pending", 0),
                 why=Why(**trial["why"]) if "why" in trial else None,
             ),
             load=load_of(load),
@@ -327,7 +344,7 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "gpus": (dict, dict), "settings": (dict,), "config": (str,), "absent": (dict, str),
     "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
     "histogram": (str,), "goodput": (dict,), "launch_seconds": (_NUMBER,), "composing": (dict, str),
-    "of_models": (dict, dict),
+    "of_models": (dict, dict), "gpu": (str,),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

@@ -15,6 +15,7 @@ from analyzer.report import wording
 
 PHASES = {
     Phase.SEARCH: "search",
+    Phase.ABREAST: "check of GPUs",
     Phase.CURVE: "load curve",
     Phase.VERIFY: "verification",
     Phase.GOODPUT: "goodput",

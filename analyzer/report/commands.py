@@ -23,6 +23,7 @@ FLAGS: Mapping[str, str] = {
     "max_time": "--max-time",
     "target_precision": "--target-precision",
     "seed": "--seed",
+    "gpus_side_by_side": "--gpus-side-by-side",
     "min_instance_count": "--run-config-search-min-instance-count",
     "max_instance_count": "--run-config-search-max-instance-count",
     "min_model_batch_size": "--run-config-search-min-model-batch-size",

@@ -12,7 +12,7 @@ from itertools import islice
 
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.rank import Standing
-from analyzer.record.row import Phase, Row
+from analyzer.record.row import Row
 from analyzer.report import wording
 from analyzer.report.changes import Change, Shared, reached, shared
 from analyzer.report.comparison import Comparison, Run
@@ -275,7 +275,7 @@ def _levels(evidence: Evidence, chosen: Standing, tag: str) -> list[Level]:
     rows = [
         row
         for row in evidence.measured
-        if of(chosen, row) and row.trial.phase is not Phase.GOODPUT and tag in row.metrics
+        if of(chosen, row) and row.trial.phase.describes and tag in row.metrics
     ]
     return list(levels(rows))
 

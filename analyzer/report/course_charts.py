@@ -27,6 +27,7 @@ PART = "search"
 #: colour and symbol of what a measurement was for, by ``columns.PHASES``
 _MARKS = {
     "search": (BLUE, "circle"),
+    "check of GPUs": (GREY, "cross"),
     "load curve": (ORANGE, "diamond"),
     "verification": (PURPLE, "square"),
     "goodput": (GREY, "triangle-up"),

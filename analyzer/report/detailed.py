@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from analyzer.ranking.rank import Standing
 from analyzer.record.doubt import doubt
-from analyzer.record.row import Phase, Row
+from analyzer.record.row import Row
 from analyzer.report import answers, columns, detailed_tables, method, series, served, wording
 from analyzer.report.again import again
 from analyzer.report.columns import Table
@@ -293,8 +293,8 @@ def _timelines(
 
 
 def _plain(rows: Sequence[Row]) -> list[Row]:
-    """Leave out the searches for the highest rate: each is at a rate of its own."""
-    return [row for row in rows if row.trial.phase is not Phase.GOODPUT]
+    """Leave out searches for the highest rate, each at a rate of its own, and checks of GPUs."""
+    return [row for row in rows if row.trial.phase.describes]
 
 
 def _measurement(evidence: Evidence, row: Row) -> Measurement:

@@ -105,6 +105,8 @@ def point(evidence: Evidence, row: Row) -> Point:
     said = wording.short(row.variant, evidence.model)
     if row.trial.phase is Phase.GOODPUT:
         said += ", highest rate within the limit"
+    if row.trial.phase is Phase.ABREAST:
+        said += ", to see whether measurements disturb each other"
     if row.trial.phase is Phase.VERIFY:
         said += f", verification {row.trial.repetition + 1}"
     lines = [

@@ -36,8 +36,8 @@ measured is absent or null, never 0. Keys may be added within a schema; none goe
     machine, versions, options        as the journal's first line has them
     commands      {serve, apply, rerank, reproduce, detail}, "" where there is nothing to serve
 
-A measurement is {number, variant, phase: search|curve|verify, repetition, why (it was taken; ""
-where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,
+A measurement is {number, variant, phase: search|abreast|curve|verify, repetition, why (it was
+taken; "" where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,
 concurrency, request_rate, batch_size, protocol, stable, requests, metrics, estimates {tag: {value,
 low, high (null: it has no upper end), confidence, n, effective_n, certified}}, window_rates, gpus,
 server (its counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}. Of

@@ -2,12 +2,10 @@
 
 Rules:
 
-1. The default configuration comes first, at a few loads of its own.
-2. The search follows until it has nothing to ask or its budget is spent (``pace``).
-   What is not worth measuring is listed with its reason and told to the strategy as failed;
-   what is the same setting as something measured is told its outcome; a variant that did not
-   come up is not launched again for another load; and where one's answers were not the
-   default's, none that is run by the same is tried again.
+1. The default configuration comes first, at a few loads of its own. Where there are several GPUs
+   to use, a check follows of whether measurements side by side disturb each other (``abreast``).
+2. The search follows until it has nothing to ask or its budget is spent (``pace``), of as many
+   measurements at a time as the check allows (``questions``). All else is one at a time.
 3. Where throughput alone is wanted, a measurement of the search may end as soon as it is surely
    below four fifths of the best that keeps the constraints. Never the default's, a curve's or
    the verification's: those are compared, and shown.
@@ -21,18 +19,17 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
-from analyzer import variant
 from analyzer.ranking import goodput
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.rank import is_default, rank
-from analyzer.record.outcome import Outcome
 from analyzer.record.row import Phase, Row, Trial, Why
 from analyzer.space import Candidate
-from analyzer.stages import curves, verification
+from analyzer.stages import abreast, curves, verification
 from analyzer.stages.pace import Pace
 from analyzer.stages.plan import Plan, Progress, Skipped, Stage, setting_of
+from analyzer.stages.questions import Questions, Slot
 from analyzer.stages.told import Told
 from analyzer.stages.verification import Race
 from analyzer.strategy import Strategy
@@ -44,34 +41,60 @@ _BAR = 0.8
 
 
 class Campaign:
-    """Asks for one trial after the other."""
+    """Asks for one trial after the other, or for several at a time (``due``).
 
-    def __init__(self, strategy: Strategy, goal: Goal, plan: Plan) -> None:
+    Where ``plan`` has several at a time, ``beside`` makes the strategy for so many.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        goal: Goal,
+        plan: Plan,
+        beside: Callable[[int], Strategy] | None = None,
+    ) -> None:
         self._strategy = strategy
+        self._beside = beside
         self._goal = goal
         self._plan = plan
         self._told = Told()
         self._pace = Pace(plan, self._told)
-        self._skipped: list[Skipped] = []
-        self._reference: Row | None = None
-        self._search_begun = False
+        self._questions: Questions | None = None
+        self._check = abreast.Check()
         self._race: Race | None = None
         self._settle()
-        self._stage, self._trial = self._decide()
+        self._stage, self._due = self._decide()
 
     def ask(self) -> Trial | None:
         """Name the next trial, or None when the campaign is over. Changes nothing."""
-        return self._trial
+        return self._due[0] if self._due else None
+
+    def due(self) -> tuple[Trial, ...]:
+        """Name all that may be measured at the same time now, the first of them first.
+
+        What is being measured already is among them until its row is told. Changes nothing.
+        """
+        return self._due
 
     def tell(self, row: Row) -> None:
-        """Learn a row, one of this run or one of the journal's."""
-        self._told.rows.append(self._goal.seen(row))
+        """Learn a row, one of this run or one of the journal's.
+
+        Of several at a time they may come in any order: what is asked next does not depend on it.
+        """
+        if self._plan.abreast > 1:
+            self._told.add(self._goal.seen(row))
+        else:
+            self._told.rows.append(self._goal.seen(row))
         self._settle()
-        self._stage, self._trial = self._decide()
+        self._stage, self._due = self._decide()
 
     def skipped(self) -> tuple[Skipped, ...]:
         """List what was not worth measuring, and why."""
-        return tuple(self._skipped)
+        return () if self._questions is None else tuple(self._questions.skipped)
+
+    def said_of_gpus(self) -> str:
+        """Say whether GPUs were used side by side, and why not; "" where nobody asked for it."""
+        return self._check.said
 
     def progress(self) -> Progress:
         """Say how far it is."""
@@ -131,28 +154,30 @@ class Campaign:
 
     # What comes next
 
-    def _decide(self) -> tuple[Stage, Trial | None]:
+    def _decide(self) -> tuple[Stage, tuple[Trial, ...]]:
         self._race = None
         if self._hopeless() is not None:
-            return Stage.DONE, None
-        trial: Trial | None
+            return Stage.DONE, ()
         if (trial := self._next_default()) is not None:
-            return Stage.DEFAULT, trial
-        if not self._pace.search_over() and (candidate := self._strategy.ask()) is not None:
-            same = variant.canonical(candidate)
-            why = self._strategy.why()
-            return Stage.SEARCH, self._search_of(same, why)
+            return Stage.DEFAULT, (trial,)
+        if self._check.trials:
+            return Stage.ABREAST, self._check.trials
+        if self._questions is not None and (due := self._questions.due()):
+            return Stage.SEARCH, tuple(self._search_of(slot) for slot in due)
+        return self._behind_the_search()
+
+    def _behind_the_search(self) -> tuple[Stage, tuple[Trial, ...]]:
         trial = curves.next_trial(
             self._told, self._goal, self._plan.curve, spent=self._pace.curves_over(),
             edge_steps=self._plan.edge_steps,
         )  # fmt: skip
         if trial is not None:
-            return Stage.CURVE, trial
+            return Stage.CURVE, (trial,)
         self._race = verification.stand(self._told, self._goal, self._plan, self._pace)
         if self._race is not None and self._race.trial is not None:
-            return Stage.VERIFY, self._race.trial
+            return Stage.VERIFY, (self._race.trial,)
         trial = self._next_search_for_a_rate()
-        return Stage.DONE if trial is None else Stage.GOODPUT, trial
+        return (Stage.DONE, ()) if trial is None else (Stage.GOODPUT, (trial,))
 
     def _next_search_for_a_rate(self) -> Trial | None:
         seconds = self._plan.goodput_seconds
@@ -196,8 +221,15 @@ class Campaign:
                 )
         return None
 
-    def _search_of(self, candidate: Candidate, why: Why | None) -> Trial:
-        return Trial(candidate=candidate, why=why, bar=self._bar(candidate), haste=self._plan.haste)
+    def _search_of(self, slot: Slot) -> Trial:
+        return Trial(
+            candidate=slot.same,
+            beside=1 if slot.alone else self._check.width,
+            why=slot.why,
+            bar=self._bar(slot.same),
+            haste=self._plan.haste,
+            pending=slot.pending,
+        )
 
     def _bar(self, candidate: Candidate) -> float:
         """Return the throughput below which this is of no interest (rule 3); 0 where none is."""
@@ -212,39 +244,28 @@ class Campaign:
         ]
         return _BAR * max(rates, default=0.0)
 
-    # What need not be measured
-
     def _settle(self) -> None:
         """Tell the strategy all that can be told without measuring."""
-        if not self._search_begun:
+        if self._questions is None:
             if self._next_default() is not None or self._hopeless() is not None:
                 return
-            # Kept as it is from here on: scores of one search must have one reference.
-            self._reference = next(
-                (row for row in self._told.rows if row.failure is None and is_default(row)), None
-            )
-            self._search_begun = True
-            # The default's measurements show a strategy more than their scores.
-            for row in self._told.of(Phase.SEARCH):
-                if row.trial.candidate in self._plan.default:
-                    self._strategy.tell(self._goal.outcome(row, self._reference))
-        while (candidate := self._strategy.ask()) is not None:
-            outcome = self._known(candidate)
-            if outcome is None:
+            default = Told()
+            default.rows += (row for row in self._told.of(Phase.SEARCH)
+                             if row.trial.candidate in self._plan.default)  # fmt: skip
+            before = Pace(self._plan, default)
+            self._check = abreast.check(self._told, self._plan, before.search_left(), before.each())
+            if self._check.trials:
                 return
-            self._strategy.tell(outcome)
-
-    def _known(self, candidate: Candidate) -> Outcome | None:
-        """Return the outcome of a candidate if it need not be measured."""
-        same = variant.canonical(candidate)
-        if (row := self._told.searched(same)) is not None:
-            return replace(self._goal.outcome(row, self._reference), candidate=candidate)
-        reason = variant.reason_not_possible(same, self._plan.cores, self._plan.means)
-        if reason is None and self._told.does_not_launch(same):
-            reason = "this variant did not come up at another load"
-        if reason is None and (row := self._told.answers_otherwise(same)) is not None:
-            reason = f"it answers as measurement {row.number} did: not as the default does"
-        if reason is None:
-            return None
-        self._skipped.append(Skipped(candidate, reason))
-        return Outcome(candidate, None, feasible=False)
+            width = self._check.width
+            if width > 1 and self._beside is not None:
+                self._strategy = self._beside(width)
+            self._questions = Questions(
+                self._strategy, self._goal, self._plan, self._told, width=width,
+                # Kept as it is from here on: scores of one search must have one reference.
+                reference=next(
+                    (row for row in self._told.rows if row.failure is None and is_default(row)),
+                    None,
+                ),
+            )  # fmt: skip
+        heard = Pace(self._plan, self._questions.heard)
+        self._questions.settle(lambda pending: bool(heard.search_over(pending)))

@@ -4,7 +4,8 @@ Rules:
 
 1. Time is that of the rows, never a clock's: where a campaign stands is a function of its rows.
    What goes by between them is estimated (``Plan.overhead_*``), and counts where everything is
-   bounded.
+   bounded. Of rows that were taken side by side it is the time from the first to the last
+   (``told.elapsed``).
 2. Default and search end when their time is spent or their measurements are taken. Where
    everything is bounded they leave enough for three rounds of verification (an interval of two is
    hardly ever narrow enough to prove anything), as far as a third of the whole will do for them;
@@ -24,7 +25,7 @@ from statistics import fmean
 from analyzer.ranking.race import FEWEST
 from analyzer.record.row import Phase, Row
 from analyzer.stages.plan import Plan, Stage
-from analyzer.stages.told import Told
+from analyzer.stages.told import Told, elapsed
 
 #: rounds of the verification that the stages before it leave time for
 _DUE_ROUNDS = 3
@@ -44,9 +45,9 @@ class Pace:
         self._plan = plan
         self._told = told
 
-    def search_over(self) -> str:
-        """Say why the search may not go on; "" where it may."""
-        plan, taken = self._plan, len(self._told.of(Phase.SEARCH))
+    def search_over(self, pending: int = 0) -> str:
+        """Say why the search may not go on; "" where it may. Some measurements may be pending."""
+        plan, taken = self._plan, len(self._told.of(Phase.SEARCH)) + pending
         if plan.max_trials is not None and taken >= plan.max_trials:
             return f"the {taken} measurements that it may take were taken"
         limit, spent = self._search_limit(), self._spent(Phase.SEARCH)
@@ -127,7 +128,7 @@ class Pace:
         if stage is Stage.CURVE:
             taken = len(self._told.of(Phase.CURVE))
             return max(self._usual(), curves - self._usual() * taken) + proof
-        search = self._search_left()
+        search = self.search_left()
         if search is None:
             return None
         # What the whole may take bounds what its parts would.
@@ -149,8 +150,9 @@ class Pace:
         if stage is Stage.CURVE:
             return max(1, points - len(self._told.of(Phase.CURVE))) + proof
         bounds = []
-        if (left := self._search_left()) is not None:
-            bounds.append(math.ceil(left / self._usual()))
+        if (left := self.search_left()) is not None:
+            at_once = max((row.trial.beside for row in self._told.of(Phase.SEARCH)), default=1)
+            bounds.append(math.ceil(at_once * left / self._usual()))
         if plan.max_trials is not None:
             bounds.append(max(0, plan.max_trials - len(self._told.of(Phase.SEARCH))))
         return min(bounds) + points + proof if bounds else None
@@ -166,7 +168,8 @@ class Pace:
         kept = max(_LEAST_SHARE * room, room - (plan.curve_seconds or 0.0) - proof)
         return _within(kept, plan.search_seconds)
 
-    def _search_left(self) -> float | None:
+    def search_left(self) -> float | None:
+        """Return the time that the search has left; None where nothing bounds it."""
         limit = self._search_limit()
         return None if limit is None else max(0.0, limit - self._spent(Phase.SEARCH))
 
@@ -189,9 +192,11 @@ class Pace:
         return None if room is None else room - self._spent(Phase.VERIFY)
 
     def _spent(self, *phases: Phase) -> float:
-        rows = self._told.of(*phases)
+        if Phase.SEARCH in phases:
+            # What shows by how many the search may go on is part of it.
+            phases = *phases, Phase.ABREAST
         besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
-        return sum(row.seconds for row in rows) + besides * len(rows)
+        return elapsed(self._told.of(*phases), besides)
 
     def _usual(self, *phases: Phase) -> float:
         """Return what a measurement took on average, one of any phase if none is named."""

@@ -15,6 +15,7 @@ class Stage(Enum):
     """Where a campaign stands."""
 
     DEFAULT = "default"
+    ABREAST = "side by side"
     SEARCH = "search"
     CURVE = "load curves"
     VERIFY = "verification"
@@ -44,7 +45,8 @@ class Plan:
     it comes on top of the whole.
 
     ``haste`` says how many times less precise, and shorter, the default and the search are measured
-    than what follows them.
+    than what follows them. ``abreast`` is how many of the search's may run at the same time, each
+    on a GPU of its own, if a check shows that they do not disturb each other (``stages.abreast``).
     """
 
     default: tuple[Candidate, ...]
@@ -62,6 +64,7 @@ class Plan:
     max_trials: int | None = None
     goodput_seconds: float = 0.0
     haste: float = 1.0
+    abreast: int = 1
     cores: int | None = None
     means: Mapping[str, variant.Means] = field(default_factory=dict)
 

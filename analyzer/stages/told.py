@@ -16,13 +16,20 @@ class Told:
     def __init__(self) -> None:
         self.rows: list[Row] = []
 
+    def add(self, row: Row) -> None:
+        """Put a row in its place by its number: of several at a time any may come first."""
+        place = len(self.rows)
+        while place and self.rows[place - 1].number > row.number:
+            place -= 1
+        self.rows.insert(place, row)
+
     def of(self, *phases: Phase) -> Sequence[Row]:
         """Return the rows of these phases."""
         return [row for row in self.rows if row.trial.phase in phases]
 
     def seconds(self, *phases: Phase) -> float:
-        """Return what the rows of these phases took."""
-        return sum(row.seconds for row in self.of(*phases))
+        """Return what the rows of these phases took, side by side where they were."""
+        return elapsed(self.of(*phases))
 
     def searched(self, candidate: Candidate) -> Row | None:
         """Return the search's row of a candidate."""
@@ -50,3 +57,20 @@ class Told:
         return next(
             (row for row in failed if variant.chosen_answering(row.trial.candidate) == by), None
         )
+
+
+def elapsed(rows: Sequence[Row], besides: float = 0.0) -> float:
+    """Return how long rows took in all, in the order in which they were asked for.
+
+    One begins when all that were asked for before it have ended, but for the last few that were
+    pending. ``besides`` goes by with each.
+    """
+    ends: list[float] = []
+    begins = 0.0
+    heard = 0
+    for place, row in enumerate(rows):
+        while heard < place - row.trial.pending:
+            begins = max(begins, ends[heard])
+            heard += 1
+        ends.append(begins + row.seconds + besides)
+    return max(ends, default=0.0)

@@ -19,6 +19,7 @@ from analyzer.variant.making import (
     reason_not_possible,
 )
 from analyzer.variant.means import Machine, Means
+from analyzer.variant.placing import why_alone
 from analyzer.variant.runtime import answering, on_cpu, precision_of
 from analyzer.variant.showing import digest, digest_of, onto, run_by, settings
 
@@ -41,4 +42,5 @@ __all__ = [
     "run_by",
     "settings",
     "space",
+    "why_alone",
 ]

@@ -10,6 +10,8 @@
      NAME=CODE         that question fails with that code: handle, memory, utilization, power, limit,
                        energy, name, temperature, clock, throttle, processes
      throttled=BITS    why the clocks are down
+     busy=PERCENT      its utilisation
+     kind=N            its name is that of GPU N
      pid=N procs=N mib=N   N processes compute there, with ids from pid on, and mib MiB each; without
                        mib the driver does not say how much
    GPU i has uuid GPU-tiny-i, 1000 + i MiB of 80 GiB used (of these 100 by the driver itself), 40 + i % utilisation, 100 + i of 300 + i
@@ -119,7 +121,7 @@ int nvmlDeviceGetUUID(struct device *device, char *text, unsigned size) {
 }
 
 int nvmlDeviceGetName(struct device *device, char *text, unsigned size) {
-  snprintf(text, size, "Tiny GPU %d", device->index);
+  snprintf(text, size, "Tiny GPU %d", (int)setting_of(device, "kind", device->index));
   return device->instance == WHOLE ? result(device, "name") : NOT_SUPPORTED;
 }
 
@@ -140,7 +142,7 @@ struct rates {
 };
 
 int nvmlDeviceGetUtilizationRates(struct device *device, struct rates *rates) {
-  rates->gpu = 40U + (unsigned)device->index;
+  rates->gpu = (unsigned)setting_of(device, "busy", 40 + device->index);
   rates->memory = 10;
   return result_of_whole(device, "utilization");
 }

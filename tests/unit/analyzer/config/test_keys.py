@@ -126,6 +126,9 @@ ACTED: tuple[tuple[str, Any, Any, Any, str], ...] = (
     ("reload_model_disable", True, True, "x", "expected true or false"),
     ("gpus", ["GPU-1"], ("GPU-1",), [], "expected all"),
     ("gpus", "all", (), {"a": 1}, "expected a list of names"),
+    ("gpus_side_by_side", "auto", -1, 0, "expected off, auto, or a number of GPUs, found 0"),
+    ("gpus_side_by_side", False, 0, "many", "expected off, auto, or a number of GPUs"),
+    ("gpus_side_by_side", "4", 4, -1, "expected off, auto, or a number of GPUs, found -1"),
     ("triton_server_environment", {"OMP_NUM_THREADS": 2, "X": True},
      {"OMP_NUM_THREADS": "2", "X": "true"}, ["A=1"], "expected names and values"),
 )  # fmt: skip
@@ -251,7 +254,7 @@ def test_every_field_of_the_options_can_be_set_by_a_key_or_is_no_option() -> Non
     by_other_means = {"model", "limits", "search", "batch_size",
                       "server_flags", "startup_timeout_s",
                       "fresh", "cpu_only", "weighting", "together", "parameters", "load",
-                      "config_file", "listed"}  # fmt: skip
+                      "config_file", "listed", "one_gpu"}  # fmt: skip
     assert known - fields_set == by_other_means
 
 
