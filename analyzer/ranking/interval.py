@@ -1,7 +1,7 @@
 """Intervals for a difference of means. Pure arithmetic.
 
 Owns 95 % intervals by Student's t: paired, paired for the best of several, and Welch's for two
-samples of unlike spread.
+samples of unlike spread; and the difference of what has intervals already.
 Does not own what is compared: callers pass logarithms where a ratio is meant.
 """
 
@@ -60,6 +60,16 @@ def paired_best(
     reach *= math.sqrt(spread / len(chosen))
     middle = fmean(chosen)
     return Interval(middle, middle - reach, middle + reach)
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """Bound first - second, of which each has an interval of its own (Zou and Donner's MOVER)."""
+    middle = first.middle - second.middle
+    return Interval(
+        middle,
+        middle - math.hypot(first.middle - first.low, second.high - second.middle),
+        middle + math.hypot(first.high - first.middle, second.middle - second.low),
+    )
 
 
 def welch(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Interval | None:

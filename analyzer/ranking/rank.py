@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from analyzer.metrics import BY_TAG, Direction
-from analyzer.ranking import race
+from analyzer.ranking import race, unverified
 from analyzer.ranking.goal import Goal
-from analyzer.ranking.interval import Interval, paired_best, welch
+from analyzer.ranking.interval import paired_best
 from analyzer.ranking.repeats import identity, measured, rounds
 from analyzer.record.row import Phase, Row
 
@@ -294,9 +294,8 @@ def gain(rows: Sequence[Row], goal: Goal, tag: str | None = None) -> Gain | None
     """Compare the contender with the default, each at its own best load.
 
     By ``goal``'s objectives, or by the metric ``tag``. From the verification's pairs if there
-    are two or more at these loads; else from the throughput of the windows of each one's
-    best row; else without an interval. None if there is no contender, or the default was never
-    measured, or one of them lacks the metric.
+    are two or more at these loads; else from each one's best row, as ``unverified`` says. None if
+    there is no contender, or the default was never measured, or one of them lacks the metric.
     """
     if tag is None:
         return judge(rows, goal).gain
@@ -324,10 +323,9 @@ def _gain(
         pairs, method = len(ratios), f"paired t interval over {len(ratios)} interleaved repetitions"
         if rivals:
             method += f", widened for the choice among {len(rivals) + 1} finalists"
-    elif (interval := _by_windows(best_row, default_row, weights)) is not None:
-        pairs, method = 0, "Welch interval over the windows of one measurement each, not verified"
     else:
-        pairs, method = 0, "one measurement each, no interval"
+        interval, method = unverified.advantage(best_row, default_row, weights)
+        pairs = 0
     middle = plain if interval is None else interval.middle
     return Gain(
         tag="+".join(name for name, _ in weights),
@@ -375,14 +373,3 @@ def _verified(
         for number in sorted(ours.keys() & theirs.keys())
     )
     return [each for each in advantages if each is not None]
-
-
-def _by_windows(best: Row, default: Row, weights: Sequence[tuple[str, float]]) -> Interval | None:
-    if [tag for tag, _ in weights] != ["perf_throughput"]:
-        return None
-    if min((*best.window_rates, *default.window_rates), default=0.0) <= 0.0:
-        return None
-    return welch(
-        [math.log(rate) for rate in best.window_rates],
-        [math.log(rate) for rate in default.window_rates],
-    )

@@ -22,7 +22,7 @@ from statistics import fmean
 
 from analyzer.metrics import BY_TAG
 from analyzer.ranking.derived import bounds
-from analyzer.ranking.interval import Interval, paired, welch
+from analyzer.ranking.interval import Interval, difference, paired, welch
 from analyzer.record.row import Phase, Row
 from analyzer.report.evidence import Evidence, of
 
@@ -153,12 +153,7 @@ def _together(tag: str, before: Sequence[Row], after: Sequence[Row]) -> Interval
     first, second = _side(tag, before), _side(tag, after)
     if first is None or second is None:
         return None
-    middle = second.middle - first.middle
-    return Interval(
-        middle,
-        middle - math.hypot(second.middle - second.low, first.high - first.middle),
-        middle + math.hypot(second.high - second.middle, first.middle - first.low),
-    )
+    return difference(second, first)
 
 
 def _side(tag: str, rows: Sequence[Row]) -> Interval | None:

@@ -9,6 +9,7 @@ from support.single_rows import row
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import contender, failures, gain, pareto, rank, recommended, refuted
 from analyzer.record.row import Phase, Row
+from analyzer.statistics.estimate import Estimate
 
 
 def verified(
@@ -179,6 +180,42 @@ def test_without_repetitions_the_windows_speak_and_it_is_said() -> None:
     assert result.low < 30.0 < result.high
     assert "Welch" in result.method
     assert "not verified" in result.method
+
+
+def test_intervals_of_the_measurements_speak_before_windows_which_may_hold_a_request_each() -> None:
+    """A batch's answers come at once: windows between them have rates of 0.5 and of 4,000."""
+    known = {
+        "0": Estimate(value=2.6, low=2.0, high=3.4, n=17),
+        "default": Estimate(value=2.7, low=2.5, high=3.0, n=40),
+    }
+    rows = [
+        replace(row(name, number, perf_throughput=known[name].value, rates=(0.5, 140.0, 4000.0)),
+                estimates={"perf_throughput": known[name]}, requests=17)
+        for number, name in enumerate(known)
+    ]  # fmt: skip
+    result = gain(rows, Goal())
+    assert result is not None
+    assert result.low is not None
+    assert result.high is not None
+    assert result.percent == pytest.approx(100 * (2.6 / 2.7 - 1))
+    assert -35.0 < result.low < result.percent < result.high < 35.0
+    assert result.method == "intervals of one measurement each put together, not verified"
+    unbounded = [replace(each, estimates={}) for each in rows]
+    assert gain(unbounded, Goal()).low is None  # type: ignore[union-attr]
+
+
+def test_of_a_metric_of_which_less_is_better_the_interval_is_turned() -> None:
+    known = {"default": (10.0, 9.0, 12.0), "0": (5.0, 4.5, 5.5)}
+    rows = [
+        replace(row(name, number, perf_latency_p99=value), estimates={
+            "perf_latency_p99": Estimate(value=value, low=low, high=high, n=900)})
+        for number, (name, (value, low, high)) in enumerate(known.items())
+    ]  # fmt: skip
+    result = gain(rows, parse_goal("perf_latency_p99"))
+    assert result is not None
+    assert result.low is not None
+    assert result.high is not None
+    assert 0.0 < result.low < 50.0 < result.high < 100.0
 
 
 def test_there_is_no_gain_where_there_is_nothing_to_compare() -> None:
