@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from analyzer import assembly, modes, variant
@@ -26,6 +27,7 @@ from analyzer.space import (
     split,
 )
 from analyzer.stages import Plan
+from analyzer.stages.pace import affordable
 from analyzer.strategy import Problem
 from engine.modelconfig.schema import ModelConfig
 
@@ -101,14 +103,15 @@ def lay_out(
     }
     rooms = {name: _room(options, name, each, settings=settings) for name, each in means.items()}
     room = assembly.space(whole, rooms)
-    problem = Problem(
-        space=room, seed=options.seed, goal=goal, base=whole.top, cores=own.cores,
-        max_trials=options.max_trials, options=modes.told(options),
-    )  # fmt: skip
     by_key = {whole.key(name): each for name, each in means.items()}
     asked = plan(options, room, own.cores, by_key)
     if GOODPUT in dict(goal.objectives):
         asked = _with_rates(asked, options)
+    problem = Problem(
+        space=room, seed=options.seed, goal=goal, base=whole.top, cores=own.cores,
+        max_trials=options.max_trials, affordable=partial(affordable, asked),
+        options=modes.told(options),
+    )  # fmt: skip
     return Layout(problem, asked)
 
 

@@ -28,6 +28,14 @@ from analyzer.record.row import Why
 from analyzer.space import Candidate, Space
 from engine.modelconfig.schema import ModelConfig
 
+#: how many more measurements there is time for after some outcomes; None: nothing bounds them
+Affordable = Callable[[Sequence[Outcome]], int | None]
+
+
+def boundless(_: Sequence[Outcome]) -> int | None:
+    """Say that no time bounds a search."""
+    return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -36,7 +44,9 @@ class Problem:
     ``base`` is the complete default configuration and ``cores`` the machine's usable ones; None
     where nobody knows them, and a strategy has to do without. ``max_trials`` is how many
     measurements there may be (None: as many as it likes), and ``abreast`` how many of them run at a
-    time. ``options`` are those of the strategy's own, by Model Analyzer's names.
+    time. ``affordable`` says how many more the time allows after some outcomes (None: nothing
+    bounds it), by what those took: a function of the outcomes, so resuming changes nothing.
+    ``options`` are those of the strategy's own, by Model Analyzer's names.
     """
 
     space: Space
@@ -46,6 +56,7 @@ class Problem:
     cores: int | None = None
     max_trials: int | None = None
     abreast: int = 1
+    affordable: Affordable = boundless
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -182,6 +182,11 @@ def _concurrency(_: Evidence, row: Row) -> Value:
     return None if level is None else int(level)
 
 
+def _beside(row: Row) -> int | None:
+    """Return how many were measured at a time, where it was not alone."""
+    return row.trial.beside if row.trial.beside > 1 else None
+
+
 def _stage(_: Evidence, row: Row) -> Value:
     return None if row.failure is None else row.failure.stage
 
@@ -204,6 +209,8 @@ _DESCRIBING = (
     Column("percent", Kind.NUMBER, "vs default", _percent, "%"),
     Column("phase", Kind.TEXT, "For", lambda _, row: row.trial.phase.value),
     Column("repetition", Kind.WHOLE, "Repetition", lambda _, row: row.trial.repetition),
+    Column("gpu", Kind.TEXT, "GPU", lambda _, row: row.gpu or None),
+    Column("beside", Kind.WHOLE, "At a time", lambda _, row: _beside(row)),
     Column("taken_at", Kind.TEXT, "Taken at", lambda _, row: row.taken_at),
     Column("seconds", Kind.NUMBER, "Took", lambda _, row: row.seconds, "s"),
     Column("concurrency", Kind.WHOLE, "Concurrency", _concurrency),

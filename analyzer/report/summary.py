@@ -36,8 +36,9 @@ measured is absent or null, never 0. Keys may be added within a schema; none goe
     machine, versions, options        as the journal's first line has them
     commands      {serve, apply, rerank, reproduce, detail}, "" where there is nothing to serve
 
-A measurement is {number, variant, phase: search|abreast|curve|verify, repetition, why (it was
-taken; "" where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,
+A measurement is {number, variant, phase: search|abreast|curve|verify, repetition, gpu (the only
+one that its server saw, or ""), beside (how many were measured at a time), why (it was taken; ""
+where nobody said), predicted {tag: value that the search expected}, taken_at, seconds,
 concurrency, request_rate, batch_size, protocol, stable, requests, metrics, estimates {tag: {value,
 low, high (null: it has no upper end), confidence, n, effective_n, certified}}, window_rates, gpus,
 server (its counters: ``metrics.ServerTimes``), absent {tag: why it was not measured}, remarks}. Of
@@ -173,6 +174,8 @@ def _measurement(row: Row) -> dict[str, Any]:
         "variant": row.variant,
         "phase": row.trial.phase.value,
         "repetition": row.trial.repetition,
+        "gpu": row.gpu,
+        "beside": row.trial.beside,
         "why": "" if row.trial.why is None else row.trial.why.text,
         "predicted": {} if row.trial.why is None else row.trial.why.predicted,
         "taken_at": row.taken_at,

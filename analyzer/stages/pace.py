@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from analyzer.ranking.race import FEWEST
+from analyzer.record.outcome import Outcome
 from analyzer.record.row import Phase, Row
 from analyzer.stages.plan import Plan, Stage
 from analyzer.stages.told import Told, elapsed
@@ -89,6 +90,29 @@ class Pace:
         late = limit is not None and spent + usual + each > limit
         return late or left < usual + (1 + 2 * _DUE_ROUNDS) * each
 
+    def affordable(self) -> int | None:
+        """Return how many more measurements the search has time for, as long as those before took.
+
+        None where no time bounds it, or nothing was measured yet.
+        """
+        left = self.search_left()
+        if left is None or not self._told.of(Phase.SEARCH):
+            return None
+        # As ``search_over`` has it: where all is bounded, half of the last one may be too much.
+        spare = 0.5 if self._plan.whole_seconds is not None else 0.0
+        each = self._usual(Phase.SEARCH) + self._besides / self._at_once
+        return max(0, math.ceil(self._at_once * left / each - spare)) if each else None
+
+    @property
+    def _at_once(self) -> int:
+        """How many of the search are measured at a time."""
+        return max((row.trial.beside for row in self._told.of(Phase.SEARCH)), default=1)
+
+    @property
+    def _besides(self) -> float:
+        """What goes by with each measurement and is in no row, where that counts."""
+        return 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
+
     def whole_over(self) -> bool:
         """Whether the time for everything is spent."""
         left = self._left_of_whole()
@@ -151,8 +175,7 @@ class Pace:
             return max(1, points - len(self._told.of(Phase.CURVE))) + proof
         bounds = []
         if (left := self.search_left()) is not None:
-            at_once = max((row.trial.beside for row in self._told.of(Phase.SEARCH)), default=1)
-            bounds.append(math.ceil(at_once * left / self._usual()))
+            bounds.append(math.ceil(self._at_once * left / self._usual()))
         if plan.max_trials is not None:
             bounds.append(max(0, plan.max_trials - len(self._told.of(Phase.SEARCH))))
         return min(bounds) + points + proof if bounds else None
@@ -195,8 +218,7 @@ class Pace:
         if Phase.SEARCH in phases:
             # What shows by how many the search may go on is part of it.
             phases = *phases, Phase.ABREAST
-        besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
-        return elapsed(self._told.of(*phases), besides)
+        return elapsed(self._told.of(*phases), self._besides)
 
     def _usual(self, *phases: Phase) -> float:
         """Return what a measurement took on average, one of any phase if none is named."""
@@ -210,13 +232,23 @@ class Pace:
             return 0.0
         starts = [row.launch_seconds for row in rows if row.launch_seconds]
         measuring = fmean(self._unhurried(row) for row in whole)
-        besides = 0.0 if self._plan.whole_seconds is None else self._plan.overhead_each
-        return measuring + (fmean(starts) if starts else 0.0) + besides
+        return measuring + (fmean(starts) if starts else 0.0) + self._besides
 
     def _unhurried(self, row: Row) -> float:
         """Return what measuring a row would take without haste."""
         took = row.seconds - row.launch_seconds
         return took * self._plan.haste if row.trial.phase is Phase.SEARCH else took
+
+
+def affordable(plan: Plan, outcomes: Sequence[Outcome]) -> int | None:
+    """Return how many more measurements a search that is planned so has time for (None: any).
+
+    What several outcomes share was measured once, and what failed without being measured took no
+    time.
+    """
+    told = Told()
+    told.rows += {each.row.number: each.row for each in outcomes if each.row is not None}.values()
+    return Pace(plan, told).affordable()
 
 
 def _within(seconds: float, budget: float | None) -> float:

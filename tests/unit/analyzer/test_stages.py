@@ -14,6 +14,7 @@ from support.world import World
 from analyzer import strategy
 from analyzer.ranking.goal import Goal, parse_goal
 from analyzer.ranking.rank import gain, rank
+from analyzer.record.outcome import Outcome
 from analyzer.record.row import Failure, Phase, Row, Trial, Why
 from analyzer.space import (
     CONCURRENCY,
@@ -27,6 +28,7 @@ from analyzer.space import (
     Space,
 )
 from analyzer.stages import Campaign, Plan, Stage
+from analyzer.stages.pace import affordable
 
 WORLD = World(cores=2, fixed_ms=4, row_ms=0.5, noise=0.005)
 CURVE = (1, 2, 4, 8, 16, 32, 64)
@@ -612,3 +614,31 @@ def test_a_model_too_slow_for_the_time_is_compared_and_the_time_it_takes_is_said
     said = campaign.why_stopped()
     assert f"{seconds:.2g} s each; --max-time {advice} would let it take some 8 more" in said
     assert ("not verified: its time was spent" in said) == (rounds == 0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"search_seconds": 60.0},
+        {"whole_seconds": 150.0, "overhead_seconds": 5.0, "overhead_each": 0.2},
+    ],
+)
+def test_how_many_measurements_the_time_allows_comes_true(given: dict[str, Any]) -> None:
+    plan = replace(PLAN, **{"search_seconds": None, **given})
+    endless = strategy.find("random")(strategy.Problem(space=WORLD.space(), max_trials=200))
+    rows = searched_rows(finish(Campaign(endless, Goal(), plan)))
+    outcomes = [Goal().outcome(row) for row in rows]
+    assert affordable(plan, []) is None
+    for count in range(1, len(rows) + 1):
+        # Known failures and the same measurement under another name cost nothing.
+        shared = [*outcomes[:count], outcomes[0], Outcome(DEFAULT[0], None)]
+        assert affordable(plan, shared) == len(rows) - count
+
+
+def test_without_a_time_any_number_is_affordable() -> None:
+    plan = replace(PLAN, search_seconds=None, max_trials=20)
+    assert affordable(plan, [Goal().outcome(WORLD.row(Trial(candidate=DEFAULT[0])))]) is None
+
+
+def searched_rows(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.trial.phase is Phase.SEARCH]
