@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kits.launcher_kit import LauncherKit
+from kits.launcher_kit import LauncherKit, smaller
 
 from analyzer import v2client, workspace
 from analyzer.errors import LaunchError
@@ -66,7 +66,8 @@ class TestRemoteLauncher(LauncherKit):
 def test_a_remote_model_is_put_back_as_it_was(explicit: Endpoint) -> None:
     before = v2client.model_config(explicit, MODEL)
     launcher = remote.make(explicit.http)
-    TestRemoteLauncher().test_a_variant_is_served_under_its_own_configuration(launcher)
+    launcher.serve(MODEL, None, variant="default")
+    launcher.serve(MODEL, smaller(before, 3), variant="smaller")
     assert v2client.model_config(explicit, MODEL) != before
     launcher.close()
     assert v2client.model_config(explicit, MODEL) == before

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support import commands
 from support.in_thread import Ports
 from support.served import served
 from support.v2_server import Faults, V2Server, running
@@ -56,10 +57,8 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models")
     names = ("add_sub", "identity", "ensemble", "repeat_int32", "simple_sequence")
-    subprocess.run(
-        [sys.executable, "-m", "engine", "examples", "build", *names, "--output", str(path)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    said = commands.engine("examples", "build", *names, "--output", str(path), cwd=path)
+    assert said.code == 0, said.text
     return path
 
 

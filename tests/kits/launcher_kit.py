@@ -28,36 +28,31 @@ class LauncherKit:
     def config(self, endpoint: Endpoint) -> ModelConfig:
         return v2client.model_config(endpoint, self.model)
 
-    def test_what_is_served_answers(self, launcher: Launcher) -> None:
+    def test_what_is_served_answers_and_closing_twice_is_closing_once(
+        self, launcher: Launcher
+    ) -> None:
         endpoint = launcher.serve(self.model, None, variant="tiny_config_default")
         assert v2client.ready(endpoint)
         assert v2client.model_ready(endpoint, self.model)
+        launcher.close()
+        launcher.close()
 
-    def test_a_variant_is_served_under_its_own_configuration(self, launcher: Launcher) -> None:
+    def test_variants_are_served_under_their_own_configurations_and_then_the_default_again(
+        self, launcher: Launcher
+    ) -> None:
         base = self.config(launcher.serve(self.model, None, variant="tiny_config_default"))
         for number, size in enumerate((3, 5)):
             wanted = smaller(base, size)
             endpoint = launcher.serve(self.model, wanted, variant=f"tiny_config_{number}")
             assert self.config(endpoint).max_batch_size == size
-
-    def test_after_variants_the_default_is_the_default_again(self, launcher: Launcher) -> None:
-        base = self.config(launcher.serve(self.model, None, variant="tiny_config_default"))
-        launcher.serve(self.model, smaller(base, 3), variant="tiny_config_0")
         endpoint = launcher.serve(self.model, None, variant="tiny_config_default")
         assert self.config(endpoint).max_batch_size == base.max_batch_size
 
-    def test_an_unknown_model_is_an_error_that_names_it(self, launcher: Launcher) -> None:
+    def test_an_unknown_model_is_an_error_that_names_it_and_then_it_serves_again(
+        self, launcher: Launcher
+    ) -> None:
         with pytest.raises(LaunchError, match="nobody"):
-            launcher.serve("nobody", None, variant="nobody_config_default")
-
-    def test_after_a_failure_it_serves_again(self, launcher: Launcher) -> None:
-        with pytest.raises(LaunchError):
             launcher.serve("nobody", None, variant="nobody_config_default")
         assert v2client.model_ready(
             launcher.serve(self.model, None, variant="tiny_config_default"), self.model
         )
-
-    def test_closing_twice_is_closing_once(self, launcher: Launcher) -> None:
-        launcher.serve(self.model, None, variant="tiny_config_default")
-        launcher.close()
-        launcher.close()

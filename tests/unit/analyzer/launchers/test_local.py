@@ -98,8 +98,8 @@ def test_of_a_server_that_died_later_the_end_and_the_last_words_are_told(
 def test_a_server_that_is_never_ready_is_given_up_and_stopped(
     make: Callable[..., Launcher],
 ) -> None:
-    launcher = make(never_ready=True, timeout_s=0.5)
-    with pytest.raises(LaunchError, match=r"(?s)not ready within 0.5 s.*tiny server"):
+    launcher = make(never_ready=True, timeout_s=1.5)
+    with pytest.raises(LaunchError, match=r"(?s)not ready within 1.5 s.*tiny server"):
         launcher.serve("tiny", None, variant="v")
     assert not offspring("v2_server")
 
