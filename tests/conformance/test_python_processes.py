@@ -287,7 +287,8 @@ def test_every_request_is_answered_while_processes_are_killed(server: Ports) -> 
     assert all("was killed by signal 9 (SIGKILL)" in one for one in errors)
     assert len(errors) <= 10
     assert within(lambda: ready(server, "two"))
-    assert set(Path("/dev/shm").iterdir()) <= there
+    # What tests beside this one have there goes as well.
+    assert within(lambda: set(Path("/dev/shm").iterdir()) <= there)
 
 
 def test_a_child_does_not_outlive_its_server(tmp_path: Path) -> None:

@@ -310,7 +310,8 @@ def test_a_process_that_dies_fails_its_requests_and_is_started_anew(
     assert within(placed.is_ready)
     assert values(outcome(placed, told())).tolist() == X.tolist()
     placed.close()
-    assert set(Path("/dev/shm").iterdir()) <= before
+    # What tests beside this one have there goes as well.
+    assert within(lambda: set(Path("/dev/shm").iterdir()) <= before)
 
 
 def test_a_library_that_hangs_while_it_closes_is_killed(version: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.conditions import within
 from support.fake_backend import FakeBackend, FakeWorker, config
 from support.fake_loop import FakeLoop
 
@@ -64,6 +65,8 @@ def scene(model: ModelConfig, backend: FakeBackend, play: Any, host: Host = HOST
         drained = asyncio.Event()
         served.stop(drained.set)
         await drained.wait()
+        # One that was dismissed before is closed in its own time.
+        assert await asyncio.to_thread(within, lambda: all(one.closed for one in backend.loaded))
         assert all(one.closed == 1 for one in backend.loaded)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
