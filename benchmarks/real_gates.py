@@ -100,10 +100,12 @@ def run(
 ) -> list[Real]:
     """Gate each slowdown so many times, by turns, and write after each gate what there is.
 
-    Gates that ``folder`` has of such a machine count, unless they are all there: then it begins
-    anew. With ``folder`` None nothing is written.
+    Gates that ``folder`` has of this machine and these versions count, unless they are all there:
+    then it begins anew. With ``folder`` None nothing is written.
     """
     plain = None if folder is None else kept(folder, machine, KIND)
+    if plain is not None and _lasting(plain["machine"]) != _lasting(machine):
+        plain = None
     found = [Real(**each) for each in plain["gates"]] if plain is not None else []
     plan = [each for _ in range(times) for each in slower]
     for one in found:
@@ -118,6 +120,11 @@ def run(
             keep(folder, {**plain, "gates": list(map(asdict, found))}, page(found, plain), KIND)
     sys.stdout.write(page(found, plain))
     return found
+
+
+def _lasting(machine: Mapping[str, str]) -> Mapping[str, str]:
+    """Leave out what differs from one moment to the next."""
+    return {name: value for name, value in machine.items() if not name.startswith("load before")}
 
 
 def page(found: Sequence[Real], about: Mapping[str, Any]) -> str:

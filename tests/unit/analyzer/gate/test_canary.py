@@ -44,7 +44,10 @@ def test_real_gates_that_were_cut_off_are_kept_and_gone_on_with(tmp_path: Path) 
         real_gates.run((0.0, 0.1), 2, tmp_path, machine, gate)
     (file,) = tmp_path.glob("*-some-cpu-2-canary-real.json")
     assert [each["slower"] for each in json.loads(file.read_text())["gates"]] == [0.0, 0.1]
-    assert len(real_gates.run((0.0, 0.1), 2, tmp_path, machine, gate)) == 4
+    busy = {**machine, "load before, a core": "3.20"}
+    assert len(real_gates.run((0.0, 0.1), 2, tmp_path, busy, gate)) == 4
     assert asked == [0.0, 0.1, 0.0, 0.0, 0.1]
     assert len(json.loads(file.read_text())["gates"]) == 4
     assert file.with_suffix(".md").read_text().count("| pass |") == 4
+    other = {**machine, "servetune": "9.9"}
+    assert len(real_gates.run((0.1,), 1, tmp_path, other, gate)) == 1
