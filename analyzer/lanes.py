@@ -21,20 +21,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analyzer.errors import GpuLost
 from analyzer.launcher import Endpoint
+from analyzer.metrics import OF_MACHINE
 from analyzer.placement import Place
 from analyzer.profiling import Bench, Guard, Spectator
 from analyzer.record.accuracy import Accuracy
 from analyzer.record.journal import Journal
 from analyzer.record.row import Phase, Row, Trial
+from analyzer.space import SEPARATOR
 from analyzer.stages import Campaign
 from engine.modelconfig.schema import ModelConfig
 
 #: a server that hangs must not hold up the others' part of the check
 MEETING_SECONDS = 120.0
+_OF_ALL = "it is told of the whole machine, on which others were measured at the same time"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +58,18 @@ class Lane:
         row = self.bench.measure(trial, number)
         if row.failure is not None and (why := self.lost(self.place.gpu)):
             raise GpuLost(f"{self.place.gpu}: {why}")
-        return row
+        return row if trial.beside <= 1 else _its_own(row, len(self.place.cores))
+
+
+def _its_own(row: Row, cores: int) -> Row:
+    """Leave out what was seen of the machine: it is of all that were measured at the time."""
+    gone = {tag for tag in row.metrics if tag.rpartition(SEPARATOR)[2] in OF_MACHINE}
+    return replace(
+        row,
+        cores=cores,
+        metrics={tag: value for tag, value in row.metrics.items() if tag not in gone},
+        absent={**row.absent, **dict.fromkeys(sorted(gone), _OF_ALL)},
+    )
 
 
 class Meeting:

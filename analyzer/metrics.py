@@ -411,6 +411,13 @@ METRICS = (
 )
 
 
+#: what is told of a whole machine, so of several measurements at a time none has its own
+OF_MACHINE = frozenset({
+    "cpu_available_ram", "cpu_machine_utilization", "cpu_power_usage", "cpu_energy_per_inference",
+    "energy_per_inference",
+})  # fmt: skip
+
+
 class _ByTag(dict[str, Metric]):
     """Metrics by tag. ``MODEL::tag``, one of several models' own, is found, if not listed."""
 

@@ -252,7 +252,10 @@ class Bench:
         """Measure, and return the fields of a row that come of it."""
         if isinstance(self._load, LoadSpec):
             found = cast("Gauge", self._gauge)(endpoint, row.load)
-            return {**_fields(found), "load": _found(row.load, found.goodput)}
+            used = (found.observed.server_cpu or 0.0) + (found.observed.client_cpu or 0.0)
+            return {
+                **_fields(found), "load": _found(row.load, found.goodput), "cores_used": used
+            }  # fmt: skip
         loads = self._loads_of(row.trial)
         measured = cast("Gauges", self._gauge)(endpoint, loads)
         return together.fields({

@@ -70,7 +70,7 @@ def frontier(rows: Sequence[Row], goal: Goal) -> Frontier:
     """Find the Pareto set and its knee; empty where nothing has a throughput and a latency."""
     groups: dict[object, list[Row]] = {}
     for row in rows:
-        measured = row.failure is None and row.trial.phase.describes
+        measured = row.failure is None and row.describes
         if measured and row.metrics.keys() >= {THROUGHPUT, P99}:
             groups.setdefault((identity(row), row.load.same), []).append(goal.seen(row))
     tags = _tags([row for group in groups.values() for row in group])

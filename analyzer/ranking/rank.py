@@ -356,7 +356,7 @@ class _Scored:
 def _ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
     """Return the rows that rank (rule 2), with the metrics that the goal gives them."""
     measured = (row for row in rows if row.failure is None)
-    return [goal.seen(row) for row in measured if row.trial.phase.ranks]
+    return [goal.seen(row) for row in measured if row.trial.phase.ranks and row.describes]
 
 
 def _by_load(row: Row) -> tuple[tuple[int, bool, float], int]:

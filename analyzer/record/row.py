@@ -21,6 +21,8 @@ from analyzer.record.estimates import Estimates
 from analyzer.space import Candidate
 
 SCHEMA = 1
+#: the share of its cores from which on a measurement among others is shaped by them
+_SHORT = 0.8
 
 
 class Phase(Enum):
@@ -195,6 +197,8 @@ class Row:
     form); the metrics are then those of the run at that rate.
 
     ``gpu`` is the UUID of the only GPU that the server saw; "" where it saw all that it may use.
+    ``cores`` are how many were kept for it beside others (0: it had the machine to itself), and
+    ``cores_used`` how many server and load client kept busy (0.0: not known).
     """
 
     number: int
@@ -226,6 +230,18 @@ class Row:
     composing: Mapping[str, str] = field(default_factory=dict)
     of_models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     gpu: str = ""
+    cores: int = 0
+    cores_used: float = 0.0
+
+    @property
+    def short_of_cores(self) -> bool:
+        """Whether it may have been slower than by itself, for want of cores."""
+        return self.cores_used > _SHORT * self.cores > 0
+
+    @property
+    def describes(self) -> bool:
+        """Whether it shows what a variant is like, at a load that was chosen."""
+        return self.trial.phase.describes and not self.short_of_cores
 
     @property
     def configs(self) -> Mapping[str, str]:
@@ -345,6 +361,7 @@ _ROW_KINDS: Mapping[str, tuple[Any, ...]] = {
     "remarks": (list, str), "server": (dict,), "series": (dict,), "estimates": (dict, dict),
     "histogram": (str,), "goodput": (dict,), "launch_seconds": (_NUMBER,), "composing": (dict, str),
     "of_models": (dict, dict), "gpu": (str,),
+    "cores": (int,), "cores_used": (_NUMBER,),
 }  # fmt: skip
 _HEAD_KINDS: Mapping[str, tuple[Any, ...]] = {
     "run": (str,), "model": (str,), "started_at": (str,), "versions": (dict, str),

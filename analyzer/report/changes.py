@@ -121,7 +121,7 @@ def at_best(evidence: Evidence) -> tuple[Row, ...]:
         row
         for row in evidence.measured
         if of(chosen, row) and row.load.same == chosen.best.load.same
-        and row.trial.phase.describes
+        and row.describes
     )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _counting(tag: str, rows: Sequence[Row]) -> list[Row]:
 def _groups(evidence: Evidence) -> dict[tuple[str, tuple[int, bool, float]], list[Row]]:
     groups: dict[tuple[str, tuple[int, bool, float]], list[Row]] = {}
     for row in evidence.measured:
-        if not row.trial.phase.describes:
+        if not row.describes:
             continue
         name = _DEFAULT if of(evidence.default, row) else row.digest or row.variant
         groups.setdefault((name, row.load.same), []).append(row)

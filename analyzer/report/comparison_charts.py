@@ -273,9 +273,7 @@ def _curve(runs: Sequence[Run], tag: str) -> Chart | None:
 
 def _levels(evidence: Evidence, chosen: Standing, tag: str) -> list[Level]:
     rows = [
-        row
-        for row in evidence.measured
-        if of(chosen, row) and row.trial.phase.describes and tag in row.metrics
+        row for row in evidence.measured if of(chosen, row) and row.describes and tag in row.metrics
     ]
     return list(levels(rows))
 

@@ -294,7 +294,7 @@ def _timelines(
 
 def _plain(rows: Sequence[Row]) -> list[Row]:
     """Leave out searches for the highest rate, each at a rate of its own, and checks of GPUs."""
-    return [row for row in rows if row.trial.phase.describes]
+    return [row for row in rows if row.describes]
 
 
 def _measurement(evidence: Evidence, row: Row) -> Measurement:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from analyzer import variant
-from analyzer.metrics import BY_TAG
+from analyzer.metrics import BY_TAG, OF_MACHINE
+from analyzer.ranking.goal import Goal
 from analyzer.record.row import Phase, Row, Trial, Why
-from analyzer.space import Candidate
+from analyzer.space import SEPARATOR, Candidate
 from analyzer.stages.plan import Plan
 from analyzer.stages.told import Told
 from analyzer.statistics.estimate import Estimate
@@ -48,7 +49,7 @@ class Check:
     said: str = ""
 
 
-def check(told: Told, plan: Plan, left: float | None, each: float) -> Check:
+def check(told: Told, plan: Plan, goal: Goal, left: float | None, each: float) -> Check:
     """Say how the check stands, once the default has been measured.
 
     ``left`` are the seconds that the search had when it had been (None: as many as it likes), and
@@ -57,7 +58,7 @@ def check(told: Told, plan: Plan, left: float | None, each: float) -> Check:
     if plan.abreast <= 1:
         return Check()
     busiest = _busiest(told, plan)
-    if (reason := _why_not(plan, left, _ROUNDS * each)) or busiest is None:
+    if (reason := _why_not(plan, goal, left, _ROUNDS * each)) or busiest is None:
         return _one(reason or "the default configuration could not be measured")
     alone = _row(told, busiest, 1, 0)
     if alone is None:
@@ -74,13 +75,16 @@ def check(told: Told, plan: Plan, left: float | None, each: float) -> Check:
     )
 
 
-def _why_not(plan: Plan, left: float | None, takes: float) -> str:
+def _why_not(plan: Plan, goal: Goal, left: float | None, takes: float) -> str:
     """Say why there is no point in a check that takes so many seconds; "" where there is."""
     if left is not None and (left - takes) * plan.abreast <= left:
         return (
             f"the check of whether several disturb each other would take about {takes:.2g} s of "
             f"the {max(0.0, left):.2g} s that the search has left"
         )
+    of_machine = [tag for tag in goal.wanted if tag.rpartition(SEPARATOR)[2] in OF_MACHINE]
+    if of_machine:
+        return f"the goal names {of_machine[0]}, which is told of the whole machine"
     reason = variant.why_alone(Candidate(()), plan.means)
     return f"of the default, {reason}" if reason else ""
 
@@ -136,6 +140,11 @@ def _differs(alone: Row, beside: Row, width: int) -> str:
     where = f" on {beside.gpu}" if beside.gpu else ""
     if beside.failure is not None:
         return f"side by side the default failed{where}: {beside.failure.message}"
+    if beside.short_of_cores:
+        return (
+            f"side by side the default{where} kept {beside.cores_used:.1f} of the {beside.cores} "
+            "cores of its own busy, too many for its figures to be those that it has by itself"
+        )
     # So many comparisons share one error.
     level = 1.0 - _ALPHA / (2 * len(_COMPARED) * width)
     wider = NormalDist().inv_cdf(level) / _HALF

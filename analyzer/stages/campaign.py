@@ -222,13 +222,14 @@ class Campaign:
         return None
 
     def _search_of(self, slot: Slot) -> Trial:
+        short = self._told.was_short(slot.same)
         return Trial(
             candidate=slot.same,
-            beside=1 if slot.alone else self._check.width,
-            why=slot.why,
+            beside=1 if slot.alone or short else self._check.width,
+            why=Why("again by itself: beside others it was short of cores") if short else slot.why,
             bar=self._bar(slot.same),
             haste=self._plan.haste,
-            pending=slot.pending,
+            pending=0 if short else slot.pending,
         )
 
     def _bar(self, candidate: Candidate) -> float:
@@ -253,7 +254,9 @@ class Campaign:
             default.rows += (row for row in self._told.of(Phase.SEARCH)
                              if row.trial.candidate in self._plan.default)  # fmt: skip
             before = Pace(self._plan, default)
-            self._check = abreast.check(self._told, self._plan, before.search_left(), before.each())
+            self._check = abreast.check(
+                self._told, self._plan, self._goal, before.search_left(), before.each()
+            )
             if self._check.trials:
                 return
             width = self._check.width

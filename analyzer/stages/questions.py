@@ -11,7 +11,8 @@ Rules:
    same setting as something measured is told its outcome; a variant that did not come up is not
    launched again for another load; and where one's answers were not the default's, none that is run
    by the same is tried again.
-4. What does not run on a GPU of its own is measured by itself.
+4. What does not run on a GPU of its own is measured by itself. So is, again, what turns out to need
+   more cores than it has beside others; and after two of those, all that follow.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from analyzer.space import Candidate
 from analyzer.stages.plan import Plan, Skipped
 from analyzer.stages.told import Told
 from analyzer.strategy import Strategy, ahead
+
+#: measurements that were short of cores, after which no more are tried beside others
+_SHORT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Questions:
         self._reference = reference
         self._width = width
         self._open: list[Slot] = []
+        self._short = 0
         self.skipped: list[Skipped] = []
         self.heard = told if width == 1 else Told()
         if width > 1:
@@ -103,7 +108,9 @@ class Questions:
                 self._strategy.tell(outcome)
                 continue
             same = variant.canonical(asked.candidate)
-            alone = self._width > 1 and bool(variant.why_alone(same, self._plan.means))
+            alone = self._width > 1 and (
+                self._short >= _SHORT or bool(variant.why_alone(same, self._plan.means))
+            )
             waits = any(alone or each.same == same for each in self._open)
             if waits or (self._told.searched(same) is None and over(len(self._open))):
                 if not self._hear():
@@ -120,6 +127,7 @@ class Questions:
         if row is None:
             return False
         del self._open[0]
+        self._short += self._told.was_short(first.same)
         if self.heard is not self._told:
             self.heard.rows.append(row)
         self._strategy.tell(self._outcome(row, first.candidate))

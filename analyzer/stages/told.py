@@ -32,9 +32,14 @@ class Told:
         return elapsed(self.of(*phases))
 
     def searched(self, candidate: Candidate) -> Row | None:
-        """Return the search's row of a candidate."""
+        """Return the search's row of a candidate; one that was short of cores does not count."""
         rows = (row for row in self.of(Phase.SEARCH) if row.trial.candidate == candidate)
-        return next(rows, None)
+        return next((row for row in rows if not row.short_of_cores), None)
+
+    def was_short(self, candidate: Candidate) -> bool:
+        """Whether a candidate was measured beside others with too few cores."""
+        rows = (row for row in self.of(Phase.SEARCH) if row.trial.candidate == candidate)
+        return any(row.short_of_cores for row in rows)
 
     def does_not_launch(self, candidate: Candidate) -> bool:
         """Whether this setting failed to come up, at whatever load."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,8 @@ from support.lanes import Lanes, about
 from support.world import World
 
 from analyzer import strategy, variant
-from analyzer.ranking.goal import Goal
+from analyzer.ranking.goal import Goal, parse_goal
+from analyzer.ranking.rank import rank
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial, line_to_row, row_to_line
 from analyzer.space import (
     ACCELERATOR,
@@ -163,6 +164,10 @@ def estimated(row: Row, tag: str, low: float, high: float) -> Row:
             lambda row: estimated(row, "perf_throughput", 1.0, 1e6),
             "too little can be seen to tell whether measurements disturb each other: the default's",
         ),
+        (
+            lambda row: replace(row, cores=4, cores_used=3.9),
+            "side by side the default on GPU-4 kept 3.9 of the 4 cores of its own busy",
+        ),
         (lambda row: replace(row, estimates={}), "have no interval of Throughput to compare by"),
         (
             lambda row: estimated(row, "perf_latency_avg", 1.0, float("inf")),
@@ -180,6 +185,52 @@ def test_a_lane_that_fails_in_the_check_or_shows_too_little_settles_it(
             campaign.tell(spoil(row) if row.number == 4 else row)
     assert said in campaign.said_of_gpus()
     assert [trial.beside for trial in campaign.due()] == [1]
+
+
+@dataclass(kw_only=True)
+class Narrow(Lanes):
+    """A machine on which settings of three instances need more cores than one of many has."""
+
+    def row(self, trial: Trial, number: int) -> Row:
+        row = super().row(trial, number)
+        if trial.beside <= 1 or trial.candidate.get(INSTANCE_COUNT) != 3:
+            return row
+        slow = {**row.metrics, "perf_throughput": 1.0}
+        return replace(row, metrics=slow, cores=4, cores_used=3.5)
+
+
+def test_what_is_short_of_cores_beside_others_is_measured_again_by_itself() -> None:
+    plan = replace(PLAN, max_trials=None, curve=(), verify_pairs=0)
+    lanes = Narrow(world=WORLD)
+    rows = lanes.run(fresh("brute", plan))
+    searched = [row for row in rows if row.trial.phase is Phase.SEARCH]
+    short = [row.trial.candidate for row in searched if row.short_of_cores]
+    again = [row for row in searched if row.trial.beside == 1 and row.trial.why is not None
+             and "short of cores" in row.trial.why.text]  # fmt: skip
+    # Those in flight when it showed, and no more: what follows is by itself at once.
+    assert 2 <= len(short) <= 4
+    assert [row.trial.candidate for row in again] == short
+    assert not any(row.short_of_cores for row in again)
+    # What was short ranks nothing, and is no answer to the search.
+    best = rank(rows, Goal())
+    assert {each.best.metrics["perf_throughput"] > 1.0 for each in best} == {True}
+    told = Lanes(world=WORLD).run(fresh("brute", replace(plan, abreast=1)))
+    assert {row.trial.candidate for row in searched} == {row.trial.candidate for row in told}
+    for cut in range(6, len(rows), 3):
+        rest = Narrow(world=WORLD).run(fresh("brute", plan), told=rows[:cut])
+        trials = {*(row.trial for row in rows[:cut]), *(row.trial for row in rest)}
+        assert trials == {row.trial for row in rows}, cut
+
+
+@pytest.mark.parametrize("tag", ["energy_per_inference", "cpu_machine_utilization"])
+def test_a_goal_of_the_whole_machine_is_measured_one_at_a_time(tag: str) -> None:
+    goal = parse_goal((tag,), None, None, None, None)
+    campaign = Campaign(strategy.find("random")(strategy.Problem(space=SPACE)), goal, PLAN)
+    for trial in (campaign.due()[0] for _ in DEFAULT):
+        row = WORLD.row(trial)
+        campaign.tell(replace(row, metrics={**row.metrics, tag: 5.0}))
+    assert [trial.beside for trial in campaign.due()] == [1]
+    assert f"the goal names {tag}, which is told of the whole machine" in campaign.said_of_gpus()
 
 
 def test_a_search_that_is_too_short_to_win_it_back_makes_no_check() -> None:

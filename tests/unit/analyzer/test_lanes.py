@@ -93,7 +93,7 @@ class Server:
         return Measured(
             Observed(
                 seconds=50 / rate, batch_size=1, latency_ns=np.full(50, 1_000_000, np.int64),
-                window_rates=(rate, rate, rate),
+                window_rates=(rate, rate, rate), machine_cpu=0.5, server_cpu=0.25, client_cpu=0.125,
             ),
             stable=True,
             estimates={"perf_throughput": about(rate), "perf_latency_avg": about(1.0)},
@@ -208,6 +208,16 @@ def test_each_lane_keeps_to_its_cores_and_what_runs_alone_has_all(journal: Journ
     # Whatever has all cores has no idle server beside it.
     assert {up for _, up, cores in machine.pinned if cores == WHOLE} == {1} or len(WHOLE) == 1
     assert frozenset(os.sched_getaffinity(0)) == WHOLE
+
+
+def test_what_is_told_of_the_machine_is_not_told_of_one_among_several(journal: Journal) -> None:
+    run(journal, Machine())
+    for row in journal.rows:
+        among = row.trial.beside > 1
+        assert ("cpu_machine_utilization" in row.absent) is among
+        assert ("cpu_machine_utilization" in row.metrics) is not among
+        assert row.metrics["cpu_utilization"] == 25.0
+        assert (row.cores, row.cores_used) == (1 if among else 0, 0.375)
 
 
 def test_a_lane_that_fails_is_a_row_like_any_other(journal: Journal) -> None:
