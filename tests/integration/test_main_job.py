@@ -63,6 +63,7 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     said = analyze(
         *("profile", "--model", "magika", "--model-repository", "models"),
         *("--search-time", "6", *QUICK),
+        *("--gpus-side-by-side", "auto"),
         cwd=folder,
     )
     return folder, said
@@ -76,6 +77,8 @@ def test_profile_ends_with_a_winner_its_gain_and_the_command_that_serves_it(
     assert any(f"{word} the default" in said for word in ("than", "over", "with")), said
     assert "engine serve --chosen magika" in said
     assert "analyze export magika" in said
+    # However many GPUs there are, it says what it makes of them.
+    assert "GPUs side by side: " in said
     contents = journal.read(folder / "results" / "magika" / "journal.jsonl")
     assert not contents.damage
     assert all(row.metrics["perf_throughput"] > 0 for row in contents.rows if not row.failure)

@@ -8,8 +8,10 @@ from support.model_folders import write_ensemble, write_model
 
 from analyzer import provision
 from analyzer.assembly import Assembly
+from analyzer.config import meaning
 from analyzer.config.schema import Composing, ProfileOptions
 from analyzer.errors import UsageError
+from analyzer.placement import Place, Placement
 from engine.modelconfig.schema import EnsembleStep, InstanceKind, ModelConfig
 
 
@@ -90,3 +92,28 @@ def test_an_ensemble_is_not_profiled_beside_other_models() -> None:
     whole = Assembly.beside({"p": top, "m": ModelConfig(name="m")})
     with pytest.raises(UsageError, match="p is an ensemble: it is profiled by itself"):
         provision.check(joint, whole)
+
+
+def test_a_configuration_has_one_gpu_and_rows_are_alike_on_any_of_that_kind() -> None:
+    machine = {"cpu": "a CPU", "cores": 16}
+
+    def on(gpu: str, kind: str = "H100, 80 GiB") -> ProfileOptions:
+        asked = ProfileOptions(model="m", gpus_side_by_side=-1, gpus=("GPU-0", "GPU-1"))
+        found = Placement((Place(gpu, frozenset({0})),), "said", kind)
+        return provision.on_one_gpu(replace(asked, together=(asked, asked)), found)
+
+    first, second, other = on("GPU-0"), on("GPU-1"), on("GPU-0", "L4, 24 GiB")
+    assert meaning.environment(first) == {"CUDA_VISIBLE_DEVICES": "GPU-0"}
+    assert [each.gpus for each in (first, *first.together)] == [("GPU-0",)] * 3
+    assert meaning.of_rows(first, machine) == meaning.of_rows(second, machine)
+    alike = meaning.of_rows(first.together[0], machine)
+    assert alike == meaning.of_rows(second.together[0], machine)
+    assert alike != meaning.of_rows(replace(first.together[0], one_gpu="", gpus=()), machine)
+    assert meaning.of_rows(first, machine) != meaning.of_rows(other, machine)
+    assert meaning.command(first)["gpus_side_by_side"] == "auto"
+    assert "gpus_side_by_side" not in meaning.command(ProfileOptions(model="m"))
+
+
+def test_where_there_is_no_gpu_nothing_changes() -> None:
+    options = ProfileOptions(model="m", gpus_side_by_side=2)
+    assert provision.on_one_gpu(options, Placement((), "none")) is options

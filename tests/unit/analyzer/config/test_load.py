@@ -112,6 +112,20 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         ("profile_models: m\nbatch_sizes: [0, 2]\n", "batch_sizes: expected at least 1"),
         ("profile_models: {a: fast}\n", "a: expected options of that model, found 'fast'"),
         ("profile_models: a\nseed: 1\nseed: 2\n", ":3: seed stands on line 2 already"),
+        (
+            (
+                "profile_models: m\ngpus_side_by_side: auto\n"
+                "triton_server_environment: {CUDA_VISIBLE_DEVICES: '1'}\n"
+            ),
+            (
+                ":2: gpus_side_by_side: chooses each server's GPU, which CUDA_VISIBLE_DEVICES in "
+                "triton_server_environment (profile.yaml:3) does as well; name the GPUs by gpus"
+            ),
+        ),
+        (
+            "profile_models: m\ngpus_side_by_side: 2\ntriton_launch_mode: remote\n",
+            "gpus_side_by_side: cannot be set of a server that runs already",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, text: str, words: str) -> None:
