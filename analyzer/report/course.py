@@ -68,7 +68,8 @@ def leaders(evidence: Evidence) -> tuple[Row | None, ...]:
     leader: Row | None = None
     for row in evidence.rows:
         metrics = goal.seen(row).metrics
-        score = None if row.failure or not row.trial.phase.ranks else goal.score(metrics, origin)
+        ranks = row.failure is None and row.trial.phase.ranks and row.describes
+        score = goal.score(metrics, origin) if ranks else None
         if score is not None and (goal.violation(metrics), -score) < best:
             best, leader = (goal.violation(metrics), -score), row
         found.append(leader)

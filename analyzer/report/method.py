@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analyzer.record.row import LoadSpec
+from analyzer.record.row import LoadSpec, Phase
 from analyzer.report import wording
 from analyzer.report.evidence import Evidence
 
@@ -72,6 +72,8 @@ def method(evidence: Evidence) -> tuple[str, ...]:
             "by older versions, the slowest and the fastest window."
         ),
     ]
+    if among := _among_others(evidence):
+        said.append(among)
     if evidence.pairs():
         said.append(
             "Verification measures the leader and the default in turn, each time on a newly "
@@ -82,6 +84,29 @@ def method(evidence: Evidence) -> tuple[str, ...]:
         "shared the machine unless the server was remote."
     )
     return tuple(said)
+
+
+def _among_others(evidence: Evidence) -> str:
+    """Say which measurements ran on GPUs side by side; "" where none did."""
+    search = [row for row in evidence.rows if row.trial.phase is Phase.SEARCH]
+    among = [row for row in search if row.trial.beside > 1]
+    if not among:
+        return ""
+    most = max(row.trial.beside for row in among)
+    gpus = len({row.gpu for row in among})
+    text = (
+        f"{len(among)} of {wording.count(len(search), 'measurement')} of the search ran up to "
+        f"{most} at a time, on {wording.count(gpus, 'GPU')}, each with cores of its own. Before "
+        "that the default, measured by itself and on all of them at once, had the same throughput "
+        "and mean latency within their intervals. All other measurements had the machine to "
+        "themselves."
+    )
+    if short := sum(row.short_of_cores for row in among):
+        text += (
+            f" {wording.count(short, 'measurement')} short of cores beside others did not count "
+            "and came again alone."
+        )
+    return text
 
 
 def _length(load: LoadSpec) -> str:
