@@ -163,8 +163,8 @@ class _Loop:
         """
         taken = {id(each.lane) for each in self.running.values()}
         free = [lane for lane in self.lanes if id(lane) not in taken]
-        if any(trial.beside <= 1 for trial in trials):
-            return {} if taken else dict(zip(trials[:1], free, strict=False))
+        if alone := [trial for trial in trials if trial.beside <= 1]:
+            return {} if taken else dict(zip(alone[:1], free, strict=False))
         found: dict[Trial, Lane] = {}
         for trial in trials:
             if (lane := next((one for one in free if one.bench.serves(trial)), None)) is not None:

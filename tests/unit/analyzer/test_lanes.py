@@ -49,12 +49,14 @@ class Machine:
     """What happens on a machine's GPUs.
 
     ``breaks`` says which launches fail, by GPU and configuration, and ``gone`` which GPUs do not
-    answer any more. ``up`` are the variants that are served, and ``pinned`` has each measurement:
+    answer any more. ``hungry`` is a number of instances that takes all the cores there are.
+    ``up`` are the variants that are served, and ``pinned`` has each measurement:
     where, with how many servers up, on which cores.
     """
 
     breaks: Callable[[str, ModelConfig | None], bool] = lambda _, __: False
     gone: set[str] = field(default_factory=set)
+    hungry: int = 0
     up: dict[str, str] = field(default_factory=dict)
     pinned: list[tuple[str, int, frozenset[int]]] = field(default_factory=list)
 
@@ -89,11 +91,13 @@ class Server:
     def gauge(self, _: Endpoint, load: LoadSpec) -> Measured:
         cores = frozenset(os.sched_getaffinity(0))
         self.machine.pinned.append((self.gpu, len(self.machine.up), cores))
+        hungry = (self.config or BASE).instance_group[0].count == self.machine.hungry
         rate = 100.0 * (self.config or BASE).instance_group[0].count + load.concurrency
         return Measured(
             Observed(
                 seconds=50 / rate, batch_size=1, latency_ns=np.full(50, 1_000_000, np.int64),
-                window_rates=(rate, rate, rate), machine_cpu=0.5, server_cpu=0.25, client_cpu=0.125,
+                window_rates=(rate, rate, rate), machine_cpu=0.5,
+                server_cpu=len(cores) if hungry else 0.25, client_cpu=0.125,
             ),
             stable=True,
             estimates={"perf_throughput": about(rate), "perf_latency_avg": about(1.0)},
@@ -218,6 +222,17 @@ def test_what_is_told_of_the_machine_is_not_told_of_one_among_several(journal: J
         assert ("cpu_machine_utilization" in row.metrics) is not among
         assert row.metrics["cpu_utilization"] == 25.0
         assert (row.cores, row.cores_used) == (1 if among else 0, 0.375)
+
+
+def test_what_takes_all_its_cores_is_measured_again_with_all_there_are(journal: Journal) -> None:
+    run(journal, Machine(hungry=3))
+    short = [row for row in journal.rows if row.short_of_cores]
+    assert {row.trial.candidate.get(INSTANCE_COUNT) for row in short} == {3}
+    tried = [row for row in journal.rows if row.trial.candidate.get(INSTANCE_COUNT) == 3]
+    again = [row for row in tried if row.trial.phase is Phase.SEARCH and row.trial.beside == 1]
+    assert {row.trial.candidate for row in again} == {row.trial.candidate for row in short}
+    assert {(row.gpu, row.cores) for row in again} == {("GPU-0", 0)}
+    assert sorted(row.number for row in journal.rows) == list(range(len(journal.rows)))
 
 
 def test_a_lane_that_fails_is_a_row_like_any_other(journal: Journal) -> None:
