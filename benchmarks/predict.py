@@ -1,23 +1,27 @@
 """``python -m benchmarks.predict``: how far off are the simulator's predictions?
 
 Two models that compute are measured by configuration (instances, largest batch, queue delay) and
-concurrency. The service-time model learns from five measurements of each, which are not judged; all
-others are predicted, and compared: the relative errors of throughput and of the p99.
+concurrency, several rounds of it, each in an order by lot with every setting served anew: what the
+machine does meanwhile falls on all alike. The service-time model learns from the measurements of
+five cases, which are not judged; all others are predicted, and compared with the geometric mean of
+their rounds: the relative errors of throughput and of the p99. How far the rounds of one case are
+apart stands beside: no prediction can be nearer than that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import permutations
 from pathlib import Path
-from statistics import median
+from statistics import fmean, geometric_mean, median
 from typing import Any
 
 from analyzer import v2client, variant
@@ -103,13 +107,22 @@ class Judged:
 
     model: str
     case: Case
-    seen: Observation
+    seen: tuple[Observation, ...]
     predicted: Prediction
     probe: bool = False
 
     def error(self, tag: str) -> float:
         """Predicted to measured, less 1."""
-        return self.predicted.metrics[tag] / self.seen.metrics[tag] - 1
+        return self.predicted.metrics[tag] / self.measured(tag) - 1
+
+    def measured(self, tag: str) -> float:
+        """Return the geometric mean of the rounds."""
+        return geometric_mean(each.metrics[tag] for each in self.seen)
+
+    def apart(self, tag: str) -> Iterator[float]:
+        """Yield by how much one round of the case differs from another, as predictions do."""
+        values = [each.metrics[tag] for each in self.seen]
+        yield from (one / other - 1 for one, other in permutations(values, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +136,22 @@ class Learned:
     predict_seconds: float
 
 
+def by_lot(cases: Iterable[Case], number: int) -> Iterator[list[Case]]:
+    """Yield the cases of each setting, settings and loads in the order of a round."""
+    dice = random.Random(number)  # noqa: S311 - no secret
+    settings: dict[tuple[int, int, int], list[Case]] = {}
+    for case in cases:
+        settings.setdefault(case.setting, []).append(case)
+    for same in dice.sample(list(settings.values()), len(settings)):
+        yield dice.sample(same, len(same))
+
+
 def observe(
-    models: Path, scratch: Path, model: str, cases: Iterable[Case], seconds: float
+    models: Path, scratch: Path, model: str, rounds: Iterable[list[Case]], seconds: float
 ) -> Iterator[tuple[Case, Observation]]:
-    """Measure cases of a model, with a server for each setting."""
-    for setting, same in groupby(cases, key=lambda case: case.setting):
-        every = list(same)
+    """Measure cases of a model, with a server for each setting's."""
+    for every in rounds:
+        setting = every[0].setting
         folder = scratch / "-".join(map(str, (model, *setting)))
         _write(models, folder, model, every[0])
         with running(folder) as server:
@@ -172,7 +195,10 @@ def _write(models: Path, folder: Path, model: str, case: Case) -> None:
 
 def judge(model: str, seen: Sequence[tuple[Case, Observation]], cores: int) -> Learned:
     """Learn from the probes, which come first, and predict everything."""
-    probes = [one for case, one in seen if case in PROBES]
+    cases: dict[Case, list[Observation]] = {}
+    for case, one in seen:
+        cases.setdefault(case, []).append(one)
+    probes = [one for case in PROBES for one in cases.get(case, ())]
     began = time.perf_counter()
     service = fit(probes, cores=cores)
     learned = time.perf_counter()
@@ -180,18 +206,18 @@ def judge(model: str, seen: Sequence[tuple[Case, Observation]], cores: int) -> L
         Judged(
             model=model,
             case=case,
-            seen=one,
-            predicted=simulate(one.config, service, one.load),
+            seen=tuple(same),
+            predicted=simulate(same[0].config, service, same[0].load),
             probe=case in PROBES,
         )
-        for case, one in seen
+        for case, same in sorted(cases.items(), key=lambda each: each[0] not in PROBES)
     )
     return Learned(
         model=model,
         service=str(replace(service, multipliers=())),
         judged=judged,
         fit_seconds=learned - began,
-        predict_seconds=(time.perf_counter() - learned) / max(1, len(seen)),
+        predict_seconds=(time.perf_counter() - learned) / max(1, len(cases)),
     )
 
 
@@ -205,15 +231,18 @@ def markdown(found: Sequence[Learned], machine: dict[str, str], taken_at: str) -
         f"# Predicted and measured, {taken_at[:10]}",
         table(("", ""), machine.items()),
         (
-            f"The simulator learns from {len(PROBES)} measurements of each model, which are not "
-            "judged, and predicts the others. Errors are predicted to measured, less 1; what is "
-            "judged is the median of their sizes."
+            f"The simulator learns from {len(PROBES)} cases of each model, which are not judged, "
+            "and predicts the others. Each is measured once a round, in an order by lot. Errors "
+            "are predicted to measured (the rounds' geometric mean), less 1; what is judged is the "
+            "median of their sizes. *Again*: as far one round of a case is from another."
         ),
         table(
-            ("model", "cases", "throughput, median (greatest)", "p99, median (greatest)", "held"),
+            ("model", "cases", "throughput, median (greatest)", "again", "p99, median (greatest)",
+             "again", "held"),
             (
                 (name, str(len(mine)), _sizes(mine, "perf_throughput"),
-                 _sizes(mine, "perf_latency_p99"), "yes" if _held(mine) else "**no**")
+                 _again(mine, "perf_throughput"), _sizes(mine, "perf_latency_p99"),
+                 _again(mine, "perf_latency_p99"), "yes" if _held(mine) else "**no**")
                 for name, mine in groups
             ),
         ),
@@ -240,6 +269,11 @@ def _sizes(judged: Sequence[Judged], tag: str) -> str:
     return f"{median(sizes):.1%} ({max(sizes):.0%})"
 
 
+def _again(judged: Sequence[Judged], tag: str) -> str:
+    sizes = [abs(each) for one in judged for each in one.apart(tag)]
+    return f"{median(sizes):.1%}" if sizes else "not known"
+
+
 def _held(judged: Sequence[Judged]) -> bool:
     return all(
         median(abs(one.error(tag)) for one in judged) <= most for tag, most in WANTED.items()
@@ -247,20 +281,21 @@ def _held(judged: Sequence[Judged]) -> bool:
 
 
 def _line(one: Judged) -> tuple[str, ...]:
-    case, seen, predicted = one.case, one.seen.metrics, one.predicted
+    case, predicted = one.case, one.predicted
+    batches = fmean(each.metrics.get("server_batch_size", 0.0) for each in one.seen)
     return (
         f"{one.model} (learned from)" if one.probe else one.model,
         str(case.instances),
         str(case.max_batch or "default"),
         {None: "default", -1: "none"}.get(case.delay_us, str(case.delay_us)),
         str(case.concurrency),
-        f"{seen['perf_throughput']:.1f}",
+        f"{one.measured('perf_throughput'):.1f}",
         f"{predicted.throughput:.1f}",
         f"{one.error('perf_throughput'):+.0%}",
-        f"{seen['perf_latency_p99']:.1f}",
+        f"{one.measured('perf_latency_p99'):.1f}",
         f"{predicted.percentile(99):.1f}",
         f"{one.error('perf_latency_p99'):+.0%}",
-        f"{seen.get('server_batch_size', 0):.1f}",
+        f"{batches:.1f}",
         f"{predicted.mean_batch:.1f}",
     )
 
@@ -294,31 +329,36 @@ def main() -> None:
         "--concurrencies", nargs="+", type=int, default=CONCURRENCIES,
         help="fewer for a slow model: each request waits for all before it",
     )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=3, help="times that each is measured")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument(
         "--again", type=Path, metavar="JSON", help="predict anew what was measured earlier"
     )
     parser.add_argument("--quick", action="store_true", help="few, 2 s each; nothing is written")
     given = parser.parse_args()
-    seconds, cases = (
-        (2.0, FEW) if given.quick else (given.seconds, predicted_cases(given.concurrencies))
+    seconds, cases, rounds = (
+        (2.0, FEW, 1)
+        if given.quick
+        else (given.seconds, predicted_cases(given.concurrencies), given.rounds)
     )
     here = dict(described())
     taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if given.again:
         told = json.loads(given.again.read_text(encoding="utf-8"))
         here, taken_at = told["machine"], told["taken_at"]
-        taken = {model: [_read(each) for each in rows] for model, rows in told["seen"].items()}
-        _tell(taken, here, taken_at, None if given.quick else given.again.parent)
+        again = {model: [_read(each) for each in rows] for model, rows in told["seen"].items()}
+        _tell(again, here, taken_at, None if given.quick else given.again.parent)
         return
     with tempfile.TemporaryDirectory(prefix="servetune-bench-") as name:
-        scratch, taken = Path(name), {}
+        scratch = Path(name)
+        taken: dict[str, list[tuple[Case, Observation]]] = {model: [] for model in given.models}
         for model in given.models:
             examples.build(model, scratch / "models")
-            taken[model] = list(
-                observe(scratch / "models", scratch, model, (*PROBES, *cases), seconds)
-            )
-            # Model by model: what was measured is not lost where the next is cut off.
+        for number in range(rounds):
+            for model in given.models:
+                order = by_lot((*PROBES, *cases), number)
+                taken[model] += observe(scratch / "models", scratch, model, order, seconds)
+            # Round by round: what was measured is not lost where the next is cut off.
             _tell(taken, here, taken_at, None if given.quick else given.output)
 
 

@@ -132,6 +132,13 @@ def carried(points: Points, values: Floats, to: Points, noise: float, likely: Li
     return np.asarray(_covariance(points, to, shape, likely).T @ weights, np.float64)
 
 
+def nearness(points: Points, shape: Shape) -> Floats:
+    """Return how alike a function's values at any two points are, 0 to 1, by a shape's lengths."""
+    scaled = points.features / np.array(shape.lengths)
+    far = _distance(scaled, scaled)
+    return _matern(far) * _same(points.codes, points.codes)
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What a shape is judged by; ``fixed`` is the part of the covariance that no shape changes."""

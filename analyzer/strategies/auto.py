@@ -9,8 +9,10 @@ Rules:
 2. Then whatever the expected improvement is greatest of, for each second that measuring it takes: a
    setting that is up is cheaper than one that has to be loaded. Two beliefs are asked, one by the
    simulated server and one by nothing but the measurements, weighed by how well each foresees them.
-3. It ends when neither belief expects 0.3 % more anywhere, twice running, or when its measurements
-   are used up: ``max_trials``, else 30.
+3. It ends when its measurements are used up: ``max_trials``, else 30. Where nobody has said how
+   many there may be, it also ends when neither belief expects 0.3 % more anywhere, twice running.
+   No load is asked for under which each request would wait for longer than half a measurement: too
+   few would be answered for a rate.
    In a pipeline the station that holds up the others is helped first (``search.bottleneck``).
 4. It is a function of what it was told, in that order: what it remembers besides only saves time.
 5. Asked for more while measurements are pending, it thinks as if each had come out as it foresees
@@ -51,8 +53,12 @@ _FEWEST = 12
 _LAUNCH_SHARE, _MOST_SHARE = 0.5, 5.0
 #: latencies that a measurement takes beside its time: requests are drained at its end
 _WAITS = 1.0
+#: a mean latency, in times of a measurement, beyond which too few are answered for a rate
+_LONGEST_WAIT = 0.5
 #: how much the cost counts: 0 not at all, 1 in proportion
 _COST_COUNTS = 0.5
+#: an improvement that is none, by which candidates that are likely to be good are told apart
+_NONE = 1e-6
 
 
 def make(problem: Problem) -> Auto:
@@ -211,7 +217,8 @@ class Auto:
         thought = self._thinker.think(outcomes, learned)
         if thought is None:
             return _Question(None, ended="everything that can be tried was measured")
-        if thought.most < _LEAST_GAIN and len(outcomes) >= _FEWEST:
+        free = self._problem.max_trials is None
+        if free and thought.most < _LEAST_GAIN and len(outcomes) >= _FEWEST:
             earlier = self._thinker.think(outcomes[:-1], learned)
             if earlier is None or earlier.most < _LEAST_GAIN:
                 most = max(thought.most, 0.0)
@@ -221,8 +228,14 @@ class Auto:
         return self._choose(outcomes, thought)
 
     def _choose(self, outcomes: Sequence[Outcome], thought: Thought) -> _Question:
-        costs = self._costs(outcomes, thought)
-        place = thought.left[int(np.argmax(thought.improvement / costs**_COST_COUNTS))]
+        takes = _takes(outcomes)
+        costs = self._costs(outcomes, thought, takes)
+        worth = (thought.improvement + _NONE * thought.promise) / costs**_COST_COUNTS
+        if takes and (latency := thought.latency) is not None:
+            bearable = latency[list(thought.left)] <= _LONGEST_WAIT * takes
+            if bearable.any():
+                worth = np.where(bearable, worth, -1.0)
+        place = thought.left[int(np.argmax(worth))]
         candidate = thought.candidates[place]
         other_load = thought.best is not None and (
             self._pool.setting(candidate) == self._pool.setting(thought.best)
@@ -230,26 +243,31 @@ class Auto:
         why = because(thought, place, other_load=other_load)
         return _Question(candidate, why)
 
-    def _costs(self, outcomes: Sequence[Outcome], thought: Thought) -> Floats:
-        """Return what measuring each that is left takes, in the usual times of a measurement.
+    def _costs(self, outcomes: Sequence[Outcome], thought: Thought, takes: float | None) -> Floats:
+        """Return what measuring each that is left costs, in times of a measurement (``takes``).
 
         What has to be launched takes longer; so does a load of which each request waits for longer
         than a measurement is long.
         """
         rows = [each.row for each in outcomes if each.row is not None]
         launches = [row.launch_seconds for row in rows if row.launch_seconds > 0]
-        takes = [row.seconds - row.launch_seconds for row in rows if row.failure is None]
         share = _LAUNCH_SHARE
         if launches and takes:
-            share = min(median(launches) / max(median(takes), 1e-3), _MOST_SHARE)
+            share = min(median(launches) / max(takes, 1e-3), _MOST_SHARE)
         up = self._pool.setting(outcomes[-1].candidate)
         candidates = [thought.candidates[place] for place in thought.left]
         costs = np.array(
             [1.0 if self._pool.setting(each) == up else 1.0 + share for each in candidates]
         )
         if takes and (latency := thought.latency) is not None:
-            costs += np.minimum(_WAITS * latency[list(thought.left)] / median(takes), _MOST_SHARE)
+            costs += np.minimum(_WAITS * latency[list(thought.left)] / takes, _MOST_SHARE)
         return costs
+
+
+def _takes(outcomes: Sequence[Outcome]) -> float | None:
+    """Return how many seconds a measurement takes beside launching; None before there is one."""
+    rows = [each.row for each in outcomes if each.row is not None and each.row.failure is None]
+    return median(row.seconds - row.launch_seconds for row in rows) if rows else None
 
 
 def _first_rate(outcomes: Sequence[Outcome]) -> float | None:

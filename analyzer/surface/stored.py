@@ -21,6 +21,7 @@ from analyzer.assembly import Assembly
 from analyzer.errors import JournalError
 from analyzer.record import journal as journals
 from analyzer.record.row import Row, RunHead, head_to_line, row_to_line
+from analyzer.search.features import Embedding
 from analyzer.space import Axis, Candidate, Dimension, Space
 from analyzer.surface.grid import DEFAULT, Grid
 from analyzer.surface.truth import Estimated, estimate
@@ -179,8 +180,12 @@ class Surface:
                     if row.failure is None and row.metrics.get(tag, 0.0) > 0
                 }
                 for point in self.truths
-            }, assumed)  # fmt: skip
+            }, self._embedding, assumed, acting=tag.startswith(("perf_", "server_")))  # fmt: skip
         return self._estimates[tag, assumed]
+
+    @cached_property
+    def _embedding(self) -> Embedding:
+        return Embedding(self.space, self.served.top, self.grid.cores or 0)
 
     @cached_property
     def _estimates(self) -> dict[tuple[str, float | None], Estimated]:

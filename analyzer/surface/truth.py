@@ -4,12 +4,14 @@ The mean of two or three repetitions is still noisy, and where a hundred points 
 greatest mean is the luckiest, not the best: it may lie far above anything that can be had. So each
 quantity is predicted from the whole grid, as mixed models do (the best linear unbiased prediction):
 
-1. The logarithm of a quantity is an effect of every value of every dimension, plus what pairs of
-   values do together, which is alike where the values are neighbours, plus what is the point's own.
+1. The logarithm of a quantity is an effect of every value of every dimension, plus a smooth
+   function of what acts (``search.features``: a largest batch that no load can fill acts as a
+   smaller one), plus what is the point's own, and that of all points which act alike.
 2. ``noise`` is the variance of one repetition within its point, once what a whole repetition has in
    common (the machine's day) is taken away; of it each mean has its share.
-3. How much pairs and points differ is what makes the means most likely (maximum likelihood), among
-   some sizes of both.
+3. How far the smooth function reaches along each feature is learned by a Gaussian process; how much
+   it and the points differ is what makes the means most likely (restricted maximum likelihood),
+   among some sizes of both.
 
 Where nothing was measured twice the noise is not known: it has to be assumed, or else the means
 stand as they are.
@@ -21,19 +23,20 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
-from analyzer.space import Candidate, Value
+from analyzer.search import gp
+from analyzer.search.features import Embedding
+from analyzer.search.gp import Floats, Likely
+from analyzer.space import Candidate
 
-Floats = npt.NDArray[np.float64]
-
-#: sizes that are tried of what pairs do and of what is a point's own
-_SIZES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-#: how alike the effects of neighbouring values are
-_NEXT = 0.6
+#: sizes that are tried of the smooth function and of what is a point's own
+_SMOOTH = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_OWN = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+#: what is likely of the smooth function, while it is learned how far it reaches
+_LIKELY = Likely(amplitude=0.8, length=1.5, floor=0.1, offset=0.5, bump=0.03)
 _JITTER = 1e-10
 
 
@@ -41,22 +44,28 @@ _JITTER = 1e-10
 class Estimated:
     """One quantity of every point, in its unit, and how it came to be.
 
-    Standard deviations of logarithms (0.02 is 2 %): ``noise`` of one repetition, ``pairs`` of what
-    two values do together, ``own`` of what is a point's own.
+    Standard deviations of logarithms (0.02 is 2 %): ``noise`` of one repetition, ``smooth`` of the
+    smooth function, ``own`` of what is a point's own.
     """
 
     values: Mapping[Candidate, float]
     noise: float
-    pairs: float = 0.0
+    smooth: float = 0.0
     own: float = 0.0
 
 
 def estimate(
-    taken: Mapping[Candidate, Mapping[int, float]], assumed: float | None = None
+    taken: Mapping[Candidate, Mapping[int, float]],
+    embedding: Embedding,
+    assumed: float | None = None,
+    *,
+    acting: bool = True,
 ) -> Estimated:
     """Estimate a quantity from repetitions by number, of each point: positive values, one each.
 
-    ``assumed`` is the noise, a standard deviation of logarithms, where nothing was measured twice.
+    ``embedding`` says what is near what. ``assumed`` is the noise, a standard deviation of
+    logarithms, where nothing was measured twice. ``acting``: what changes nothing about how
+    requests fare does not count (of memory it does).
     """
     points = [point for point, values in taken.items() if values]
     logs = _without_drift(
@@ -70,28 +79,58 @@ def estimate(
     if noise is None or noise <= _JITTER:
         # Nothing is known of it, or there is none.
         return Estimated(_plain(points, means), math.sqrt(noise or 0.0))
-    design, pairs = _mains(points), _pairs(points)
-    fits = [_Fit(design, pairs, means, noise / counts, *sizes) for sizes in product(_SIZES, _SIZES)]
+    near, same = _alike(points, means, noise / counts, embedding, acting=acting)
+    known = _Known(_mains(points), near, same, means, noise / counts)
+    fits = [_Fit(known, *sizes) for sizes in product(_SMOOTH, _OWN)]
     best = max(fits, key=lambda fit: fit.likely)
-    return Estimated(_plain(points, best.predicted), math.sqrt(noise), best.pair, best.own)
+    return Estimated(_plain(points, best.predicted), math.sqrt(noise), best.smooth, best.own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Means of points with the variances of their noise, the values' columns, and what is alike."""
+
+    design: Floats
+    near: Floats
+    same: Floats
+    means: Floats
+    noise: Floats
 
 
 class _Fit:
-    """The prediction under some size of what pairs do, and of what is each point's own."""
+    """The prediction under some size of the smooth function, and of what is each point's own."""
 
-    def __init__(
-        self, design: Floats, pairs: Floats, means: Floats, noise: Floats, pair: float, own: float
-    ) -> None:
-        self.pair, self.own = pair, own
-        signal = pair**2 * pairs + own**2 * np.eye(len(means))
-        covariance = signal + np.diag(noise + _JITTER)
-        factor = np.linalg.cholesky(covariance)
-        half, seen = np.linalg.solve(factor, design), np.linalg.solve(factor, means)
+    def __init__(self, known: _Known, smooth: float, own: float) -> None:
+        self.smooth, self.own = smooth, own
+        signal = smooth**2 * known.near + own**2 * known.same
+        factor = np.linalg.cholesky(signal + np.diag(known.noise + _JITTER))
+        half, seen = np.linalg.solve(factor, known.design), np.linalg.solve(factor, known.means)
         weights = np.linalg.lstsq(half, seen, rcond=1e-9)[0]
         left = seen - half @ weights
-        self.likely = -0.5 * float(left @ left) - float(np.log(np.diagonal(factor)).sum())
+        logs = -0.5 * float(left @ left) - float(np.log(np.diagonal(factor)).sum())
+        spectrum = np.linalg.eigvalsh(half.T @ half)
+        # Effects that others make up for (the columns of one dimension add up to 1) are none.
+        used = spectrum[spectrum > 1e-9 * spectrum.max()]
+        self.likely = logs - 0.5 * float(np.log(used).sum())
         around = np.linalg.solve(factor.T, left)
-        self.predicted = np.asarray(design @ weights + signal @ around, np.float64)
+        self.predicted = np.asarray(known.design @ weights + signal @ around, np.float64)
+
+
+def _alike(
+    points: Sequence[Candidate],
+    means: Floats,
+    noise: Floats,
+    embedding: Embedding,
+    *,
+    acting: bool,
+) -> tuple[Floats, Floats]:
+    """Return how near points are for a smooth function, and which of them act alike, 0 to 1."""
+    where = embedding.acting(points) if acting else embedding.raw(points)
+    shape = gp.fit(where, means - means.mean(), np.sqrt(noise), _LIKELY).shape
+    codes: dict[object, int] = {}
+    keys = [embedding.key(point) if acting else point for point in points]
+    kinds = np.array([codes.setdefault(key, len(codes)) for key in keys])
+    return gp.nearness(where, shape), np.asarray(kinds[:, None] == kinds[None, :], np.float64)
 
 
 def _plain(points: Sequence[Candidate], logs: Floats) -> Mapping[Candidate, float]:
@@ -134,30 +173,3 @@ def _mains(points: Sequence[Candidate]) -> Floats:
     for column, rows in enumerate(columns.values(), 1):
         design[rows, column] = 1.0
     return design
-
-
-def _pairs(points: Sequence[Candidate]) -> Floats:
-    """Return how alike points are in what pairs of their values do, 1 for the same point."""
-    names = sorted({name for point in points for name, _ in point.items})
-    alike = [_alike([point.get(name) for point in points]) for name in names]
-    found = np.zeros((len(points), len(points)))
-    every = list(combinations(alike, 2))
-    for one, other in every:
-        found += one * other
-    return found / max(1, len(every))
-
-
-def _alike(values: Sequence[Value | None]) -> Floats:
-    """Return how alike a dimension's values are: the less, the more steps lie between numbers."""
-    numbers = [None if isinstance(each, bool | str | None) else float(each) for each in values]
-    there = sorted({each for each in numbers if each is not None})
-    place = {value: step for step, value in enumerate(there)}
-    found = np.zeros((len(values), len(values)))
-    codes: dict[object, int] = {}
-    kinds = np.array([codes.setdefault(each, len(codes)) for each in values])
-    found[kinds[:, None] == kinds[None, :]] = 1.0
-    known = np.array([each is not None for each in numbers])
-    steps = np.array([0 if each is None else place[each] for each in numbers])
-    near = _NEXT ** np.abs(steps[:, None] - steps[None, :])
-    both = known[:, None] & known[None, :]
-    return np.asarray(np.where(both, near, found), np.float64)

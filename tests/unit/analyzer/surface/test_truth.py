@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.space import Candidate
-from analyzer.surface.truth import Estimated, estimate
+from analyzer.search.features import Embedding
+from analyzer.space import Axis, Candidate, Dimension, Space
+from analyzer.surface import truth
+from analyzer.surface.truth import Estimated
 
 SIZES, COUNTS, LOADS = (1, 2, 4, 8, 16), (1, 2, 3), (1, 2, 4, 8, 16, 32)
+
+EMBEDDING = Embedding(Space((
+    Dimension("max_batch_size", SIZES, Axis.SETTING),
+    Dimension("instance_count", COUNTS, Axis.SETTING),
+    Dimension("concurrency", LOADS, Axis.LOAD),
+)))  # fmt: skip
+
+
+def estimate(taken: Mapping[Candidate, Mapping[int, float]]) -> Estimated:
+    """Estimate over the grid of these tests."""
+    return truth.estimate(taken, EMBEDDING)
 
 
 def _grid() -> list[Candidate]:
@@ -24,10 +38,11 @@ def _grid() -> list[Candidate]:
 
 
 def _truth(point: Candidate) -> float:
-    """A server's rate: saturates in the load, and gains by batches; no model of pairs has it."""
+    """A server's rate: saturates in the load, and gains by batches, if they can be filled."""
     size, count, load = (
         int(point.get(name) or 0) for name in ("max_batch_size", "instance_count", "concurrency")
     )
+    size = min(size, load)
     most = 100 * count**0.5 * (1 + size) / (2 + 0.5 * size)
     return 1 / (1 / most + 1 / (40 * load))
 
