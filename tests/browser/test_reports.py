@@ -166,6 +166,24 @@ def test_a_pointer_and_the_arrow_keys_show_the_numbers_behind_a_mark(page: Page)
     page.wait(f"({tip}) === ''")
 
 
+def test_plotly_enlarges_a_chart_to_zoom_into_and_leaves_the_page_as_it_was(page: Page) -> None:
+    large = "document.querySelector('dialog[open] .large[data-drawn] .main-svg')"
+    assert page.evaluate("window.Plotly === undefined || document.querySelector('dialog') === null")
+    page.evaluate("document.querySelector('.enlarge').scrollIntoView({block: 'center'})")
+    page.click(".enlarge")
+    page.wait(f"{large} !== null")
+    ways = page.evaluate(
+        "[...document.querySelectorAll('dialog .modebar-btn')].map(one => one.dataset.title)"
+    )
+    assert {"Zoom", "Pan"} < set(ways)
+    assert not [way for way in ways if re.search("share|cloud|studio|edit", way.lower())]
+    traces = page.evaluate("document.querySelector('dialog .large').data.length")
+    assert traces > 0
+    page.press("Escape")
+    page.wait("document.querySelector('dialog') === null")
+    assert page.faults == []
+
+
 def test_details_open_and_show_how_a_configuration_differs(page: Page) -> None:
     opened = page.evaluate(
         "(() => { const hidden = [...document.querySelectorAll('details')].find(one => !one.open);"
