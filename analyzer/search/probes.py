@@ -7,7 +7,7 @@ Rules:
 2. Then each backend, precision or other category, at the best that was found so far: what they
    gain nobody can foretell, and it may be more than all else together. Those come first that
    compute in fewer bits, for time may be short, and they are what gains most where it gains at all.
-3. Then one instance with larger batches and a delay, under more load.
+3. Then one instance with larger batches and a delay, under more load, by the best's categories.
 """
 
 from __future__ import annotations

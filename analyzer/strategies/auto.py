@@ -189,7 +189,12 @@ class Auto:
                     said = ", ".join(f"{name} {each.get(name)}" for name in names)
                     text = "at the best so far: what it gains cannot be predicted"
                     return _Question(each, Why(f"a probe of {said}, {text}"))
-        if fresh(last := probes.wide(space, embedding, cores, most)):
+        last = probes.wide(space, embedding, cores, most)
+        if best is not None:
+            # What the best computes by is what the search goes on with.
+            place = embedding.place(best.candidate)
+            last = last.replaced(**{each.name: place[each.name] for each in embedding.categories})
+        if fresh(last):
             text = "larger batches and a delay, in one instance under more load"
             return _Question(last, Why(f"a probe of {text}"))
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from analyzer.record.outcome import Outcome
 from analyzer.search import probes
 from analyzer.search.features import Embedding
 from analyzer.space import (
@@ -16,6 +17,7 @@ from analyzer.space import (
     Dimension,
     Space,
 )
+from analyzer.strategy import Problem, find
 
 SPACE = Space((
     Dimension(BACKEND, ("onnxruntime", "openvino")),
@@ -52,3 +54,23 @@ def test_a_slow_server_is_not_asked_to_hold_more_than_can_be_waited_for() -> Non
     assert asked(20.0) == 32
     # However slow: with less than this nothing of batches can be seen.
     assert asked(0.1) == 16
+
+
+def test_larger_batches_are_probed_by_what_computes_fastest_so_far() -> None:
+    space = Space((
+        *SPACE.dimensions[:2],
+        Dimension(MAX_BATCH_SIZE, (1, 8, 32)),
+        Dimension(CONCURRENCY, (1, 8, 64), Axis.LOAD),
+    ))  # fmt: skip
+    strategy = find("auto")(Problem(space=space, cores=2))
+    asked: dict[str, Candidate] = {}
+    for _ in range(10):
+        candidate, why = strategy.ask(), strategy.why()
+        assert candidate is not None
+        assert why is not None
+        asked[why.text] = candidate
+        fast = candidate.get(BACKEND) == "openvino" and candidate.get(PRECISION) == "BF16"
+        strategy.tell(Outcome(candidate, 100.0 if fast else 10.0))
+    (wide,) = (each for text, each in asked.items() if "larger batches" in text)
+    assert (wide.get(BACKEND), wide.get(PRECISION)) == ("openvino", "BF16")
+    assert wide.get(MAX_BATCH_SIZE) == 32
