@@ -106,14 +106,14 @@ def test_another_stream_begins_when_those_there_are_have_had_a_period_of_respons
 ) -> None:
     spec = LoadSpec(protocol="grpc", rule="count", request_count=40, streaming=True)
     stairs = Staircase(1, end=3, step=1, period=10)
-    driven = run(endpoint(server), Workload((repeated(30, delay_ms=10),)), spec, stairs)
+    driven = run(endpoint(server), Workload((repeated(60, delay_ms=10),)), spec, stairs)
     array = driven.records.array
     assert driven.failed == 0
-    assert array["responses"].tolist() == [30, 30, 30]
-    # 10 of the first one's, then 10 of the second one's: a third of their time each, or more.
+    assert array["responses"].tolist() == [60, 60, 60]
+    # 10 of the first one's, then 10 of the second one's: a sixth of their time each, or more.
     began, last = np.sort(array["began"]), np.sort(array["last"])
-    third = int((array["last"] - array["began"]).min()) // 3
-    assert (np.diff(began) > 0.8 * third).all()
+    sixth = int((array["last"] - array["began"]).min()) // 6
+    assert (np.diff(began) > 0.8 * sixth).all()
     assert began[2] < last[0], "all three are under way at once"
 
 

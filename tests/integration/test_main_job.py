@@ -205,9 +205,9 @@ def test_stopped_in_mid_sweep_it_goes_on_without_repeating_a_measurement(tmp_pat
     path = tmp_path / "results" / "add_sub" / "journal.jsonl"
     # However slow the machine is, there is more to do when it is stopped.
     endless = (*arguments, "--search-time", "600")
-    stopped(signal.SIGKILL, endless, tmp_path, 3)
+    stopped(signal.SIGKILL, endless, tmp_path, 2)
     killed = rows_of(path)
-    said = stopped(signal.SIGINT, endless, tmp_path, 2)
+    said = stopped(signal.SIGINT, endless, tmp_path, 1)
     assert f"Resuming: {len(killed)} measurements" in said
     kept = rows_of(path)
     assert list(kept[: len(killed)]) == list(killed)
