@@ -2,7 +2,7 @@
 
 Two models that compute are measured by configuration (instances, largest batch, queue delay) and
 concurrency, several rounds of it, each in an order by lot with every setting served anew: what the
-machine does meanwhile falls on all alike. The service-time model learns from the measurements of
+machine does meanwhile falls on all alike. The service-time model learns from the middle rounds of
 five cases, which are not judged; all others are predicted, and compared with the geometric mean of
 their rounds: the relative errors of throughput and of the p99. How far the rounds of one case are
 apart stands beside: no prediction can be nearer than that.
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
-from statistics import fmean, geometric_mean, median
+from statistics import fmean, geometric_mean, median, median_low
 from typing import Any
 
 from analyzer import v2client, variant
@@ -198,7 +198,7 @@ def judge(model: str, seen: Sequence[tuple[Case, Observation]], cores: int) -> L
     cases: dict[Case, list[Observation]] = {}
     for case, one in seen:
         cases.setdefault(case, []).append(one)
-    probes = [one for case in PROBES for one in cases.get(case, ())]
+    probes = [_middle(cases[case]) for case in PROBES if case in cases]
     began = time.perf_counter()
     service = fit(probes, cores=cores)
     learned = time.perf_counter()
@@ -221,6 +221,12 @@ def judge(model: str, seen: Sequence[tuple[Case, Observation]], cores: int) -> L
     )
 
 
+def _middle(rounds: Sequence[Observation]) -> Observation:
+    """Return the round of the middle throughput: one that something else disturbed is not it."""
+    rate = median_low(each.metrics["perf_throughput"] for each in rounds)
+    return next(each for each in rounds if each.metrics["perf_throughput"] == rate)
+
+
 def markdown(found: Sequence[Learned], machine: dict[str, str], taken_at: str) -> str:
     """Lay the figures out."""
     every = [one for each in found for one in each.judged]
@@ -231,9 +237,10 @@ def markdown(found: Sequence[Learned], machine: dict[str, str], taken_at: str) -
         f"# Predicted and measured, {taken_at[:10]}",
         table(("", ""), machine.items()),
         (
-            f"The simulator learns from {len(PROBES)} cases of each model, which are not judged, "
-            "and predicts the others. Each is measured once a round, in an order by lot. Errors "
-            "are predicted to measured (the rounds' geometric mean), less 1; what is judged is the "
+            f"The simulator learns from {len(PROBES)} cases of each model (the middle round of "
+            "each), which are not judged, and predicts the others. Each is measured once a round, "
+            "in an order by lot. Errors are predicted to measured (the rounds' geometric mean), "
+            "less 1; what is judged is the "
             "median of their sizes. *Again*: as far one round of a case is from another."
         ),
         table(

@@ -110,7 +110,12 @@ def _one(runs: Sequence[Run]) -> bool:
 
 
 def _changes(first: Evidence, other: Evidence) -> tuple[Change, ...]:
-    """Return how the choices differ, metric by metric, each at its best load."""
+    """Return how the choices differ, metric by metric, each at its best load.
+
+    Of two models nothing: neither is the other, made better or worse.
+    """
+    if first.model != other.model:
+        return ()
     before, after = at_best(first), at_best(other)
     found = (change(tag, before, after) for tag in tags_of([first, other]))
     return tuple(each for each in found if each is not None)

@@ -41,7 +41,8 @@ def tags_of(every: Sequence[Evidence]) -> tuple[str, ...]:
 def sides_table(sides: Sequence[Side], changes: Sequence[Sequence[Change]]) -> Table:
     """Return the runs as columns, what each chose and reached as lines.
 
-    Of two runs the change and its interval have columns; of more they stand beside the values.
+    Of two runs the change and its interval have columns; of more they stand beside the values, and
+    of two models there is none.
     """
     facts: list[tuple[str, Callable[[Evidence], str]]] = [
         ("Model", lambda one: one.model),
@@ -82,7 +83,7 @@ def _transposed(
             one = by_tag[place - 1].get(tag) if place and len(names) > _PAIR else None
             cells.append(Cell(f"{text} ({_signed(one)})" if one else text, text))
         strips.append((Column(name, long=True), cells))
-    if len(names) == _PAIR:
+    if len(names) == _PAIR and changes[0]:
         found = [(tag, by_tag[0].get(tag)) for _, _, tag in lines]
         # Nothing is missing where there is nothing to measure.
         nothing = Cell("")

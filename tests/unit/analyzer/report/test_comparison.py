@@ -104,6 +104,8 @@ def test_several_models_stand_side_by_side_and_no_winner_is_named() -> None:
     assert not page.shared
     assert "better" not in page.headline + page.sentence
     assert all(not choice.diff for choice in page.choices)
+    assert page.changes == ((),)
+    assert [column.title for column in page.sides.columns] == ["What", "resnet50", "mobilenet"]
 
 
 def test_of_three_runs_each_is_compared_with_the_first() -> None:
