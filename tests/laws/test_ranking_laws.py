@@ -71,7 +71,8 @@ def test_no_measured_row_is_better_than_the_first_in_rank(rows: list[Row], goal:
         assert score is not None
         assert best is not None
         if goal.satisfied(each.metrics):
-            assert score <= best
+            # Equal scores may be rounded apart: the ranking's are against the default's.
+            assert score <= best + 1e-12 * abs(best)
         elif not first.satisfies:
             assert goal.violation(each.metrics) >= goal.violation(first.best.metrics)
 
