@@ -194,7 +194,7 @@ def _write(models: Path, folder: Path, model: str, case: Case) -> None:
 
 
 def judge(model: str, seen: Sequence[tuple[Case, Observation]], cores: int) -> Learned:
-    """Learn from the probes, which come first, and predict everything."""
+    """Learn from the middle rounds of the probes, and predict everything."""
     cases: dict[Case, list[Observation]] = {}
     for case, one in seen:
         cases.setdefault(case, []).append(one)
@@ -240,8 +240,8 @@ def markdown(found: Sequence[Learned], machine: dict[str, str], taken_at: str) -
             f"The simulator learns from {len(PROBES)} cases of each model (the middle round of "
             "each), which are not judged, and predicts the others. Each is measured once a round, "
             "in an order by lot. Errors are predicted to measured (the rounds' geometric mean), "
-            "less 1; what is judged is the "
-            "median of their sizes. *Again*: as far one round of a case is from another."
+            "less 1; what is judged is the median of their sizes. *Again*: as far one round of a "
+            "case is from another."
         ),
         table(
             ("model", "cases", "throughput, median (greatest)", "again", "p99, median (greatest)",

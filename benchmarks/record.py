@@ -65,11 +65,16 @@ class Job:
     def command(self, models: Path, seconds: float) -> list[str]:
         """Return what records it, for so many seconds at most."""
         return [
-            sys.executable, "-m", "analyzer", "record", f"--config-file={self.spec}",
-            f"--model-repository={models}", f"--export-path={self.folder}",
-            f"--output={self.file}", "--repetitions=1", f"--first-repetition={self.repetition}",
-            f"--max-time={seconds:.0f}",
+            sys.executable, "-m", "analyzer", "record", f"--config-file={_named(self.spec)}",
+            f"--model-repository={_named(models)}", f"--export-path={_named(self.folder)}",
+            f"--output={_named(self.file)}", "--repetitions=1",
+            f"--first-repetition={self.repetition}", f"--max-time={seconds:.0f}",
         ]  # fmt: skip
+
+
+def _named(path: Path) -> Path:
+    """Name a path as from the project's folder: recordings keep it, and are kept."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def model_of(spec: Path) -> str:
@@ -116,7 +121,7 @@ def _run(job: Job, cores: frozenset[int], models: Path, seconds: float) -> None:
         at = file.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env=environment,
+            env=environment, cwd=ROOT,
         )  # fmt: skip
         try:
             code = process.wait(seconds + END)

@@ -13,11 +13,12 @@ from dataclasses import replace
 from statistics import median
 
 from analyzer.record.outcome import Outcome
-from analyzer.record.row import LoadSpec, Trial
+from analyzer.record.row import Trial
+from analyzer.search.prior import loaded
 from analyzer.search.quantities import Sheet
 from analyzer.search.reasons import because
 from analyzer.search.thinking import Thought
-from analyzer.space import BATCH_SIZE, CONCURRENCY, REQUEST_RATE, Candidate
+from analyzer.space import Candidate
 
 
 def supposed(
@@ -47,7 +48,7 @@ def _supposed(
     row = replace(
         like,
         trial=Trial(candidate=candidate),
-        load=_load(candidate, like.load),
+        load=loaded(candidate, like.load),
         metrics=because(thought, place, other_load=False).predicted,
         # The server's own counters are those of another configuration.
         server={},
@@ -55,12 +56,3 @@ def _supposed(
         histogram="",
     )
     return replace(worst, row=row)
-
-
-def _load(candidate: Candidate, like: LoadSpec) -> LoadSpec:
-    return replace(
-        like,
-        concurrency=int(candidate.get(CONCURRENCY) or like.concurrency),
-        batch_size=int(candidate.get(BATCH_SIZE) or like.batch_size),
-        request_rate=float(candidate.get(REQUEST_RATE) or 0.0),
-    )

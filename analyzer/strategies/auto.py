@@ -234,12 +234,13 @@ class Auto:
 
     def _choose(self, outcomes: Sequence[Outcome], thought: Thought) -> _Question:
         takes = _takes(outcomes)
-        costs = self._costs(outcomes, thought, takes)
-        worth = (thought.improvement + _NONE * thought.promise) / costs**_COST_COUNTS
+        waits: Floats | None = None
         if takes and (latency := thought.latency) is not None:
-            bearable = latency[list(thought.left)] <= _LONGEST_WAIT * takes
-            if bearable.any():
-                worth = np.where(bearable, worth, -1.0)
+            waits = latency[list(thought.left)] / takes
+        costs = self._costs(outcomes, thought, takes, waits)
+        worth = (thought.improvement + _NONE * thought.promise) / costs**_COST_COUNTS
+        if waits is not None and (bearable := waits <= _LONGEST_WAIT).any():
+            worth = np.where(bearable, worth, -1.0)
         place = thought.left[int(np.argmax(worth))]
         candidate = thought.candidates[place]
         other_load = thought.best is not None and (
@@ -248,11 +249,17 @@ class Auto:
         why = because(thought, place, other_load=other_load)
         return _Question(candidate, why)
 
-    def _costs(self, outcomes: Sequence[Outcome], thought: Thought, takes: float | None) -> Floats:
+    def _costs(
+        self,
+        outcomes: Sequence[Outcome],
+        thought: Thought,
+        takes: float | None,
+        waits: Floats | None,
+    ) -> Floats:
         """Return what measuring each that is left costs, in times of a measurement (``takes``).
 
-        What has to be launched takes longer; so does a load of which each request waits for longer
-        than a measurement is long.
+        What has to be launched takes longer; so does a load of which each request ``waits`` for
+        longer than a measurement is long.
         """
         rows = [each.row for each in outcomes if each.row is not None]
         launches = [row.launch_seconds for row in rows if row.launch_seconds > 0]
@@ -264,8 +271,8 @@ class Auto:
         costs = np.array(
             [1.0 if self._pool.setting(each) == up else 1.0 + share for each in candidates]
         )
-        if takes and (latency := thought.latency) is not None:
-            costs += np.minimum(_WAITS * latency[list(thought.left)] / takes, _MOST_SHARE)
+        if waits is not None:
+            costs += np.minimum(_WAITS * waits, _MOST_SHARE)
         return costs
 
 
