@@ -71,7 +71,9 @@ def _unpack(archive: Path) -> Path:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             try:
                 with tarfile.open(archive) as packed:
-                    packed.extractall(folder, filter="tar")
+                    # Python before 3.11.4 has no filters, and trusts the archive as the model.
+                    packed.extraction_filter = getattr(tarfile, "tar_filter", None)
+                    packed.extractall(folder)  # noqa: S202 - filtered
             except (tarfile.TarError, OSError) as fault:
                 raise InvalidArgument(f"{archive}: cannot be unpacked: {fault}") from fault
             _unpacked[key] = folder
