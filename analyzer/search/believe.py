@@ -25,6 +25,8 @@ _PLAIN_RESOURCE = Likely(amplitude=0.5, length=2.5, floor=0.03, offset=0.5)
 _PLAIN_VIOLATION = Likely(amplitude=0.8, length=1.5, floor=0.3, offset=0.3, level=1.0)
 _LEFT = Likely(amplitude=0.15, length=1.5, floor=0.1, offset=0.4, level=0.2, spread=0.5, bump=0.03)
 _LEFT_TAIL = Likely(amplitude=0.15, length=1.5, floor=0.1, offset=0.1, level=0.2, spread=0.5)
+#: by how much beliefs may be off that are doubted, a tail's and any other, in logarithms
+_DOUBT_TAIL, _DOUBT = 0.06, 0.04
 #: how much one measurement may say about which belief is right, in logarithms of probabilities
 _TELLS = 2.0
 
@@ -66,6 +68,20 @@ def plain(ground: Ground) -> Belief:
 def informed(ground: Ground, rate: Floats, tails: Mapping[str, Floats]) -> Belief:
     """Believe the simulator, corrected by the measurements."""
     return _belief("the simulated server", ground, {THROUGHPUT: rate, **tails})
+
+
+def doubted(belief: Belief, sheet: Sheet, places: Sequence[int]) -> Belief:
+    """Return a belief about some of the candidates, less sure of them than it is."""
+    here = list(places)
+    return Belief(
+        name=belief.name,
+        mean={tag: mean[here] for tag, mean in belief.mean.items()},
+        sd={
+            tag: np.hypot(sd[here], _DOUBT_TAIL if sheet.is_tail(tag) else _DOUBT)
+            for tag, sd in belief.sd.items()
+        },
+        evidence=belief.evidence,
+    )
 
 
 def _belief(name: str, ground: Ground, prior: Mapping[str, Floats]) -> Belief:

@@ -10,10 +10,11 @@ from analyzer.search.thinking import Thought
 _SURE = 0.08
 
 
-def because(thought: Thought, place: int, *, other_load: bool) -> Why:
+def because(thought: Thought, place: int, *, other_load: bool, step: bool = False) -> Why:
     """Say why the candidate at ``place`` is asked for: by the belief that expects most of it.
 
-    ``other_load``: it is the best setting so far, under another load.
+    ``other_load``: it is the best setting so far, under another load. ``step``: it is asked for
+    because it is a step away from the best.
     """
     opinion = max(
         thought.opinions, key=lambda each: each.say * float(each.worth.improvement[place])
@@ -32,7 +33,9 @@ def because(thought: Thought, place: int, *, other_load: bool) -> Why:
         )
     known = max(unsure.values()) < _SURE
     text = "to go on from what is known to be good" if known else "to learn what is not known yet"
-    if other_load:
+    if step:
+        text = "a step away from the best so far, to make sure that nothing beside it is better"
+    elif other_load:
         text = "the best setting so far under another load"
     text += f": {gain:.1%} are expected to be gained, by {belief.name}"
     if bands:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,11 +35,16 @@ _CLOSELY = 8
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """A belief, how much it counts for, and what candidates are worth by it."""
+    """A belief, how much it counts for, and what candidates are worth by it.
+
+    ``best`` is the utility of the best that was measured, as the belief has it, which has to be
+    beaten; None: nothing keeps the constraints yet.
+    """
 
     say: float
     belief: Belief
     worth: Worth
+    best: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,36 +161,33 @@ class Thinker:
         candidates: Sequence[Candidate],
         left: Sequence[int],
     ) -> list[Opinion]:
-        plain = believe.plain(ground)
-        judged = self._judged(plain, ground, scored)
+        plain = _opinion(believe.plain(ground), ground, scored)
         if THROUGHPUT not in ground.sheet.tags:
-            return [Opinion(1.0, plain, judged)]
+            return [plain]
         anchored = [*ground.seen, *self._pool.anchors(candidates)]
         foreseen = self._prior.foresee(outcomes, candidates, (), anchored)
         if foreseen is None:
-            return [Opinion(1.0, plain, judged)]
-        informed = believe.informed(ground, foreseen.rate, foreseen.tails)
-        first = self._judged(informed, ground, scored)
+            return [plain]
+        belief = believe.informed(ground, foreseen.rate, foreseen.tails)
+        first = _opinion(belief, ground, scored).worth
         places = np.array(left)
         order = np.argsort(-first.improvement[places], kind="stable")[:_CLOSELY]
         closer = places[order].tolist()
         foreseen = self._prior.foresee(outcomes, candidates, closer, anchored)
         assert foreseen is not None
-        informed = believe.informed(ground, foreseen.rate, foreseen.tails)
-        difference = _EVIDENCE_COUNTS * (informed.evidence - plain.evidence) + _TRUST
+        informed = _opinion(believe.informed(ground, foreseen.rate, foreseen.tails), ground, scored)
+        difference = _EVIDENCE_COUNTS * (informed.belief.evidence - plain.belief.evidence) + _TRUST
         say = 1.0 / (1.0 + math.exp(-min(max(difference, -20.0), 20.0)))
         say = min(max(say, _LEAST_SAY), _MOST_SAY)
-        return [
-            Opinion(say, informed, self._judged(informed, ground, scored)),
-            Opinion(1.0 - say, plain, judged),
-        ]
+        return [replace(informed, say=say), replace(plain, say=1.0 - say)]
 
-    def _judged(self, belief: Belief, ground: Ground, scored: Sequence[Outcome]) -> Worth:
-        """Judge candidates against the best that was measured, as the belief has it."""
-        feasible = [place for place, each in zip(ground.seen, scored, strict=True) if each.feasible]
-        middle = ground.sheet.utility(belief.mean, ground.in_flight)
-        best = float(middle[feasible].max()) if feasible else None
-        return worth(belief, ground.sheet, ground.in_flight, best)
+
+def _opinion(belief: Belief, ground: Ground, scored: Sequence[Outcome]) -> Opinion:
+    """Judge candidates against the best that was measured, as the belief has it."""
+    feasible = [place for place, each in zip(ground.seen, scored, strict=True) if each.feasible]
+    middle = ground.sheet.utility(belief.mean, ground.in_flight)
+    best = float(middle[feasible].max()) if feasible else None
+    return Opinion(1.0, belief, worth(belief, ground.sheet, ground.in_flight, best), best)
 
 
 def best_of(outcomes: Sequence[Outcome]) -> Outcome | None:

@@ -9,13 +9,16 @@ Rules:
 2. Then whatever the expected improvement is greatest of, for each second that measuring it takes: a
    setting that is up is cheaper than one that has to be loaded. Two beliefs are asked, one by the
    simulated server and one by nothing but the measurements, weighed by how well each foresees them.
-3. It ends when its measurements are used up: ``max_trials``, else 30. Where nobody has said how
-   many there may be, it also ends when neither belief expects 0.3 % more anywhere, twice running.
+3. Towards its end, and once little more is expected, it makes sure of what is a step away from
+   the best (``search.nearby``): where beliefs are wrong, it ends at the top of a hill at least.
+4. It ends when its measurements are used up: ``max_trials``, else 30. Where nobody has said how
+   many there may be, it also ends when neither belief expects 0.3 % more anywhere, twice running,
+   and no step away from the best is worth a try.
    No load is asked for under which each request would wait for longer than half a measurement: too
    few would be answered for a rate.
    In a pipeline the station that holds up the others is helped first (``search.bottleneck``).
-4. It is a function of what it was told, in that order: what it remembers besides only saves time.
-5. Asked for more while measurements are pending, it thinks as if each had come out as it foresees
+5. It is a function of what it was told, in that order: what it remembers besides only saves time.
+6. Asked for more while measurements are pending, it thinks as if each had come out as it foresees
    it (``search.unanswered``): so the next is worth most besides them. Before anything succeeded it
    waits for them.
 """
@@ -24,20 +27,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
-
-import numpy as np
 
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Why
-from analyzer.search import bottleneck, probes, unanswered
+from analyzer.search import bottleneck, nearby, probes, unanswered
 from analyzer.search.features import Embedding
-from analyzer.search.gp import Floats
 from analyzer.search.pool import Closed, Pool
+from analyzer.search.price import Priced, priced
 from analyzer.search.prior import Simulated
 from analyzer.search.quantities import THROUGHPUT, sheet
 from analyzer.search.reasons import because
-from analyzer.search.thinking import Thinker, Thought, best_of
+from analyzer.search.thinking import Thinker, best_of
 from analyzer.space import Candidate
 from analyzer.strategy import Asked, Problem
 
@@ -49,14 +49,8 @@ _LEAST_GAIN = 0.003
 _HOPELESS = 8
 #: so many measurements at least before it may end
 _FEWEST = 12
-#: what launching costs beside measuring while nobody has seen it, and the most that it counts for
-_LAUNCH_SHARE, _MOST_SHARE = 0.5, 5.0
-#: latencies that a measurement takes beside its time: requests are drained at its end
-_WAITS = 1.0
-#: a mean latency, in times of a measurement, beyond which too few are answered for a rate
-_LONGEST_WAIT = 0.5
-#: how much the cost counts: 0 not at all, 1 in proportion
-_COST_COUNTS = 0.5
+#: from this share of its measurements on, it makes sure of what is a step away from the best
+_MAKE_SURE = 0.6
 #: an improvement that is none, by which candidates that are likely to be good are told apart
 _NONE = 1e-6
 
@@ -145,10 +139,11 @@ class Auto:
         if not scored and len(outcomes) >= _HOPELESS:
             return _Question(None, ended=f"none of {len(outcomes)} measurements succeeded")
         closed = self._pool.closed(outcomes)
+        late = measured >= _MAKE_SURE * budget
         return (
             self._helped(outcomes, closed)
             or self._probe(outcomes, closed)
-            or (self._guided(outcomes) if scored else self._another(outcomes, closed))
+            or (self._guided(outcomes, late=late) if scored else self._another(outcomes, closed))
         )
 
     def _helped(self, outcomes: Sequence[Outcome], closed: Closed) -> _Question | None:
@@ -217,69 +212,47 @@ class Auto:
 
     # What is thought
 
-    def _guided(self, outcomes: Sequence[Outcome]) -> _Question:
+    def _guided(self, outcomes: Sequence[Outcome], *, late: bool) -> _Question:
         learned = sheet(self._problem.goal, outcomes)
         thought = self._thinker.think(outcomes, learned)
         if thought is None:
             return _Question(None, ended="everything that can be tried was measured")
-        free = self._problem.max_trials is None
-        if free and thought.most < _LEAST_GAIN and len(outcomes) >= _FEWEST:
+        choice = priced(outcomes, thought, self._pool.setting)
+        done = thought.most < _LEAST_GAIN
+        if (done or late) and (step := self._step(outcomes, choice)) is not None:
+            return self._asked(choice, step, step=True)
+        if done and self._problem.max_trials is None and len(outcomes) >= _FEWEST:
             earlier = self._thinker.think(outcomes[:-1], learned)
             if earlier is None or earlier.most < _LEAST_GAIN:
                 most = max(thought.most, 0.0)
                 return _Question(
                     None, ended=f"no candidate is expected to gain more than {most:.2%}"
                 )
-        return self._choose(outcomes, thought)
+        return self._asked(choice, choice.best(thought.improvement + _NONE * thought.promise))
 
-    def _choose(self, outcomes: Sequence[Outcome], thought: Thought) -> _Question:
-        takes = _takes(outcomes)
-        waits: Floats | None = None
-        if takes and (latency := thought.latency) is not None:
-            waits = latency[list(thought.left)] / takes
-        costs = self._costs(outcomes, thought, takes, waits)
-        worth = (thought.improvement + _NONE * thought.promise) / costs**_COST_COUNTS
-        if waits is not None and (bearable := waits <= _LONGEST_WAIT).any():
-            worth = np.where(bearable, worth, -1.0)
-        place = thought.left[int(np.argmax(worth))]
+    def _step(self, outcomes: Sequence[Outcome], choice: Priced) -> int | None:
+        """Choose what is a step away from the best, by number; None if none is worth a try."""
+        thought = choice.thought
+        near = nearby.around(self._problem.space, self._embedding, outcomes)
+        here = [
+            number
+            for number, place in enumerate(thought.left)
+            if thought.candidates[place] in near and choice.bearable[number]
+        ]
+        if not here:
+            return None
+        gained = nearby.improvement(thought, [thought.left[number] for number in here])
+        if gained.max() < _LEAST_GAIN:
+            return None
+        return choice.best(gained, here)
+
+    def _asked(self, choice: Priced, number: int, *, step: bool = False) -> _Question:
+        thought, place = choice.thought, choice.thought.left[number]
         candidate = thought.candidates[place]
         other_load = thought.best is not None and (
             self._pool.setting(candidate) == self._pool.setting(thought.best)
         )
-        why = because(thought, place, other_load=other_load)
-        return _Question(candidate, why)
-
-    def _costs(
-        self,
-        outcomes: Sequence[Outcome],
-        thought: Thought,
-        takes: float | None,
-        waits: Floats | None,
-    ) -> Floats:
-        """Return what measuring each that is left costs, in times of a measurement (``takes``).
-
-        What has to be launched takes longer; so does a load of which each request ``waits`` for
-        longer than a measurement is long.
-        """
-        rows = [each.row for each in outcomes if each.row is not None]
-        launches = [row.launch_seconds for row in rows if row.launch_seconds > 0]
-        share = _LAUNCH_SHARE
-        if launches and takes:
-            share = min(median(launches) / max(takes, 1e-3), _MOST_SHARE)
-        up = self._pool.setting(outcomes[-1].candidate)
-        candidates = [thought.candidates[place] for place in thought.left]
-        costs = np.array(
-            [1.0 if self._pool.setting(each) == up else 1.0 + share for each in candidates]
-        )
-        if waits is not None:
-            costs += np.minimum(_WAITS * waits, _MOST_SHARE)
-        return costs
-
-
-def _takes(outcomes: Sequence[Outcome]) -> float | None:
-    """Return how many seconds a measurement takes beside launching; None before there is one."""
-    rows = [each.row for each in outcomes if each.row is not None and each.row.failure is None]
-    return median(row.seconds - row.launch_seconds for row in rows) if rows else None
+        return _Question(candidate, because(thought, place, other_load=other_load, step=step))
 
 
 def _first_rate(outcomes: Sequence[Outcome]) -> float | None:

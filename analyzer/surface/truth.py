@@ -5,8 +5,8 @@ greatest mean is the luckiest, not the best: it may lie far above anything that 
 quantity is predicted from the whole grid, as mixed models do (the best linear unbiased prediction):
 
 1. The logarithm of a quantity is an effect of every value of every dimension, plus a smooth
-   function of what acts (``search.features``: a largest batch that no load can fill acts as a
-   smaller one), plus what is the point's own, and that of all points which act alike.
+   function, plus what is the point's own: all of them of what acts (``search.features``: a largest
+   batch that no load can fill acts as a smaller one), so that points which act alike are equal.
 2. ``noise`` is the variance of one repetition within its point, once what a whole repetition has in
    common (the machine's day) is taken away; of it each mean has its share.
 3. How far the smooth function reaches along each feature is learned by a Gaussian process; how much
@@ -30,7 +30,7 @@ import numpy as np
 from analyzer.search import gp
 from analyzer.search.features import Embedding
 from analyzer.search.gp import Floats, Likely
-from analyzer.space import Candidate
+from analyzer.space import Candidate, Value
 
 #: sizes that are tried of the smooth function and of what is a point's own
 _SMOOTH = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -80,7 +80,8 @@ def estimate(
         # Nothing is known of it, or there is none.
         return Estimated(_plain(points, means), math.sqrt(noise or 0.0))
     near, same = _alike(points, means, noise / counts, embedding, acting=acting)
-    known = _Known(_mains(points), near, same, means, noise / counts)
+    acts = [dict(embedding.key(each)) if acting else dict(each.items) for each in points]
+    known = _Known(_mains(acts), near, same, means, noise / counts)
     fits = [_Fit(known, *sizes) for sizes in product(_SMOOTH, _OWN)]
     best = max(fits, key=lambda fit: fit.likely)
     return Estimated(_plain(points, best.predicted), math.sqrt(noise), best.smooth, best.own)
@@ -161,14 +162,14 @@ def _within(logs: Sequence[Mapping[int, float]], means: Floats) -> float | None:
     return squares / degrees if degrees else None
 
 
-def _mains(points: Sequence[Candidate]) -> Floats:
+def _mains(places: Sequence[Mapping[str, Value]]) -> Floats:
     """Make the columns of what counts in any case: an indicator for each value."""
-    names = sorted({name for point in points for name, _ in point.items})
+    names = sorted({name for place in places for name in place})
     columns: dict[object, list[int]] = defaultdict(list)
-    for row, point in enumerate(points):
+    for row, place in enumerate(places):
         for name in names:
-            columns[name, point.get(name)].append(row)
-    design = np.zeros((len(points), 1 + len(columns)))
+            columns[name, place.get(name)].append(row)
+    design = np.zeros((len(places), 1 + len(columns)))
     design[:, 0] = 1.0
     for column, rows in enumerate(columns.values(), 1):
         design[rows, column] = 1.0

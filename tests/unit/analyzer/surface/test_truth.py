@@ -140,3 +140,15 @@ def test_points_that_lack_a_repetition_count_as_well() -> None:
 
 def test_nothing_is_nothing() -> None:
     assert estimate({Candidate.of(concurrency=1): {}}).values == {}
+
+
+def test_what_acts_alike_is_alike() -> None:
+    """No batch is larger than what is in flight: beyond that a largest batch changes nothing."""
+    found = estimate(_taken(0.08, 2, 6))
+    for size, larger in ((4, 8), (8, 16), (4, 16)):
+        for count in COUNTS:
+            one, other = (
+                Candidate.of(max_batch_size=each, instance_count=count, concurrency=4)
+                for each in (size, larger)
+            )
+            assert found.values[one] == pytest.approx(found.values[other], rel=1e-6)
