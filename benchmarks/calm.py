@@ -4,8 +4,9 @@ Where repetitions are 10 % apart, no search of thirty measurements can tell what
 none is told from another: all that such a surface shows is its own noise. So a point's throughput,
 latencies and memory are those that all repetitions and the whole grid agree on
 (``analyzer.surface.truth``), and each repetition differs from them by as much as measurements of a
-calm machine differ (``scripts/bench repeat``): by launch, by measurement, and p99 by more. What the
-servers said of themselves, and what everything took, stays as it was recorded.
+calm machine differ (``scripts/bench repeat``): by launch, by measurement, and p99 by more; or by so
+many times that, which shows how much noise a search bears. What the servers said of themselves, and
+what everything took, stays as it was recorded.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _LATENCIES = ("perf_latency_avg", "perf_latency_p50", "perf_latency_p90", "perf_
 
 
 @cache
-def calm(path: Path) -> Surface:
-    """Read a surface, and make it what a calm machine would have recorded."""
+def calm(path: Path, times: float = 1.0) -> Surface:
+    """Read a surface, and make it what a machine of so many times a calm one's noise records."""
     surface = stored.read(path)
     smooth = {tag: surface.estimates(tag, UNKNOWN).values for tag in (_RATE, *_LATENCIES, _MEMORY)}
     rows: dict[Candidate, dict[int, Row]] = {}
@@ -42,7 +43,7 @@ def calm(path: Path) -> Surface:
         truth = {tag: values[point] for tag, values in smooth.items() if point in values}
         setting = surface.grid.split(point)[0]
         rows[point] = {
-            number: _taken(usual, truth, f"{surface.name} {setting} {number}", str(point))
+            number: _taken(usual, truth, f"{surface.name} {setting} {number}", str(point), times)
             for number in range(REPETITIONS)
         }
     for point, taken in surface.rows.items():
@@ -64,13 +65,14 @@ def _usual(taken: Mapping[int, Row]) -> Row:
     return good[len(good) // 2]
 
 
-def _taken(usual: Row, truth: Mapping[str, float], launch: str, point: str) -> Row:
-    """Return a row as one measurement of a calm machine has it."""
+def _taken(usual: Row, truth: Mapping[str, float], launch: str, point: str, times: float) -> Row:
+    """Return a row as one measurement of a machine with so much noise has it."""
+    luck, tail_luck = times * LUCK, times * TAIL_LUCK
     speed = math.exp(
-        random.Random(launch).gauss(0, LAUNCH_LUCK)  # noqa: S311 - no secret
-        + (dice := random.Random(f"{launch} {point}")).gauss(0, LUCK)  # noqa: S311 - no secret
+        random.Random(launch).gauss(0, times * LAUNCH_LUCK)  # noqa: S311 - no secret
+        + (dice := random.Random(f"{launch} {point}")).gauss(0, luck)  # noqa: S311 - no secret
     )
-    tail = math.exp(dice.gauss(0, TAIL_LUCK))
+    tail = math.exp(dice.gauss(0, tail_luck))
     metrics = dict(usual.metrics)
     for tag, value in truth.items():
         if tag == _RATE:
@@ -79,7 +81,7 @@ def _taken(usual: Row, truth: Mapping[str, float], launch: str, point: str) -> R
             metrics[tag] = value / speed * (tail if tag == _TAIL else 1.0)
         else:
             metrics[tag] = value
-    widths = {_RATE: LUCK, "perf_latency_avg": LUCK, _TAIL: TAIL_LUCK}
+    widths = {_RATE: luck, "perf_latency_avg": luck, _TAIL: tail_luck}
     estimates = {
         tag: Estimate(
             value=metrics[tag], low=metrics[tag] * (1 - 2 * width),

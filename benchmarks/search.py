@@ -9,6 +9,7 @@ measured once, and the best of that taken. No search can be expected to do bette
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import sys
@@ -37,7 +38,7 @@ from benchmarks.results import keep, table
 SURFACES = Path(__file__).parent / "surfaces"
 CACHE = Path(__file__).parent.parent / "results" / "simulated"
 EVERYTHING = "everything"
-#: kinds of surfaces
+#: the kinds of surfaces: simulated servers, recordings, and those with another noise
 SIMULATED, RECORDED, CALM = "simulated", "recorded", "calm"
 #: what is added to the name of a strategy whose finalists race
 RACED = " + race"
@@ -50,12 +51,20 @@ TOLERANCE = 0.05
 WANTED = 0.98
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of surface, and of one with another noise how many times a calm machine's."""
+
+    name: str
+    times: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One strategy on one surface under one constraint, with every seed."""
 
     surface: Path
-    kind: str
+    kind: Kind
     strategy: str
     constraint: str
     seeds: int
@@ -108,14 +117,14 @@ def goal_of(surface: Surface, constraint: str) -> Goal | None:
 
 
 @cache
-def _surface(path: Path, *, kind: str) -> Surface:
-    if kind == SIMULATED:
+def _surface(path: Path, *, kind: Kind) -> Surface:
+    if kind.name == SIMULATED:
         return simulated.simulated(path.name, CACHE)
-    return calm.calm(path) if kind == CALM else stored.read(path)
+    return calm.calm(path, kind.times) if kind.name == CALM else stored.read(path)
 
 
 @cache
-def _judge(path: Path, constraint: str, *, kind: str) -> tuple[Goal, Judge] | None:
+def _judge(path: Path, constraint: str, *, kind: Kind) -> tuple[Goal, Judge] | None:
     surface = _surface(path, kind=kind)
     goal = goal_of(surface, constraint)
     if goal is None:
@@ -286,8 +295,9 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--simulated", action="store_true", help="eight simulated servers")
     parser.add_argument(
-        "--calm", action="store_true",
-        help="recorded surfaces with the noise of a calm machine instead of their own",
+        "--calm", type=float, nargs="?", const=1.0, metavar="TIMES",
+        help="recorded surfaces with the noise of a calm machine instead of their own, or with so "
+        "many times that",
     )  # fmt: skip
     parser.add_argument("--set", choices=("tuning", "test"), help="those in benchmarks/surfaces")
     parser.add_argument("--surfaces", nargs="+", help="files, or names of --simulated or --set")
@@ -305,8 +315,22 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kind(given: argparse.Namespace) -> str:
-    return SIMULATED if given.simulated else CALM if given.calm else RECORDED
+def _kind(given: argparse.Namespace) -> Kind:
+    if given.simulated:
+        return Kind(SIMULATED)
+    return Kind(RECORDED) if given.calm is None else Kind(CALM, given.calm)
+
+
+def _noise(kind: Kind) -> str:
+    if kind.name == CALM:
+        much = 100.0 * kind.times * math.hypot(simulated.LAUNCH_LUCK, simulated.LUCK)
+        tail = 100.0 * kind.times * simulated.TAIL_LUCK
+        by = "a calm machine's" if kind.times == 1.0 else f"{kind.times:g} times a calm machine's"
+        return (
+            f"{by}: {much:.2g} % of throughput and latencies, {tail:.2g} % of p99 on top, around "
+            "what the recording agrees on (`benchmarks.calm`)"
+        )
+    return "by the simulation" if kind.name == SIMULATED else "as it was recorded"
 
 
 def _paths(given: argparse.Namespace) -> list[Path]:
@@ -365,10 +389,7 @@ def _tell(given: argparse.Namespace, cases: Sequence[Case], surfaces: Sequence[S
             f"{each.head.machine.get('cpu')}, {each.head.machine.get('cores')} cores"
             for each in surfaces
         })),
-        "noise": {
-            SIMULATED: "by the simulation", RECORDED: "as it was recorded",
-            CALM: "a calm machine's, around what the recording agrees on (`benchmarks.calm`)",
-        }[_kind(given)],
+        "noise": _noise(_kind(given)),
         "seeds": str(given.seeds),
         "budget": f"{given.max_trials} measurements; none for {', '.join(UNBOUNDED)}",
     }  # fmt: skip
@@ -376,7 +397,8 @@ def _tell(given: argparse.Namespace, cases: Sequence[Case], surfaces: Sequence[S
     sys.stdout.write(page)
     if given.output is not None:
         kind = "search" + (f"-{given.set}" if given.set else "-simulated" * given.simulated)
-        kind += "-calm" * given.calm
+        if given.calm is not None:
+            kind += "-calm" if given.calm == 1.0 else f"-calm-times-{given.calm:g}"
         told = {
             "taken_at": taken_at, "machine": here, "about": about,
             "cases": [asdict(case) for case in cases],

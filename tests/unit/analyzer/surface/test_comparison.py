@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from support.surfaces import recorded
@@ -10,7 +12,21 @@ from support.world import World
 
 from analyzer.strategy import known
 from analyzer.surface import stored
-from benchmarks.search import CONSTRAINTS, EVERYTHING, Case, Task, goal_of, markdown, run, usable
+from analyzer.surface.stored import Surface
+from benchmarks.calm import calm
+from benchmarks.search import (
+    CALM,
+    CONSTRAINTS,
+    EVERYTHING,
+    RECORDED,
+    Case,
+    Kind,
+    Task,
+    goal_of,
+    markdown,
+    run,
+    usable,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +39,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cases(file: Path, strategy: str, constraint: str) -> list[Case]:
     return run(Task(
-        surface=file, kind="recorded", strategy=strategy, constraint=constraint, seeds=3,
+        surface=file, kind=Kind(RECORDED), strategy=strategy, constraint=constraint, seeds=3,
         max_trials=8, whole=False,
     ))  # fmt: skip
 
@@ -72,16 +88,38 @@ def test_what_can_be_used_here_is_among_what_there_is() -> None:
 
 def test_of_a_race_the_budget_holds_the_repetitions_and_who_is_ahead_is_named(file: Path) -> None:
     found = run(Task(
-        surface=file, kind="recorded", strategy="random", constraint="none", seeds=4,
+        surface=file, kind=Kind(RECORDED), strategy="random", constraint="none", seeds=4,
         max_trials=16, whole=False, raced=8,
     ))  # fmt: skip
     assert {case.strategy for case in found} == {"random + race"}
     assert all(case.measurements == 16 and case.verification == 0 for case in found)
     alone = run(Task(
-        surface=file, kind="recorded", strategy="random", constraint="none", seeds=4,
+        surface=file, kind=Kind(RECORDED), strategy="random", constraint="none", seeds=4,
         max_trials=8, whole=False,
     ))  # fmt: skip
     # The race repeats what the search has found: it adds nothing to what there is to choose from.
     assert [case.within for case in found] == [case.within for case in alone]
     assert all(case.found <= case.within + 1e-9 for case in found if not case.violation)
     assert "random + race" in markdown(found, {"seeds": "4"}, [stored.read(file)])
+
+
+def _spread(surface: Surface) -> float:
+    """How far repetitions of a point are apart in throughput: a standard deviation of logs."""
+    found = []
+    for rows in surface.rows.values():
+        logs = [
+            math.log(row.metrics["perf_throughput"]) for row in rows.values() if not row.failure
+        ]
+        found += [each - fmean(logs) for each in logs]
+    return math.sqrt(fmean(each * each for each in found))
+
+
+def test_another_noise_takes_the_place_of_the_recorded_one(file: Path) -> None:
+    one, four = calm(file), calm(file, 4.0)
+    assert 0.006 < _spread(one) < 0.016
+    assert _spread(four) == pytest.approx(4 * _spread(one), rel=0.2)
+    few = run(Task(
+        surface=file, kind=Kind(CALM, 0.01), strategy=EVERYTHING, constraint="none", seeds=2,
+        max_trials=None, whole=False,
+    ))  # fmt: skip
+    assert all(case.found > 0.999 for case in few)
