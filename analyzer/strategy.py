@@ -1,7 +1,8 @@
 """The search strategy's interface, and how one is found by name.
 
 A strategy is a pure ask/tell machine. Four laws, in one test kit that all of them inherit:
-it asks only inside the space, never the same candidate twice, and ends; told the first k
+it asks only inside the space, never the same candidate twice (but to measure it again, which
+it has to say: ``Repeating``), and ends; told the first k
 outcomes, a fresh one goes on as the old one would have; asking twice is asking once; the
 same seed gives the same questions.
 
@@ -82,10 +83,11 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A candidate with the reason for asking for it."""
+    """A candidate with the reason for asking for it, and how often it was measured before."""
 
     candidate: Candidate
     why: Why | None
+    repetition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,26 @@ class Abreast(Strategy, Protocol):
         ...
 
 
+@runtime_checkable
+class Repeating(Strategy, Protocol):
+    """A strategy that may ask for what was measured, to be surer of it.
+
+    It is then told the mean of what all repetitions showed, in the place of what it knew.
+    """
+
+    def repetition(self) -> int:
+        """Say how often what it asks now was measured before. Changes nothing."""
+        ...
+
+
 def ahead(strategy: Strategy, pending: Sequence[Candidate]) -> Asked | None:
     """Ask a strategy for one more while others are pending; None where it has to wait, or ends."""
     if not pending:
         candidate = strategy.ask()
-        return None if candidate is None else Asked(candidate, strategy.why())
+        if candidate is None:
+            return None
+        again = strategy.repetition() if isinstance(strategy, Repeating) else 0
+        return Asked(candidate, strategy.why(), again)
     return strategy.ahead(pending) if isinstance(strategy, Abreast) else None
 
 

@@ -7,6 +7,7 @@ Rules:
 2. Only rows of the search and of the load curves rank. Verification repeats few variants
    many times; were those rows ranked, whoever is measured most often would look best, and
    the choice and its proof would share their luck.
+   What the search itself measured again counts once, by the mean of all repetitions.
 3. Equal digests are one variant, whatever they are called.
 4. What a verification refutes does not count: where a variant broke a constraint on average of its
    repetitions at a load, its row at that load breaks it too, whatever the search saw there.
@@ -26,7 +27,7 @@ from analyzer.metrics import BY_TAG, Direction
 from analyzer.ranking import race, unverified
 from analyzer.ranking.goal import Goal
 from analyzer.ranking.interval import paired_best
-from analyzer.ranking.repeats import identity, measured, rounds
+from analyzer.ranking.repeats import identity, measured, merged, rounds
 from analyzer.record.row import Phase, Row
 
 #: so many repetitions it takes to refute what the search saw
@@ -355,7 +356,7 @@ class _Scored:
 
 def _ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
     """Return the rows that rank (rule 2), with the metrics that the goal gives them."""
-    measured = (row for row in rows if row.failure is None)
+    measured = (row for row in merged(rows) if row.failure is None)
     return [goal.seen(row) for row in measured if row.trial.phase.ranks and row.describes]
 
 

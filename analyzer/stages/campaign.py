@@ -225,6 +225,7 @@ class Campaign:
         short = self._told.was_short(slot.same)
         return Trial(
             candidate=slot.same,
+            repetition=slot.repetition,
             beside=1 if slot.alone or short else self._check.width,
             why=Why("again by itself: beside others it was short of cores") if short else slot.why,
             bar=self._bar(slot.same),

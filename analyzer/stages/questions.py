@@ -27,7 +27,7 @@ from analyzer.record.row import Row, Why
 from analyzer.space import Candidate
 from analyzer.stages.plan import Plan, Skipped
 from analyzer.stages.told import Told
-from analyzer.strategy import Strategy, ahead
+from analyzer.strategy import Asked, Strategy, ahead
 
 #: measurements that were short of cores, after which no more are tried beside others
 _SHORT = 2
@@ -45,6 +45,7 @@ class Slot:
     why: Why | None
     alone: bool
     pending: int
+    repetition: int = 0
 
 
 class Questions:
@@ -82,7 +83,7 @@ class Questions:
 
     def due(self) -> Sequence[Slot]:
         """Return what is asked for and not measured yet, in the order in which it was asked for."""
-        return [each for each in self._open if self._told.searched(each.same) is None]
+        return [each for each in self._open if self._row(each) is None]
 
     def settle(self, over: Callable[[int], bool]) -> None:
         """Tell all that is known, and ask for as many as may run at a time.
@@ -91,7 +92,7 @@ class Questions:
         """
         if self.heard is self._told:
             # Rows that came in between may have used up what there was.
-            self._open = [one for one in self._open if self._told.searched(one.same) is not None]
+            self._open = [one for one in self._open if self._row(one) is not None]
         while True:
             width = 1 if any(each.alone for each in self._open) else self._width
             if len(self._open) >= width:
@@ -104,7 +105,7 @@ class Questions:
                 if not self._hear():
                     return
                 continue
-            if (outcome := self._known(asked.candidate)) is not None:
+            if (outcome := self._known(asked)) is not None:
                 self._strategy.tell(outcome)
                 continue
             same = variant.canonical(asked.candidate)
@@ -112,18 +113,19 @@ class Questions:
                 self._short >= _SHORT or bool(variant.why_alone(same, self._plan.means))
             )
             waits = any(alone or each.same == same for each in self._open)
-            if waits or (self._told.searched(same) is None and over(len(self._open))):
+            slot = Slot(asked.candidate, same, asked.why, alone, len(self._open), asked.repetition)
+            if waits or (self._row(slot) is None and over(len(self._open))):
                 if not self._hear():
                     return
                 continue
-            self._open.append(Slot(asked.candidate, same, asked.why, alone, len(self._open)))
+            self._open.append(slot)
 
     def _hear(self) -> bool:
         """Tell the outcome that was asked for first; whether there was one, and it has come."""
         if not self._open:
             return False
         first = self._open[0]
-        row = self._told.searched(first.same)
+        row = self._row(first)
         if row is None:
             return False
         del self._open[0]
@@ -133,13 +135,18 @@ class Questions:
         self._strategy.tell(self._outcome(row, first.candidate))
         return True
 
-    def _outcome(self, row: Row, candidate: Candidate) -> Outcome:
-        return replace(self._goal.outcome(row, self._reference), candidate=candidate)
+    def _row(self, slot: Slot) -> Row | None:
+        return self._told.searched(slot.same, slot.repetition)
 
-    def _known(self, candidate: Candidate) -> Outcome | None:
+    def _outcome(self, row: Row, candidate: Candidate) -> Outcome:
+        whole = self.heard.repeated(row) if row.trial.repetition else row
+        return replace(self._goal.outcome(whole, self._reference), candidate=candidate)
+
+    def _known(self, asked: Asked) -> Outcome | None:
         """Return the outcome of a candidate if it need not be measured."""
+        candidate = asked.candidate
         same = variant.canonical(candidate)
-        if (row := self.heard.searched(same)) is not None:
+        if (row := self.heard.searched(same, asked.repetition)) is not None:
             return self._outcome(row, candidate)
         reason = variant.reason_not_possible(same, self._plan.cores, self._plan.means)
         if reason is None and self.heard.does_not_launch(same):

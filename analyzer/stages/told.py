@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analyzer import variant
+from analyzer.ranking.repeats import pooled
 from analyzer.record.row import Phase, Row
 from analyzer.space import Candidate
 from analyzer.stages.plan import setting_of
@@ -31,10 +32,25 @@ class Told:
         """Return what the rows of these phases took, side by side where they were."""
         return elapsed(self.of(*phases))
 
-    def searched(self, candidate: Candidate) -> Row | None:
+    def searched(self, candidate: Candidate, repetition: int = 0) -> Row | None:
         """Return the search's row of a candidate; one that was short of cores does not count."""
-        rows = (row for row in self.of(Phase.SEARCH) if row.trial.candidate == candidate)
+        rows = (
+            row
+            for row in self.of(Phase.SEARCH)
+            if row.trial.candidate == candidate and row.trial.repetition == repetition
+        )
         return next((row for row in rows if not row.short_of_cores), None)
+
+    def repeated(self, row: Row) -> Row:
+        """Return a row of the search with the means of all its repetitions up to it."""
+        rows = self.of(Phase.SEARCH)
+        return pooled([
+            each
+            for each in rows
+            if each.trial.candidate == row.trial.candidate
+            and each.trial.repetition <= row.trial.repetition
+            and not each.short_of_cores
+        ])  # fmt: skip
 
     def was_short(self, candidate: Candidate) -> bool:
         """Whether a candidate was measured beside others with too few cores."""

@@ -10,10 +10,11 @@ Rules:
    setting that is up is cheaper than one that has to be loaded. Two beliefs are asked, one by the
    simulated server and one by nothing but the measurements, weighed by how well each foresees them.
 3. Towards its end, and once little more is expected, it makes sure of what is a step away from
-   the best (``search.nearby``): where beliefs are wrong, it ends at the top of a hill at least.
+   the best (``search.nearby``): where beliefs are wrong, it ends at the top of a hill at least. Or
+   it measures again who may be the best after all (``search.again``), if that is worth more.
 4. It ends when its measurements are used up: ``max_trials``, else 30. Where nobody has said how
    many there may be, it also ends when neither belief expects 0.3 % more anywhere, twice running,
-   and no step away from the best is worth a try.
+   and no step away from the best is worth a try, nor a repetition.
    No load is asked for under which each request would wait for longer than half a measurement: too
    few would be answered for a rate.
    In a pipeline the station that holds up the others is helped first (``search.bottleneck``).
@@ -30,7 +31,7 @@ from dataclasses import dataclass
 
 from analyzer.record.outcome import Outcome
 from analyzer.record.row import Why
-from analyzer.search import bottleneck, nearby, probes, unanswered
+from analyzer.search import again, bottleneck, nearby, probes, unanswered
 from analyzer.search.features import Embedding
 from analyzer.search.pool import Closed, Pool
 from analyzer.search.price import Priced, priced
@@ -51,6 +52,8 @@ _HOPELESS = 8
 _FEWEST = 12
 #: from this share of its measurements on, it makes sure of what is a step away from the best
 _MAKE_SURE = 0.6
+#: less than this is not worth another measurement of the same
+_LEAST_AGAIN = 0.0003
 #: an improvement that is none, by which candidates that are likely to be good are told apart
 _NONE = 1e-6
 
@@ -67,6 +70,7 @@ class _Question:
     candidate: Candidate | None
     why: Why | None = None
     ended: str = ""
+    times: int = 0
 
 
 class Auto:
@@ -91,11 +95,13 @@ class Auto:
 
     def ahead(self, pending: Sequence[Candidate]) -> Asked | None:
         """Name the next besides those pending; None where there is none, or too little is known."""
-        key = len(self._outcomes), tuple(pending)
+        key = self._measured(), tuple(pending)
         if self._decided_ahead is None or self._decided_ahead[:2] != key:
             self._decided_ahead = *key, self._besides(pending)
         question = self._decided_ahead[2]
-        return None if question.candidate is None else Asked(question.candidate, question.why)
+        if question.candidate is None:
+            return None
+        return Asked(question.candidate, question.why, question.times)
 
     def _besides(self, pending: Sequence[Candidate]) -> _Question:
         if not pending:
@@ -104,16 +110,26 @@ class Auto:
         if not any(each.score is not None for each in told):
             return _Question(None)
         learned = sheet(self._problem.goal, told)
-        supposed = unanswered.supposed(pending, told, learned, self._thinker.think(told, learned))
+        # What is measured again is known as well as it can be until it has been.
+        new = [each for each in pending if each not in self._told]
+        supposed = unanswered.supposed(new, told, learned, self._thinker.think(told, learned))
         # What came last stays last: it is what is up on the server that is free now.
         found = self._decide([*told[:-1], *supposed, told[-1]])
         return found if found.candidate not in pending else _Question(None)
 
     def tell(self, outcome: Outcome) -> None:
-        """Learn an outcome; of two for one candidate the first counts."""
+        """Learn an outcome; of two for one candidate the first counts, but for a repetition."""
         if outcome.candidate not in self._told:
             self._told.add(outcome.candidate)
             self._outcomes.append(outcome)
+            return
+        place = next(
+            number
+            for number, each in enumerate(self._outcomes)
+            if each.candidate == outcome.candidate
+        )
+        if again.times(outcome) > again.times(self._outcomes[place]) > 0:
+            self._outcomes[place] = outcome
 
     def why(self) -> Why | None:
         """Say why it asks what it asks, and what it expects."""
@@ -124,15 +140,27 @@ class Auto:
         return self._question().ended
 
     def _question(self) -> _Question:
-        count = len(self._outcomes)
+        count = self._measured()
         if self._decided is None or self._decided[0] != count:
             self._decided = count, self._decide(self._outcomes)
         return self._decided[1]
 
+    def _measured(self) -> int:
+        """Count what was told, each repetition by itself."""
+        return sum(max(1, again.times(each)) for each in self._outcomes)
+
+    def repetition(self) -> int:
+        """Say how often what it asks for was measured."""
+        return self._question().times
+
     def _decide(self, outcomes: Sequence[Outcome]) -> _Question:
         budget = self._problem.max_trials or USUAL_TRIALS
         # What is known to fail is told without a measurement.
-        measured = sum(each.row is not None or each.score is not None for each in outcomes)
+        measured = sum(
+            max(1, again.times(each))
+            for each in outcomes
+            if each.row is not None or each.score is not None
+        )
         if measured >= budget:
             return _Question(None, ended=f"its {budget} measurements were taken")
         scored = any(each.score is not None for each in outcomes)
@@ -219,8 +247,17 @@ class Auto:
             return _Question(None, ended="everything that can be tried was measured")
         choice = priced(outcomes, thought, self._pool.setting)
         done = thought.most < _LEAST_GAIN
-        if (done or late) and (step := self._step(outcomes, choice)) is not None:
-            return self._asked(choice, step, step=True)
+        if done or late:
+            step, gain = self._step(outcomes, choice)
+            repeat = again.propose(learned, outcomes)
+            if repeat is not None and repeat.gain > max(gain, _LEAST_AGAIN):
+                text = (
+                    f"measured {repeat.times} times, and not told from the best yet: another is "
+                    f"expected to gain {repeat.gain:.1%}"
+                )
+                return _Question(repeat.candidate, Why(text), times=repeat.times)
+            if step is not None:
+                return self._asked(choice, step, step=True)
         if done and self._problem.max_trials is None and len(outcomes) >= _FEWEST:
             earlier = self._thinker.think(outcomes[:-1], learned)
             if earlier is None or earlier.most < _LEAST_GAIN:
@@ -230,8 +267,11 @@ class Auto:
                 )
         return self._asked(choice, choice.best(thought.improvement + _NONE * thought.promise))
 
-    def _step(self, outcomes: Sequence[Outcome], choice: Priced) -> int | None:
-        """Choose what is a step away from the best, by number; None if none is worth a try."""
+    def _step(self, outcomes: Sequence[Outcome], choice: Priced) -> tuple[int | None, float]:
+        """Choose what is a step away from the best, by number, and say what is expected of it.
+
+        None if none is worth a try.
+        """
         thought = choice.thought
         near = nearby.around(self._problem.space, self._embedding, outcomes)
         here = [
@@ -240,11 +280,10 @@ class Auto:
             if thought.candidates[place] in near and choice.bearable[number]
         ]
         if not here:
-            return None
+            return None, 0.0
         gained = nearby.improvement(thought, [thought.left[number] for number in here])
-        if gained.max() < _LEAST_GAIN:
-            return None
-        return choice.best(gained, here)
+        most = float(gained.max())
+        return (None, 0.0) if most < _LEAST_GAIN else (choice.best(gained, here), most)
 
     def _asked(self, choice: Priced, number: int, *, step: bool = False) -> _Question:
         thought, place = choice.thought, choice.thought.left[number]

@@ -26,7 +26,7 @@ from analyzer.record.outcome import Outcome
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial, Why
 from analyzer.space import Candidate
 from analyzer.stages import Campaign, Plan
-from analyzer.strategy import Problem, Strategy, find
+from analyzer.strategy import Problem, Repeating, Strategy, find
 from analyzer.surface.stored import Surface
 
 
@@ -37,6 +37,7 @@ class ReplayBench:
         self._surface = surface
         self._seed = seed
         self._launches: Counter[Candidate] = Counter()
+        self._used: dict[Candidate, list[int]] = {}
         self._up: tuple[Candidate, int] | None = None
         self._number = 0
 
@@ -50,8 +51,9 @@ class ReplayBench:
             return _unknown(surface, trial, number), None
         setting = surface.grid.split(point)[0]
         launch = 0.0
-        if self._up is None or self._up[0] != setting or trial.phase is Phase.VERIFY:
-            self._up = setting, self._drawn(setting)
+        fresh = trial.phase is Phase.VERIFY or trial.repetition > 0
+        if self._up is None or self._up[0] != setting or fresh:
+            self._up = setting, self._drawn(setting, again=trial.repetition > 0)
             launch = self._launch_seconds(*self._up)
         repetition = self._nearest(point, self._up[1])
         row = surface.rows[point][repetition]
@@ -62,10 +64,13 @@ class ReplayBench:
         row = replace(row, number=number, trial=trial, seconds=seconds, launch_seconds=launch)
         return row, repetition
 
-    def _drawn(self, setting: Candidate) -> int:
+    def _drawn(self, setting: Candidate, *, again: bool) -> int:
         self._launches[setting] += 1
         dice = random.Random(f"{self._seed} {setting} {self._launches[setting]}")  # noqa: S311 - no secret
-        return dice.choice(self._surface.repetitions)
+        used = self._used.setdefault(setting, [])
+        left = [each for each in self._surface.repetitions if not again or each not in used]
+        used.append(drawn := dice.choice(left or self._surface.repetitions))
+        return drawn
 
     def _nearest(self, point: Candidate, wanted: int) -> int:
         """Return the repetition that was drawn, or one that this point has."""
@@ -182,6 +187,10 @@ class _Recorded:
     def why(self) -> Why | None:
         """Give the strategy's reason."""
         return self._strategy.why()
+
+    def repetition(self) -> int:
+        """Say how often what the strategy asks for was measured."""
+        return self._strategy.repetition() if isinstance(self._strategy, Repeating) else 0
 
     def ended(self) -> str:
         """Give the strategy's word."""

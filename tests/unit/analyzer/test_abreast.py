@@ -123,7 +123,8 @@ def test_with_another_number_of_gpus_nothing_is_measured_twice(name: str, other:
     plan = replace(PLAN, curve=(), verify_pairs=0)
     rows = Lanes(world=WORLD, after=9).run(fresh(name, plan))
     rest = Lanes(world=WORLD).run(fresh(name, replace(plan, abreast=other)), told=rows)
-    points = [row.trial.candidate for row in [*rows, *rest] if row.trial.phase is Phase.SEARCH]
+    trials = [row.trial for row in [*rows, *rest] if row.trial.phase is Phase.SEARCH]
+    points = [(trial.candidate, trial.repetition) for trial in trials]
     assert len(points) == len(set(points))
     assert len(points) == 14 or (name == "auto" and len(points) >= 12)
     widths = {row.trial.beside for row in rest if row.trial.phase is Phase.SEARCH}

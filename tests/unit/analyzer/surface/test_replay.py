@@ -177,3 +177,25 @@ def test_what_was_not_recorded_costs_nothing_and_is_not_found(
     assert {row.trial.candidate for row in done.rows} <= few.keys()
     judge = Judge(partial, Goal(), default_of(partial))
     assert judge.judge(done.rows, done.repetitions).chosen in few
+
+
+def test_what_is_measured_again_is_launched_anew_and_another_repetition(surface: Surface) -> None:
+    point = at(2, 8, 16)
+    for seed in range(8):
+        bench = ReplayBench(surface, seed)
+        taken = [bench.measure(Trial(candidate=point, repetition=each)) for each in range(3)]
+        assert {number for _, number in taken} == {0, 1, 2}
+        assert all(row.launch_seconds > 0 for row, _ in taken)
+
+
+def test_auto_measures_again_who_may_be_the_best_and_ranks_by_means(surface: Surface) -> None:
+    again = [
+        [row for row in replay(surface, Search(strategy="auto", max_trials=20), seed).rows
+         if row.trial.phase is Phase.SEARCH and row.trial.repetition]
+        for seed in range(4)
+    ]  # fmt: skip
+    assert any(again)
+    for rows in again:
+        whys = [row.trial.why for row in rows]
+        assert all(why is not None and "not told from the best" in why.text for why in whys)
+        assert all(row.trial.repetition in {1, 2} for row in rows)
