@@ -9,9 +9,10 @@ Rules:
 2. Then whatever the expected improvement is greatest of, for each second that measuring it takes: a
    setting that is up is cheaper than one that has to be loaded. Two beliefs are asked, one by the
    simulated server and one by nothing but the measurements, weighed by how well each foresees them.
-3. Towards its end, and once little more is expected, it makes sure of what is a step away from
-   the best (``search.nearby``): where beliefs are wrong, it ends at the top of a hill at least. Or
-   it measures again who may be the best after all (``search.again``), if that is worth more.
+3. Towards its end (by its budget, or by what the time allows), and once little more is expected,
+   it makes sure of what is a step away from the best (``search.nearby``): where beliefs are wrong,
+   it ends at the top of a hill at least. Or it measures again who may be the best after all
+   (``search.again``), if that is worth more.
 4. It ends when its measurements are used up: ``max_trials``, else 30. Where nobody has said how
    many there may be, it also ends when neither belief expects 0.3 % more anywhere, twice running,
    and no step away from the best is worth a try, nor a repetition.
@@ -167,7 +168,8 @@ class Auto:
         if not scored and len(outcomes) >= _HOPELESS:
             return _Question(None, ended=f"none of {len(outcomes)} measurements succeeded")
         closed = self._pool.closed(outcomes)
-        late = measured >= _MAKE_SURE * budget
+        left = self._problem.affordable(outcomes)
+        late = measured >= _MAKE_SURE * min(budget, budget if left is None else measured + left)
         return (
             self._helped(outcomes, closed)
             or self._probe(outcomes, closed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -167,3 +168,30 @@ def test_left_to_itself_it_does_not_end_beside_the_top() -> None:
         strategy.tell(Outcome(asked, score(asked)))
     assert peak in told
     assert len(told) <= 30
+
+
+def test_where_time_is_short_it_makes_sure_in_time() -> None:
+    """Of twelve that there is time for, the last are steps; of thirty they come later."""
+
+    def first_step(affordable: int | None) -> int:
+        def left(outcomes: Sequence[Outcome]) -> int | None:
+            return None if affordable is None else max(0, affordable - len(outcomes))
+
+        problem = Problem(space=SMALL, seed=1, cores=4, max_trials=30, affordable=left)
+        strategy = auto.make(problem)
+        for number in range(30):
+            asked, why = strategy.ask(), strategy.why()
+            assert asked is not None
+            if why is not None and "a step away" in why.text:
+                return number
+            strategy.tell(Outcome(asked, rough(asked)))
+        return 30
+
+    assert 7 <= first_step(12) <= 9
+    assert first_step(None) > 12
+
+
+def rough(candidate: Candidate) -> float:
+    """A hill with so much beside it that something seems to be gained for long."""
+    dice = random.Random(str(candidate))
+    return smooth(candidate) * math.exp(dice.gauss(0.0, 0.2))
