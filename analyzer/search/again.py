@@ -3,7 +3,8 @@
 Of many measurements the greatest is a lucky one, and what broke a limit by little may keep it the
 next time. Rules:
 
-1. A measurement's noise is what its own interval says, and what starts of a server differ by.
+1. A measurement's noise is what its own interval says, 10 % at most, and what starts of a server
+   differ by.
 2. Another measurement is worth what it is expected to add to the best by the means of all
    repetitions: that a rival overtakes, that the best falls behind the second, or that a rival which
    broke a limit turns out to keep it (the knowledge gradient).
@@ -25,8 +26,9 @@ from analyzer.search.quantities import Sheet
 from analyzer.space import Candidate
 
 _NORMAL = NormalDist()
-#: starts of a server differ by this, in logarithms
-_STARTS = 0.01
+#: starts of a server differ by this, in logarithms; intervals of few requests say little, and are
+#: taken for no wider than machines are noisy
+_STARTS, _NOISIEST = 0.01, 0.1
 _MOST = 3
 
 
@@ -82,11 +84,10 @@ class _Entry:
         noises = {tag: each.noise for tag, each in values.items()}
         number = times(outcome)
         moves = 1.0 / math.sqrt(number * (number + 1))
-        tail = max((noise for tag, noise in noises.items() if sheet.is_tail(tag)), default=0.0)
-        whole = math.hypot(
-            max((noise for tag, noise in noises.items() if not sheet.is_tail(tag)), default=0.0),
-            _STARTS,
-        )
+        tails = [noise for tag, noise in noises.items() if sheet.is_tail(tag)]
+        others = [noise for tag, noise in noises.items() if not sheet.is_tail(tag)]
+        tail = min(max(tails, default=0.0), _NOISIEST)
+        whole = math.hypot(min(max(others, default=0.0), _NOISIEST), _STARTS)
         return _Entry(
             outcome,
             number,

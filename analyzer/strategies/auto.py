@@ -49,7 +49,7 @@ USUAL_TRIALS = 30
 _LEAST_GAIN = 0.003
 #: so many failures without one answer, and there is nothing to learn
 _HOPELESS = 8
-#: so many measurements at least before it may end
+#: so many measurements at least before it may end, or measure one of them again
 _FEWEST = 12
 #: from this share of its measurements on, it makes sure of what is a step away from the best
 _MAKE_SURE = 0.6
@@ -251,7 +251,8 @@ class Auto:
         done = thought.most < _LEAST_GAIN
         if done or late:
             step, gain = self._step(outcomes, choice)
-            repeat = again.propose(learned, outcomes)
+            enough = len(outcomes) >= _FEWEST
+            repeat = again.propose(learned, outcomes) if enough else None
             if repeat is not None and repeat.gain > max(gain, _LEAST_AGAIN):
                 text = (
                     f"measured {repeat.times} times, and not told from the best yet: another is "
