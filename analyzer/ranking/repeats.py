@@ -47,7 +47,7 @@ def measured(every: Mapping[int, Row]) -> dict[int, Row]:
 def merged(rows: Sequence[Row]) -> list[Row]:
     """Return rows with the search's repetitions of a candidate merged into one (``pooled``).
 
-    It stands where the earliest did. Failures are left alone.
+    It stands where the earliest did. Failures are left alone, and so is what was short of cores.
     """
     repeated = {
         row.trial.candidate
@@ -59,7 +59,7 @@ def merged(rows: Sequence[Row]) -> list[Row]:
         if row.trial.phase is Phase.SEARCH and row.trial.candidate in repeated:
             groups.setdefault(row.trial.candidate, []).append(row)
     good = {
-        candidate: sorted((each for each in group if each.failure is None), key=_number)
+        candidate: sorted((each for each in group if _counts(each)), key=_number)
         for candidate, group in groups.items()
     }
     first = {group[0].number: pooled(group) for group in good.values() if group}
@@ -89,6 +89,10 @@ def pooled(rows: Sequence[Row]) -> Row:
         },
         requests=sum(row.requests for row in good),
     )
+
+
+def _counts(row: Row) -> bool:
+    return row.failure is None and not row.short_of_cores
 
 
 def _number(row: Row) -> int:

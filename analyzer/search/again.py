@@ -49,7 +49,7 @@ def times(outcome: Outcome) -> int:
 def propose(sheet: Sheet, outcomes: Sequence[Outcome]) -> Repeat | None:
     """Return what is worth most to be measured again; None where nothing can be."""
     known = [each for each in outcomes if each.score is not None and each.row is not None]
-    entries = [_Entry.of(sheet, each) for each in known]
+    entries = [entry for each in known if (entry := _Entry.of(sheet, each)) is not None]
     good = [each for each in entries if each.feasible]
     if not good or len(entries) < 2:  # noqa: PLR2004 - nobody to be told from
         return None
@@ -75,9 +75,12 @@ class _Entry:
     limit_moves: float
 
     @staticmethod
-    def of(sheet: Sheet, outcome: Outcome) -> _Entry:
+    def of(sheet: Sheet, outcome: Outcome) -> _Entry | None:
+        """Make one; None where a quantity was not measured."""
         values = sheet.values(outcome)
         assert outcome.row is not None
+        if values.keys() < set(sheet.tags):
+            return None
         load = outcome.row.load
         here = np.array([math.log(max(1, load.concurrency * load.batch_size))], np.float64)
         logs: dict[str, Floats] = {tag: np.array([each.value]) for tag, each in values.items()}

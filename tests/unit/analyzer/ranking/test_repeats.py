@@ -64,3 +64,11 @@ def test_a_repetition_that_failed_takes_nothing_from_the_others() -> None:
     whole = pooled(rows[:2])
     assert (whole.number, whole.trial.repetition) == (0, 1)
     assert whole.failure is None
+
+
+def test_what_was_short_of_cores_counts_for_no_mean() -> None:
+    short = replace(row(0, 1, 10.0), cores=1, cores_used=1.0)
+    assert short.short_of_cores
+    found = merged([short, row(1, 1, 100.0), row(2, 1, 110.0, 1)])
+    assert [each.number for each in found] == [0, 1]
+    assert found[1].metrics["perf_throughput"] == pytest.approx(105.0)

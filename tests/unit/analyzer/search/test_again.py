@@ -89,3 +89,12 @@ def test_there_is_nothing_to_tell_apart_of_one_or_without_rows() -> None:
     bare = [Outcome(Candidate.of(concurrency=load), 1.0) for load in (1, 2)]
     assert again.propose(sheet(Goal(), bare), bare) is None
     assert [again.times(each) for each in (bare[0], seen(1, 1.0, times=2))] == [0, 2]
+
+
+def test_what_lacks_a_quantity_is_not_compared() -> None:
+    whole = [seen(1, 100.0), seen(2, 99.0)]
+    third = seen(4, 99.5)
+    assert third.row is not None
+    lacking = replace(third, row=replace(third.row, metrics={"perf_throughput": 99.5}))
+    found = again.propose(sheet(GOAL, whole), [*whole, lacking])
+    assert found == again.propose(sheet(GOAL, whole), whole)
