@@ -55,6 +55,7 @@ _FEWEST = 12
 _MAKE_SURE = 0.6
 #: less than this is not worth another measurement of the same
 _LEAST_AGAIN = 0.0003
+_TIMES = {1: "once", 2: "twice"}
 #: an improvement that is none, by which candidates that are likely to be good are told apart
 _NONE = 1e-6
 
@@ -255,7 +256,7 @@ class Auto:
             repeat = again.propose(learned, outcomes) if enough else None
             if repeat is not None and repeat.gain > max(gain, _LEAST_AGAIN):
                 text = (
-                    f"measured {repeat.times} times, and not told from the best yet: another is "
+                    f"measured {_TIMES[repeat.times]}, and not told from the best yet: another is "
                     f"expected to gain {repeat.gain:.1%}"
                 )
                 return _Question(repeat.candidate, Why(text), times=repeat.times)
