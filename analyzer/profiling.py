@@ -270,7 +270,7 @@ class Bench:
         placement) part of the spread that the interval shows. What is measured beside others has
         fewer cores, so its server is another.
         """
-        fresh = not row.trial.phase.ranks or row.trial.repetition > 0
+        fresh = row.trial.fresh or not row.trial.phase.ranks
         wanted = row.digest, row.trial.beside > 1
         self._started = self._served is None or self._served[0] != wanted or fresh
         if self._served is not None and not self._started:

@@ -70,7 +70,8 @@ class Trial:
     """What to measure: a candidate, what for, and which repetition it is (from 0).
 
     ``why`` is the searcher's own word, and ``bar`` the load's (``LoadSpec``); with ``haste`` it is
-    measured so many times shorter and less precisely. Trials are equal whatever these say. With a
+    measured so many times shorter and less precisely; a ``fresh`` one takes a new server, even
+    where one of its variant is up. Trials are equal whatever these say. With a
     ``promise`` it is the search for the highest rate that keeps it, beginning at the candidate's.
     ``beside`` is how many may be measured at the same time, itself among them, and ``pending`` how
     many of those asked for before it were not answered when it was.
@@ -84,6 +85,7 @@ class Trial:
     promise: Promise | None = field(default=None, compare=False)
     bar: float = field(default=0.0, compare=False)
     haste: float = field(default=1.0, compare=False)
+    fresh: bool = field(default=False, compare=False)
     pending: int = field(default=0, compare=False)
 
 

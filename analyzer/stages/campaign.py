@@ -226,6 +226,7 @@ class Campaign:
         return Trial(
             candidate=slot.same,
             repetition=slot.repetition,
+            fresh=slot.repetition > 0,
             beside=1 if slot.alone or short else self._check.width,
             why=Why("again by itself: beside others it was short of cores") if short else slot.why,
             bar=self._bar(slot.same),

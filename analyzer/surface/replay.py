@@ -51,9 +51,9 @@ class ReplayBench:
             return _unknown(surface, trial, number), None
         setting = surface.grid.split(point)[0]
         launch = 0.0
-        fresh = trial.phase is Phase.VERIFY or trial.repetition > 0
+        fresh = trial.fresh or trial.phase is Phase.VERIFY
         if self._up is None or self._up[0] != setting or fresh:
-            self._up = setting, self._drawn(setting, again=trial.repetition > 0)
+            self._up = setting, self._drawn(setting, again=trial.fresh)
             launch = self._launch_seconds(*self._up)
         repetition = self._nearest(point, self._up[1])
         row = surface.rows[point][repetition]

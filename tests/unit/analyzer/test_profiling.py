@@ -234,6 +234,19 @@ def test_a_running_variant_is_reused_but_never_for_verification() -> None:
     assert [load.concurrency for load in server.loads] == [1, 2, 2]
 
 
+def test_a_repetition_takes_a_new_server_only_where_it_is_asked_for() -> None:
+    """A recording's repetition, or a load curve's, goes through the loads on one server."""
+    server = Server()
+    subject = bench(server)
+    first = Trial(candidate=Candidate.of(instance_count=2, concurrency=1), repetition=1)
+    second = replace(first, candidate=Candidate.of(instance_count=2, concurrency=4))
+    for each in (first, second, replace(first, phase=Phase.CURVE)):
+        subject.measure(each)
+    assert len(server.served) == 1
+    subject.measure(replace(first, repetition=2, fresh=True))
+    assert len(server.served) == 2
+
+
 def test_a_request_rate_makes_an_open_loop_and_a_concurrency_a_closed_one() -> None:
     server = Server()
     subject = bench(server)
