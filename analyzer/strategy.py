@@ -122,14 +122,18 @@ class Repeating(Strategy, Protocol):
         ...
 
 
+def repetition(strategy: Strategy) -> int:
+    """Return how often what a strategy asks now was measured before; 0 if it never repeats."""
+    return strategy.repetition() if isinstance(strategy, Repeating) else 0
+
+
 def ahead(strategy: Strategy, pending: Sequence[Candidate]) -> Asked | None:
     """Ask a strategy for one more while others are pending; None where it has to wait, or ends."""
     if not pending:
         candidate = strategy.ask()
         if candidate is None:
             return None
-        again = strategy.repetition() if isinstance(strategy, Repeating) else 0
-        return Asked(candidate, strategy.why(), again)
+        return Asked(candidate, strategy.why(), repetition(strategy))
     return strategy.ahead(pending) if isinstance(strategy, Abreast) else None
 
 

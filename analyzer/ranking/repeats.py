@@ -49,21 +49,17 @@ def merged(rows: Sequence[Row]) -> list[Row]:
 
     It stands where the earliest did. Failures are left alone, and so is what was short of cores.
     """
-    repeated = {
-        row.trial.candidate
-        for row in rows
-        if row.trial.phase is Phase.SEARCH and row.trial.repetition
-    }
     groups: dict[Candidate, list[Row]] = {}
     for row in rows:
-        if row.trial.phase is Phase.SEARCH and row.trial.candidate in repeated:
+        if row.trial.phase is Phase.SEARCH and row.failure is None and not row.short_of_cores:
             groups.setdefault(row.trial.candidate, []).append(row)
-    good = {
-        candidate: sorted((each for each in group if _counts(each)), key=_number)
-        for candidate, group in groups.items()
-    }
-    first = {group[0].number: pooled(group) for group in good.values() if group}
-    gone = {row.number for group in good.values() for row in group[1:]}
+    repeated = [
+        sorted(group, key=lambda row: row.number)
+        for group in groups.values()
+        if len(group) > 1 and any(row.trial.repetition for row in group)
+    ]
+    first = {group[0].number: pooled(group) for group in repeated}
+    gone = {row.number for group in repeated for row in group[1:]}
     return [first.get(row.number, row) for row in rows if row.number not in gone]
 
 
@@ -89,14 +85,6 @@ def pooled(rows: Sequence[Row]) -> Row:
         },
         requests=sum(row.requests for row in good),
     )
-
-
-def _counts(row: Row) -> bool:
-    return row.failure is None and not row.short_of_cores
-
-
-def _number(row: Row) -> int:
-    return row.number
 
 
 def _mean(every: Sequence[Estimate]) -> Estimate:

@@ -22,6 +22,7 @@ import numpy as np
 
 from analyzer.record.outcome import Outcome
 from analyzer.search.gp import Floats
+from analyzer.search.prior import in_flight
 from analyzer.search.quantities import Sheet
 from analyzer.space import Candidate
 
@@ -81,8 +82,7 @@ class _Entry:
         assert outcome.row is not None
         if values.keys() < set(sheet.tags):
             return None
-        load = outcome.row.load
-        here = np.array([math.log(max(1, load.concurrency * load.batch_size))], np.float64)
+        here = np.log([in_flight(outcome.candidate, outcome.row.load)])
         logs: dict[str, Floats] = {tag: np.array([each.value]) for tag, each in values.items()}
         noises = {tag: each.noise for tag, each in values.items()}
         number = times(outcome)
@@ -105,12 +105,8 @@ class _Entry:
         return self.outcome.feasible
 
     def gain(self, best: _Entry, second: float) -> float:
-        if self is best:
-            return _beyond(second - self.utility, self.moves)
-        ahead = self.utility - best.utility
-        if self.feasible:
-            return _beyond(ahead, self.moves)
-        chance = _NORMAL.cdf(-self.violation / max(self.limit_moves, 1e-9))
+        ahead = (second if self is best else self.utility) - best.utility
+        chance = 1.0 if self.feasible else _NORMAL.cdf(-self.violation / self.limit_moves)
         return chance * _beyond(ahead, self.moves)
 
 
@@ -118,7 +114,5 @@ def _beyond(middle: float, sd: float) -> float:
     """Return the mean of what a normal variable is above 0, 0 where it is below."""
     if middle == -math.inf:
         return 0.0
-    if sd <= 0.0:
-        return max(middle, 0.0)
     far = middle / sd
-    return middle * _NORMAL.cdf(far) + sd * math.exp(-0.5 * far * far) / math.sqrt(2 * math.pi)
+    return middle * _NORMAL.cdf(far) + sd * _NORMAL.pdf(far)

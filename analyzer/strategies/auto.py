@@ -85,11 +85,9 @@ class Auto:
         self._pool = Pool(space, problem.seed, cores, self._embedding)
         prior = Simulated(space, problem.base, cores, self._embedding)
         self._thinker = Thinker(space, self._pool, self._embedding, prior)
-        self._outcomes: list[Outcome] = []
-        self._told: set[Candidate] = set()
-        #: what was decided after so many outcomes, the last time somebody asked
-        self._decided: tuple[int, _Question] | None = None
-        self._decided_ahead: tuple[int, tuple[Candidate, ...], _Question] | None = None
+        self._told: dict[Candidate, Outcome] = {}
+        #: what was decided since something was told, with nothing pending and besides what was
+        self._decided: dict[tuple[Candidate, ...], _Question] = {}
 
     def ask(self) -> Candidate | None:
         """Name the next candidate, or None when the search is over."""
@@ -97,18 +95,13 @@ class Auto:
 
     def ahead(self, pending: Sequence[Candidate]) -> Asked | None:
         """Name the next besides those pending; None where there is none, or too little is known."""
-        key = self._measured(), tuple(pending)
-        if self._decided_ahead is None or self._decided_ahead[:2] != key:
-            self._decided_ahead = *key, self._besides(pending)
-        question = self._decided_ahead[2]
+        question = self._question(tuple(pending))
         if question.candidate is None:
             return None
         return Asked(question.candidate, question.why, question.times)
 
     def _besides(self, pending: Sequence[Candidate]) -> _Question:
-        if not pending:
-            return self._question()
-        told = self._outcomes
+        told = list(self._told.values())
         if not any(each.score is not None for each in told):
             return _Question(None)
         learned = sheet(self._problem.goal, told)
@@ -121,17 +114,10 @@ class Auto:
 
     def tell(self, outcome: Outcome) -> None:
         """Learn an outcome; of two for one candidate the first counts, but for a repetition."""
-        if outcome.candidate not in self._told:
-            self._told.add(outcome.candidate)
-            self._outcomes.append(outcome)
-            return
-        place = next(
-            number
-            for number, each in enumerate(self._outcomes)
-            if each.candidate == outcome.candidate
-        )
-        if again.times(outcome) > again.times(self._outcomes[place]) > 0:
-            self._outcomes[place] = outcome
+        known = self._told.get(outcome.candidate)
+        if known is None or again.times(outcome) > again.times(known) > 0:
+            self._told[outcome.candidate] = outcome
+            self._decided.clear()
 
     def why(self) -> Why | None:
         """Say why it asks what it asks, and what it expects."""
@@ -141,19 +127,16 @@ class Auto:
         """Say why there is nothing more to ask."""
         return self._question().ended
 
-    def _question(self) -> _Question:
-        count = self._measured()
-        if self._decided is None or self._decided[0] != count:
-            self._decided = count, self._decide(self._outcomes)
-        return self._decided[1]
-
-    def _measured(self) -> int:
-        """Count what was told, each repetition by itself."""
-        return sum(max(1, again.times(each)) for each in self._outcomes)
-
     def repetition(self) -> int:
         """Say how often what it asks for was measured."""
         return self._question().times
+
+    def _question(self, pending: tuple[Candidate, ...] = ()) -> _Question:
+        if pending not in self._decided:
+            self._decided[pending] = (
+                self._besides(pending) if pending else self._decide([*self._told.values()])
+            )
+        return self._decided[pending]
 
     def _decide(self, outcomes: Sequence[Outcome]) -> _Question:
         budget = self._problem.max_trials or USUAL_TRIALS

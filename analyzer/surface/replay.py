@@ -3,7 +3,8 @@
 Owns what a question is answered with and what it costs. Rules:
 
 1. Whenever a setting is launched, one of its recorded repetitions is drawn; all that is asked of
-   this launch is answered from it, so what one launch has in common stays together.
+   this launch is answered from it, so what one launch has in common stays together. What a search
+   measures again is one that was not drawn yet, as long as there is one.
 2. A measurement costs the seconds that it took; a launch, those that this setting's launch took.
 3. What failed then fails. What was not recorded is no question: a strategy that asks for it hears
    that it cannot be had, as of any setting that makes no sense, and that costs nothing.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,7 +26,7 @@ from analyzer.record.outcome import Outcome
 from analyzer.record.row import Failure, LoadSpec, Phase, Row, Trial, Why
 from analyzer.space import Candidate
 from analyzer.stages import Campaign, Plan
-from analyzer.strategy import Problem, Repeating, Strategy, find
+from analyzer.strategy import Problem, Strategy, find, repetition
 from analyzer.surface.stored import Surface
 
 
@@ -36,8 +36,8 @@ class ReplayBench:
     def __init__(self, surface: Surface, seed: int) -> None:
         self._surface = surface
         self._seed = seed
-        self._launches: Counter[Candidate] = Counter()
-        self._used: dict[Candidate, list[int]] = {}
+        #: the repetition that each launch of a setting was
+        self._launches: dict[Candidate, list[int]] = {}
         self._up: tuple[Candidate, int] | None = None
         self._number = 0
 
@@ -65,12 +65,12 @@ class ReplayBench:
         return row, repetition
 
     def _drawn(self, setting: Candidate, *, again: bool) -> int:
-        self._launches[setting] += 1
-        dice = random.Random(f"{self._seed} {setting} {self._launches[setting]}")  # noqa: S311 - no secret
-        used = self._used.setdefault(setting, [])
-        left = [each for each in self._surface.repetitions if not again or each not in used]
-        used.append(drawn := dice.choice(left or self._surface.repetitions))
-        return drawn
+        launches = self._launches.setdefault(setting, [])
+        dice = random.Random(f"{self._seed} {setting} {len(launches) + 1}")  # noqa: S311 - no secret
+        every = self._surface.repetitions
+        left = [each for each in every if each not in launches] if again else every
+        launches.append(dice.choice(left or every))
+        return launches[-1]
 
     def _nearest(self, point: Candidate, wanted: int) -> int:
         """Return the repetition that was drawn, or one that this point has."""
@@ -190,7 +190,7 @@ class _Recorded:
 
     def repetition(self) -> int:
         """Say how often what the strategy asks for was measured."""
-        return self._strategy.repetition() if isinstance(self._strategy, Repeating) else 0
+        return repetition(self._strategy)
 
     def ended(self) -> str:
         """Give the strategy's word."""

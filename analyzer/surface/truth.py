@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -29,7 +29,7 @@ import numpy as np
 
 from analyzer.search import gp
 from analyzer.search.features import Embedding
-from analyzer.search.gp import Floats, Likely
+from analyzer.search.gp import Floats, Likely, Points
 from analyzer.space import Candidate, Value
 
 #: sizes that are tried of the smooth function and of what is a point's own
@@ -79,9 +79,10 @@ def estimate(
     if noise is None or noise <= _JITTER:
         # Nothing is known of it, or there is none.
         return Estimated(_plain(points, means), math.sqrt(noise or 0.0))
-    near, same = _alike(points, means, noise / counts, embedding, acting=acting)
-    acts = [dict(embedding.key(each)) if acting else dict(each.items) for each in points]
-    known = _Known(_mains(acts), near, same, means, noise / counts)
+    where = embedding.acting(points) if acting else embedding.raw(points)
+    kinds = [embedding.key(point) if acting else point.items for point in points]
+    near, same = _alike(where, kinds, means, noise / counts)
+    known = _Known(_mains([dict(kind) for kind in kinds]), near, same, means, noise / counts)
     fits = [_Fit(known, *sizes) for sizes in product(_SMOOTH, _OWN)]
     best = max(fits, key=lambda fit: fit.likely)
     return Estimated(_plain(points, best.predicted), math.sqrt(noise), best.smooth, best.own)
@@ -118,20 +119,14 @@ class _Fit:
 
 
 def _alike(
-    points: Sequence[Candidate],
-    means: Floats,
-    noise: Floats,
-    embedding: Embedding,
-    *,
-    acting: bool,
+    where: Points, kinds: Sequence[Hashable], means: Floats, noise: Floats
 ) -> tuple[Floats, Floats]:
-    """Return how near points are for a smooth function, and which of them act alike, 0 to 1."""
-    where = embedding.acting(points) if acting else embedding.raw(points)
+    """Return how near points are for a smooth function, and which are of one kind, 0 to 1."""
     shape = gp.fit(where, means - means.mean(), np.sqrt(noise), _LIKELY).shape
-    codes: dict[object, int] = {}
-    keys = [embedding.key(point) if acting else point for point in points]
-    kinds = np.array([codes.setdefault(key, len(codes)) for key in keys])
-    return gp.nearness(where, shape), np.asarray(kinds[:, None] == kinds[None, :], np.float64)
+    codes: dict[Hashable, int] = {}
+    numbers = np.array([codes.setdefault(kind, len(codes)) for kind in kinds])
+    alike = numbers[:, None] == numbers[None, :]
+    return gp.nearness(where, shape), np.asarray(alike, np.float64)
 
 
 def _plain(points: Sequence[Candidate], logs: Floats) -> Mapping[Candidate, float]:
