@@ -64,8 +64,9 @@ def method(evidence: Evidence) -> tuple[str, ...]:
         ),
         (
             "Each configuration stands by its best measurement of the search and of the load "
-            "curves; what the search measured again, by its mean. The best of many noisy measurements looks a little better than it is, so "
-            "the gain is taken from the verification alone, where there is one."
+            "curves; what the search measured again, by its mean. The best of many noisy "
+            "measurements looks a little better than it is, so the gain is taken from the "
+            "verification alone, where there is one."
         ),
         (
             "The bars of the load curves are the 95 % interval of the throughput; of measurements "
